@@ -1,0 +1,43 @@
+package keystile
+
+import "time"
+
+// Organization is a tenant: it owns sites, users, keys and applications.
+type Organization struct {
+	// ID: see ValidID.
+	ID   string
+	Name string
+	// Environment its credentials belong to.
+	Environment Environment
+	// TenantID is a UUID, the id on Aurora's wire (rulings R25).
+	TenantID string
+	// KeyPrefix starts its new API keys; "opa" by default. 1-16 of [a-z0-9].
+	KeyPrefix string
+	// Disabled organisations' credentials are refused.
+	Disabled  bool
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// DefaultKeyPrefix starts API keys of organisations that name no prefix.
+const DefaultKeyPrefix = "opa"
+
+// IDRule is the rule ValidID checks, for messages.
+const IDRule = "use 1 to 128 of A-Z a-z 0-9 . _ : -"
+
+// ValidID says whether s is an id: 1-128 of [A-Za-z0-9._:-] (contract, 6).
+func ValidID(s string) bool {
+	if len(s) < 1 || len(s) > 128 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9',
+			c == '.', c == '_', c == ':', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
