@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"log/slog"
+	"net/netip"
 )
 
 // KindName names a kind of credential, in the words configuration uses.
@@ -80,8 +81,8 @@ type Presented struct {
 	Digest [32]byte
 	Value  Secret
 	Detail any
-	// Source is the caller's address as text, for limits on failures.
-	Source string
+	// Source is the caller's address: failures are bounded per source.
+	Source netip.Addr
 }
 
 // Kind is one kind of credential: it parses what was found and proves it.

@@ -1,0 +1,14 @@
+// Package audit records the gate's decisions.
+//
+// What managers do is recorded by the store, in the transaction that does it,
+// and is never dropped. Decisions are many; they are recorded by a written rule:
+//
+//   - every refusal, up to 100 a second for each organisation (and for the
+//     callers who belong to none, together);
+//   - the first of each (credential, reason) in a minute, always;
+//   - one allowed request in a hundred besides.
+//
+// Records go through a bounded queue to a writer that stores them in batches, at
+// most a second later: kill -9 may lose that second. When the queue is full a
+// record is dropped and counted; no request ever waits for its record.
+package audit

@@ -1,0 +1,217 @@
+package audit
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	keystile "keystile.dev/keystile"
+)
+
+// The rule of the package comment, in numbers.
+const (
+	allowSample      = 100 // one allowed request in so many
+	refusalsASecond  = 100 // for each organisation
+	queueLength      = 8192
+	batchLength      = 512
+	flushInterval    = time.Second
+	writeTimeout     = 10 * time.Second
+	maxTextLength    = 512
+	seenShards       = 64
+	maxSeenPerShard  = 2048
+	maxOrganizations = 4096
+)
+
+// Writer stores a batch of records.
+type Writer func(ctx context.Context, records []keystile.DecisionRecord) error
+
+// Options configure a Recorder.
+type Options struct {
+	Write  Writer
+	Logger *slog.Logger
+}
+
+// Recorder records decisions. It is safe for concurrent use.
+type Recorder struct {
+	write   Writer
+	log     *slog.Logger
+	queue   chan keystile.DecisionRecord
+	seen    [seenShards]seenShard
+	refused refusalCounter
+	dropped atomic.Int64
+	written atomic.Int64
+	done    chan struct{}
+}
+
+// NewRecorder makes a Recorder. Run writes what it records.
+func NewRecorder(o Options) *Recorder {
+	return &Recorder{
+		write: o.Write, log: o.Logger, done: make(chan struct{}),
+		queue: make(chan keystile.DecisionRecord, queueLength),
+	}
+}
+
+// Observe implements the gate's Observer: it applies the rule and queues the record.
+func (r *Recorder) Observe(req *keystile.Request, d keystile.Decision, now time.Time, _ time.Duration) {
+	var organization, credentialID string
+	var kind keystile.KindName
+	if d.Principal != nil {
+		organization, credentialID, kind = d.Principal.OrganizationID, d.Principal.CredentialID, d.Principal.Kind
+	}
+	if !r.wanted(&d, organization, credentialID, now) {
+		return
+	}
+	record := keystile.DecisionRecord{
+		At: now, RequestID: req.ID, OrganizationID: organization, Kind: kind, CredentialID: credentialID,
+		Point: req.Point, Method: clip(req.Method), Path: clip(req.Path), ClientAddr: req.ClientAddr.String(),
+		Allowed: d.Allowed, Observed: d.Observed, Reason: d.Reason, Cause: clip(d.Cause),
+	}
+	if d.Route != nil {
+		record.RouteID = d.Route.ID
+	}
+	select {
+	case r.queue <- record:
+	default:
+		r.dropped.Add(1)
+	}
+}
+
+func (r *Recorder) wanted(d *keystile.Decision, organization, credentialID string, now time.Time) bool {
+	if r.firstThisMinute(credentialID, d.Reason, now) {
+		return true
+	}
+	if d.Reason == keystile.ReasonNone {
+		return rand.IntN(allowSample) == 0 //nolint:gosec // a sample needs no secret randomness
+	}
+	if r.refused.take(organization, now) {
+		return true
+	}
+	r.dropped.Add(1)
+	return false
+}
+
+// clip bounds text that came from a caller.
+func clip(s string) string {
+	if len(s) > maxTextLength {
+		return s[:maxTextLength]
+	}
+	return s
+}
+
+// seenKey is a (credential, reason); seenShard holds those of the current minute.
+type seenKey struct {
+	credential string
+	reason     keystile.Reason
+}
+
+type seenShard struct {
+	mu     sync.Mutex
+	minute int64
+	keys   map[seenKey]struct{}
+}
+
+func (r *Recorder) firstThisMinute(credentialID string, reason keystile.Reason, now time.Time) bool {
+	shard := &r.seen[shardOf(credentialID)]
+	minute := now.Unix() / 60
+	key := seenKey{credentialID, reason}
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if shard.minute != minute || shard.keys == nil {
+		shard.minute, shard.keys = minute, map[seenKey]struct{}{}
+	}
+	if _, ok := shard.keys[key]; ok {
+		return false
+	}
+	if len(shard.keys) >= maxSeenPerShard {
+		return false // the sample still applies
+	}
+	shard.keys[key] = struct{}{}
+	return true
+}
+
+// shardOf is FNV-1a over the id: it only spreads a lock.
+func shardOf(id string) int {
+	h := uint32(2166136261)
+	for i := range len(id) {
+		h = (h ^ uint32(id[i])) * 16777619
+	}
+	return int(h % seenShards)
+}
+
+// refusalCounter allows a number of refusals for each organisation and second.
+type refusalCounter struct {
+	mu     sync.Mutex
+	second int64
+	counts map[string]int
+}
+
+func (c *refusalCounter) take(organization string, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if second := now.Unix(); c.second != second || c.counts == nil {
+		c.second, c.counts = second, map[string]int{}
+	}
+	n := c.counts[organization]
+	if n >= refusalsASecond || n == 0 && len(c.counts) >= maxOrganizations {
+		return false
+	}
+	c.counts[organization] = n + 1
+	return true
+}
+
+// Dropped counts records that the rule or a full queue left out.
+func (r *Recorder) Dropped() int64 { return r.dropped.Load() }
+
+// Written counts records that were stored.
+func (r *Recorder) Written() int64 { return r.written.Load() }
+
+// Run stores records until ctx ends, then stores what is queued and returns.
+func (r *Recorder) Run(ctx context.Context) {
+	defer close(r.done)
+	ticker := time.NewTicker(flushInterval)
+	defer ticker.Stop()
+	batch := make([]keystile.DecisionRecord, 0, batchLength)
+	flush := func() {
+		if len(batch) > 0 {
+			r.store(batch)
+			batch = batch[:0]
+		}
+	}
+	for {
+		select {
+		case record := <-r.queue:
+			if batch = append(batch, record); len(batch) == batchLength {
+				flush()
+			}
+		case <-ticker.C:
+			flush()
+		case <-ctx.Done():
+			for len(r.queue) > 0 {
+				if batch = append(batch, <-r.queue); len(batch) == batchLength {
+					flush()
+				}
+			}
+			flush()
+			return
+		}
+	}
+}
+
+// store writes one batch. It has its own time: the batch that ends a drain is
+// written although the context that ends it is done.
+func (r *Recorder) store(batch []keystile.DecisionRecord) {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	if err := r.write(ctx, batch); err != nil {
+		r.dropped.Add(int64(len(batch)))
+		r.log.Error("decisions could not be recorded", "records", len(batch), "error", err)
+		return
+	}
+	r.written.Add(int64(len(batch)))
+}
+
+// Done is closed when Run has returned.
+func (r *Recorder) Done() <-chan struct{} { return r.done }

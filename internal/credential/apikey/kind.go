@@ -1,0 +1,211 @@
+package apikey
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/credential/warm"
+)
+
+// Record is what the store knows of one secret.
+type Record struct {
+	Key          keystile.APIKey
+	Secret       keystile.APIKeySecret
+	Organization keystile.Organization
+}
+
+// Find reads the records of stored digests, in any order and without those that
+// do not exist.
+type Find func(ctx context.Context, digests [][32]byte) ([]Record, error)
+
+// Digester makes stored digests of SHA-256 sums: HMAC-SHA-256(pepper, sum).
+type Digester interface {
+	// Digest is made with the current pepper.
+	Digest(sum [32]byte) (digest [32]byte, pepperID string)
+	// Candidates appends the digests under every live pepper, current first.
+	Candidates(sum [32]byte, buf [][32]byte) [][32]byte
+}
+
+// Use is one use of a key, for the last-used batch.
+type Use struct {
+	KeyID  string
+	At     time.Time
+	Rehash *warm.Rehash
+}
+
+// useInterval is how often the use of one key is recorded: its last-used time
+// lags by at most this much.
+const useInterval = 5 * time.Second
+
+// Kind proves API keys. It is safe for concurrent use.
+type Kind struct {
+	cache    *warm.Cache
+	find     Find
+	digester Digester
+	now      func() time.Time
+	used     func(Use)
+}
+
+// Options configure a Kind.
+type Options struct {
+	Find     Find
+	Digester Digester
+	// Fresh says whether changes are still heard of.
+	Fresh func(time.Time) bool
+	Now   func() time.Time
+	// Used is told that a key was used, at most once in five seconds a key; it must not block.
+	Used func(Use)
+	// MaxEntries bounds the remembered keys; 0 is the default of package warm.
+	MaxEntries int
+}
+
+// New makes the kind.
+func New(o Options) (*Kind, error) {
+	k := &Kind{find: o.Find, digester: o.Digester, now: o.Now, used: o.Used}
+	cache, err := warm.New(warm.Options{Lookup: k.lookup, Fresh: o.Fresh, Now: o.Now, MaxEntries: o.MaxEntries})
+	if err != nil {
+		return nil, fmt.Errorf("api keys: %w", err)
+	}
+	k.cache = cache
+	return k, nil
+}
+
+// Name implements keystile.Kind.
+func (k *Kind) Name() keystile.KindName { return keystile.KindAPIKey }
+
+// Parse implements keystile.Kind: any visible text up to 512 bytes may be a key.
+func (k *Kind) Parse(r *keystile.Request, f keystile.Found) (keystile.Presented, error) {
+	if len(f.Value) > MaxImport {
+		return keystile.Presented{}, fmt.Errorf("an API key has at most %d characters: %w", MaxImport, keystile.ErrMalformed)
+	}
+	return keystile.Presented{Kind: keystile.KindAPIKey, Digest: Sum(f.Value), Value: f.Value, Source: sourceOf(r.ClientAddr)}, nil
+}
+
+// sourceOf is the address that failures are counted by: IPv6 callers own a whole /64.
+func sourceOf(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap()
+	if addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return addr
+}
+
+// Verify implements keystile.Kind. A warm key costs one cache look-up.
+func (k *Kind) Verify(ctx context.Context, p keystile.Presented) (*keystile.Principal, error) {
+	now := k.now()
+	entry, ok := k.cache.Get(p.Digest, now)
+	if !ok {
+		var err error
+		entry, err = k.cache.Load(ctx, p.Digest, p.Source)
+		if err != nil {
+			return nil, explainShape(err, p.Value)
+		}
+	}
+	if k.used != nil && entry.ReportDue(now, useInterval) {
+		k.used(Use{KeyID: entry.Principal.CredentialID, At: now, Rehash: entry.Rehash})
+	}
+	return entry.Principal, nil
+}
+
+// Apply drops what a change made stale.
+func (k *Kind) Apply(change keystile.Change) { k.cache.Apply(change) }
+
+// Warm is how many keys are remembered.
+func (k *Kind) Warm() int { return k.cache.Len() }
+
+// Close ends background work.
+func (k *Kind) Close() { k.cache.Close() }
+
+// explainShape adds to "unknown" that the key was mistyped, where its checksum tells.
+func explainShape(err error, value keystile.Secret) error {
+	r, ok := err.(*keystile.Rejection) //nolint:errorlint // a rejection is never wrapped; anything else is passed on as it is
+	if ok && r.Reason == keystile.ReasonCredentialUnknown && ShapeOf(value.Reveal()) == ShapeBadChecksum {
+		return keystile.Reject(r.Reason, "no such key, and its checksum does not match: it was mistyped or cut")
+	}
+	return err
+}
+
+// lookup answers a batch of SHA-256 sums from the store.
+func (k *Kind) lookup(ctx context.Context, sums []warm.Digest) ([]warm.Result, error) {
+	candidates := make([][32]byte, 0, 3*len(sums))
+	owner := make(map[[32]byte]int, 3*len(sums))
+	for i, sum := range sums {
+		from := len(candidates)
+		candidates = k.digester.Candidates(sum, candidates)
+		for _, digest := range candidates[from:] {
+			owner[digest] = i
+		}
+	}
+	records, err := k.find(ctx, candidates)
+	if err != nil {
+		return nil, fmt.Errorf("read API keys: %w", err)
+	}
+	results := make([]warm.Result, len(sums))
+	for i := range results {
+		results[i].Rejection = keystile.Reject(keystile.ReasonCredentialUnknown, "no such key")
+	}
+	now := k.now()
+	for _, record := range records {
+		if i, ok := owner[record.Secret.Digest]; ok {
+			results[i] = k.judge(record, sums[i], now)
+		}
+	}
+	return results, nil
+}
+
+// judge turns a record into an entry, or says why the key is not good.
+func (k *Kind) judge(record Record, sum [32]byte, now time.Time) warm.Result {
+	refuse := func(reason keystile.Reason, cause string) warm.Result {
+		return warm.Result{Rejection: keystile.Reject(reason, cause)}
+	}
+	key := &record.Key
+	switch {
+	case !key.RevokedAt.IsZero():
+		return refuse(keystile.ReasonCredentialRevoked, "key "+key.ID+" was revoked")
+	case record.Organization.Disabled:
+		return refuse(keystile.ReasonCredentialRevoked, "organisation "+key.OrganizationID+" is disabled")
+	case ended(key.ExpiresAt, now):
+		return refuse(keystile.ReasonCredentialExpired, "key "+key.ID+" expired")
+	case ended(record.Secret.ExpiresAt, now):
+		return refuse(keystile.ReasonCredentialRevoked, "this secret of key "+key.ID+" was rotated out")
+	}
+	until := earliest(key.ExpiresAt, record.Secret.ExpiresAt)
+	entry := &warm.Entry{Principal: principalOf(key, until)}
+	if !until.IsZero() {
+		entry.NotAfter = until.UnixNano()
+	}
+	if digest, pepperID := k.digester.Digest(sum); pepperID != record.Secret.PepperID {
+		entry.Rehash = &warm.Rehash{Old: record.Secret.Digest, New: digest, PepperID: pepperID}
+	}
+	return warm.Result{Entry: entry}
+}
+
+func principalOf(key *keystile.APIKey, until time.Time) *keystile.Principal {
+	return &keystile.Principal{
+		Subject:        "key:" + key.ID,
+		OrganizationID: key.OrganizationID,
+		Environment:    key.Environment,
+		Kind:           keystile.KindAPIKey,
+		CredentialID:   key.ID,
+		Scopes:         key.Scopes,
+		SiteIDs:        key.PermittedSiteIDs,
+		AllowedIPs:     key.AllowedIPs,
+		Limit:          key.Limit,
+		ExpiresAt:      until,
+	}
+}
+
+// ended says whether an end has come: a key is dead at its expiry, not after it.
+func ended(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,253 @@
+package apikey_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/credential/credentialtest"
+)
+
+// world is a store of keys in memory; its "digest" is the sum itself with the
+// number of the pepper in the first byte.
+type world struct {
+	mu       sync.Mutex
+	records  map[[32]byte]apikey.Record
+	org      keystile.Organization
+	broken   bool
+	peppers  int
+	used     []apikey.Use
+	now      time.Time
+	made     int
+	lookedUp int
+}
+
+func newWorld() *world {
+	return &world{
+		records: map[[32]byte]apikey.Record{}, peppers: 1, now: time.Unix(1_700_000_000, 0),
+		org: keystile.Organization{ID: "org", Environment: keystile.Production},
+	}
+}
+
+func peppered(sum [32]byte, pepper int) [32]byte {
+	sum[0] ^= byte(pepper)
+	sum[1] ^= 0x55
+	return sum
+}
+
+func (w *world) Digest(sum [32]byte) ([32]byte, string) {
+	return peppered(sum, w.peppers), fmt.Sprintf("pep_%d", w.peppers)
+}
+
+func (w *world) Candidates(sum [32]byte, buf [][32]byte) [][32]byte {
+	for p := w.peppers; p > 0 && p > w.peppers-3; p-- {
+		buf = append(buf, peppered(sum, p))
+	}
+	return buf
+}
+
+func (w *world) find(_ context.Context, digests [][32]byte) ([]apikey.Record, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lookedUp += len(digests)
+	if w.broken {
+		return nil, fmt.Errorf("disk on fire: %w", keystile.ErrUnavailable)
+	}
+	var found []apikey.Record
+	for _, digest := range digests {
+		if record, ok := w.records[digest]; ok {
+			record.Organization = w.org
+			found = append(found, record)
+		}
+	}
+	return found, nil
+}
+
+func (w *world) add(t testing.TB, change func(*apikey.Record)) (keystile.Secret, apikey.Record) {
+	t.Helper()
+	secret, err := apikey.Generate(rand.Reader, "opa", keystile.Production)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.made++
+	record := apikey.Record{Key: keystile.APIKey{ID: fmt.Sprintf("key_%d", w.made), OrganizationID: "org", Environment: keystile.Production}}
+	record.Secret.Digest, record.Secret.PepperID = w.Digest(apikey.Sum(secret))
+	if change != nil {
+		change(&record)
+	}
+	w.records[record.Secret.Digest] = record
+	return secret, record
+}
+
+func (w *world) kind(t testing.TB) *apikey.Kind {
+	t.Helper()
+	k, err := apikey.New(apikey.Options{
+		Find: w.find, Digester: w, Fresh: func(time.Time) bool { return true },
+		Now:  func() time.Time { return w.now },
+		Used: func(u apikey.Use) { w.mu.Lock(); defer w.mu.Unlock(); w.used = append(w.used, u) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	return k
+}
+
+func TestAPIKeysShowTheBehaviourOfEveryKind(t *testing.T) {
+	credentialtest.Run(t, func(t *testing.T) credentialtest.Fixture {
+		w := newWorld()
+		k := w.kind(t)
+		return credentialtest.Fixture{
+			Kind: k,
+			Good: func(t *testing.T) (keystile.Found, keystile.Principal) {
+				secret, record := w.add(t, nil)
+				return keystile.Found{Header: "X-Api-Key", Value: secret},
+					keystile.Principal{CredentialID: record.Key.ID, OrganizationID: "org"}
+			},
+			Revoke: func(_ *testing.T, f keystile.Found) {
+				digest, _ := w.Digest(apikey.Sum(f.Value))
+				w.mu.Lock()
+				record := w.records[digest]
+				record.Key.RevokedAt = w.now
+				w.records[digest] = record
+				w.mu.Unlock()
+				k.Apply(keystile.Change{Kind: keystile.ChangeKey, ID: record.Key.ID})
+			},
+			DisableOrganization: func(*testing.T) {
+				w.mu.Lock()
+				w.org.Disabled = true
+				w.mu.Unlock()
+				k.Apply(keystile.Change{Kind: keystile.ChangeOrganization, ID: "org"})
+			},
+			BreakStore: func(*testing.T) { w.mu.Lock(); defer w.mu.Unlock(); w.broken = true },
+		}
+	})
+}
+
+func check(k *apikey.Kind, secret keystile.Secret) (*keystile.Principal, keystile.Reason, error) {
+	presented, err := k.Parse(&keystile.Request{ClientAddr: netip.MustParseAddr("192.0.2.1")}, keystile.Found{Value: secret})
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := k.Verify(context.Background(), presented)
+	var rejection *keystile.Rejection
+	if errors.As(err, &rejection) {
+		return p, rejection.Reason, err
+	}
+	return p, "", err
+}
+
+func TestAKeyEndsAtItsExpiryAndNotAMomentLater(t *testing.T) {
+	w := newWorld()
+	k := w.kind(t)
+	secret, _ := w.add(t, func(r *apikey.Record) { r.Key.ExpiresAt = w.now.Add(time.Minute) })
+	w.now = w.now.Add(time.Minute - 1)
+	if _, _, err := check(k, secret); err != nil {
+		t.Fatalf("refused before its expiry: %v", err)
+	}
+	w.now = w.now.Add(1)
+	if _, reason, _ := check(k, secret); reason != keystile.ReasonCredentialExpired {
+		t.Errorf("at its expiry: %q", reason)
+	}
+}
+
+func TestARotatedSecretWorksToTheEndOfTheOverlap(t *testing.T) {
+	w := newWorld()
+	k := w.kind(t)
+	old, _ := w.add(t, func(r *apikey.Record) { r.Key.ID = "key_r"; r.Secret.ExpiresAt = w.now.Add(time.Hour) })
+	fresh, _ := w.add(t, func(r *apikey.Record) { r.Key.ID = "key_r" })
+	for range 2 {
+		if _, _, err := check(k, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.now = w.now.Add(time.Hour)
+	if _, reason, _ := check(k, old); reason != keystile.ReasonCredentialRevoked && reason != keystile.ReasonCredentialExpired {
+		t.Errorf("after the overlap: %q", reason)
+	}
+	if _, _, err := check(k, fresh); err != nil {
+		t.Errorf("the new secret was refused: %v", err)
+	}
+}
+
+func TestAKeyUnderARetiredPepperWorksAndIsMovedToTheCurrentOne(t *testing.T) {
+	w := newWorld()
+	secret, record := w.add(t, nil)
+	w.peppers = 3
+	k := w.kind(t)
+	if _, _, err := check(k, secret); err != nil {
+		t.Fatal(err)
+	}
+	want, pepper := w.Digest(apikey.Sum(secret))
+	if len(w.used) != 1 || w.used[0].Rehash == nil || w.used[0].Rehash.Old != record.Secret.Digest ||
+		w.used[0].Rehash.New != want || w.used[0].Rehash.PepperID != pepper {
+		t.Errorf("uses: %+v", w.used)
+	}
+	w.peppers = 4
+	if _, reason, _ := check(w.kind(t), secret); reason != keystile.ReasonCredentialUnknown {
+		t.Errorf("under a pepper that is gone: %q", reason)
+	}
+}
+
+func TestAMistypedKeyIsUnknownAndTheCauseSaysSo(t *testing.T) {
+	w := newWorld()
+	_, reason, err := check(w.kind(t), "opa_prod_V24MWaMOt9xqkx6uRTOIOpVcS2MMOEFL25g300")
+	if reason != keystile.ReasonCredentialUnknown || err.Error() != "credential_unknown: no such key, and its checksum does not match: it was mistyped or cut" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnImportedKeyOfOurFormWithAWrongChecksumWorks(t *testing.T) {
+	w := newWorld()
+	const foreign = keystile.Secret("opa_prod_V24MWaMOt9xqkx6uRTOIOpVcS2MMOEFL25g300")
+	w.add(t, func(r *apikey.Record) { r.Secret.Digest, _ = w.Digest(apikey.Sum(foreign)) })
+	if _, _, err := check(w.kind(t), foreign); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheUseOfAKeyIsReportedOnceInAnInterval(t *testing.T) {
+	w := newWorld()
+	k := w.kind(t)
+	secret, _ := w.add(t, nil)
+	for range 5 {
+		if _, _, err := check(k, secret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.now = w.now.Add(5 * time.Second)
+	if _, _, err := check(k, secret); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.used) != 2 {
+		t.Errorf("%d reports, want 2", len(w.used))
+	}
+}
+
+func BenchmarkVerifyWarm(b *testing.B) {
+	w := newWorld()
+	k := w.kind(b)
+	secret, _ := w.add(b, nil)
+	r := &keystile.Request{ClientAddr: netip.MustParseAddr("192.0.2.1")}
+	f := keystile.Found{Value: secret}
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		p, err := k.Parse(r, f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := k.Verify(ctx, p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package credential
+
+import (
+	"net/url"
+	"strings"
+
+	keystile "keystile.dev/keystile"
+)
+
+// Canonical names of the fields that carry credentials on every route.
+const (
+	headerAPIKey        = "X-Api-Key"
+	headerAuthorization = "Authorization"
+)
+
+// Find returns the one credential of a request to route. No credential is
+// credential_missing; more than one, an empty, over-long or non-ASCII one, or an
+// unknown scheme is credential_malformed: something that was presented and
+// cannot be read is never treated as anonymous.
+func Find(r *keystile.Request, route *keystile.Route) (keystile.Found, *keystile.Rejection) {
+	var found keystile.Found
+	count := 0
+	if values := r.Header[headerAPIKey]; len(values) > 0 {
+		count += len(values)
+		found = keystile.Found{Header: headerAPIKey, Value: keystile.Secret(values[0])}
+	}
+	if name := route.CredentialHeader; name != "" && name != headerAPIKey && name != headerAuthorization {
+		if values := r.Header[name]; len(values) > 0 {
+			count += len(values)
+			found = keystile.Found{Header: name, Value: keystile.Secret(values[0])}
+		}
+	}
+	if values := r.Header[headerAuthorization]; len(values) > 0 {
+		count += len(values)
+		scheme, value := splitScheme(values[0])
+		found = keystile.Found{Header: headerAuthorization, Scheme: scheme, Value: keystile.Secret(value)}
+	}
+	if route.CredentialQuery != "" && r.RawQuery != "" {
+		values := queryValues(r.RawQuery, route.CredentialQuery)
+		if len(values) > 0 {
+			count += len(values)
+			found = keystile.Found{Query: route.CredentialQuery, Value: keystile.Secret(values[0])}
+		}
+	}
+	if count == 0 {
+		return found, keystile.Reject(keystile.ReasonCredentialMissing, "no credential in the request")
+	}
+	if count > 1 {
+		return keystile.Found{}, keystile.Reject(keystile.ReasonCredentialMalformed, "more than one credential in the request")
+	}
+	if problem := unreadable(found.Value.Reveal()); problem != "" {
+		return keystile.Found{}, keystile.Reject(keystile.ReasonCredentialMalformed, problem)
+	}
+	found.Kind = Classify(found.Value.Reveal())
+	return found, nil
+}
+
+// splitScheme reads an Authorization field: "Bearer X" in any case (RFC 9110,
+// section 11.1), or a bare credential, as two of the served platforms send it.
+// Any other scheme is left whole: its space makes it unreadable, hence refused.
+func splitScheme(field string) (keystile.Scheme, string) {
+	const bearer = "bearer"
+	if len(field) >= len(bearer) && strings.EqualFold(field[:len(bearer)], bearer) {
+		rest := field[len(bearer):]
+		if rest == "" {
+			return keystile.SchemeBearer, ""
+		}
+		if rest[0] == ' ' {
+			return keystile.SchemeBearer, strings.TrimLeft(rest, " ")
+		}
+	}
+	return keystile.SchemeNone, field
+}
+
+// unreadable says what is wrong with a credential's text, or "".
+func unreadable(text string) string {
+	switch {
+	case text == "":
+		return "the credential is empty"
+	case len(text) > MaxLength:
+		return "the credential is longer than 8 KiB"
+	}
+	for i := range len(text) {
+		if c := text[i]; c <= ' ' || c >= 0x7f {
+			return "the credential holds a space, a control character or a byte outside ASCII"
+		}
+	}
+	return ""
+}
+
+// queryValues returns every value of a query parameter, however its name is encoded.
+func queryValues(rawQuery, name string) []string {
+	var values []string
+	for part := range strings.SplitSeq(rawQuery, "&") {
+		key, value, _ := strings.Cut(part, "=")
+		if k, err := url.QueryUnescape(key); err != nil || k != name {
+			continue
+		}
+		v, err := url.QueryUnescape(value)
+		if err != nil {
+			v = "" // unreadable: refused as empty
+		}
+		values = append(values, v)
+	}
+	return values
+}

@@ -1,0 +1,188 @@
+package keyring
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/maypok86/otter/v2"
+
+	keystile "keystile.dev/keystile"
+)
+
+// Lives of an assertion: it is handed out for reuseLife and good for assertionLife.
+const (
+	assertionReuse = 30 * time.Second
+	assertionLife  = 60 * time.Second
+	maxAssertions  = 16_384
+)
+
+// assertionPlace binds the sealed signing key to its row.
+const assertionPlace = "keysets/assertion/sealed"
+
+// Signer mints Keystile-Assertion: a JWT (RFC 7519) over the facts of an allowed
+// decision, signed with Ed25519 (RFC 8037), that an upstream verifies against
+// the JWKS. One is minted for each principal, route and audience and reused for
+// 30 s; a changed credential has a new principal and so a new assertion.
+// It is safe for concurrent use.
+type Signer struct {
+	issuer string
+	kid    string
+	public ed25519.PublicKey
+	signer jose.Signer
+	now    func() time.Time
+	random io.Reader
+	minted *otter.Cache[assertionKey, minted]
+}
+
+type assertionKey struct {
+	principal *keystile.Principal
+	route     *keystile.Route
+	audience  string
+}
+
+type minted struct {
+	token string
+	until time.Time
+}
+
+// NewSigningKey draws an Ed25519 key and returns its sealed form for the store.
+func NewSigningKey(random io.Reader, sealer *Sealer) ([]byte, error) {
+	_, private, err := ed25519.GenerateKey(random)
+	if err != nil {
+		return nil, fmt.Errorf("make a signing key: %w", err)
+	}
+	return sealer.Seal(private.Seed(), assertionPlace)
+}
+
+// SignerOptions configure a Signer.
+type SignerOptions struct {
+	// Issuer is the public URL; it becomes "iss".
+	Issuer string
+	Now    func() time.Time
+	Random io.Reader
+}
+
+// OpenSigner opens a sealed signing key.
+func OpenSigner(sealer *Sealer, sealed []byte, o SignerOptions) (*Signer, error) {
+	seed, err := sealer.Open(sealed, assertionPlace)
+	if err != nil {
+		return nil, err
+	}
+	if len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("the sealed signing key has %d bytes, not %d", len(seed), ed25519.SeedSize)
+	}
+	private := ed25519.NewKeyFromSeed(seed)
+	public, ok := private.Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, errors.New("the signing key is no Ed25519 key")
+	}
+	s := &Signer{issuer: o.Issuer, public: public, now: o.Now, random: o.Random}
+	thumbprint := sha256.Sum256(public)
+	s.kid = base64.RawURLEncoding.EncodeToString(thumbprint[:12])
+	s.signer, err = jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.EdDSA, Key: jose.JSONWebKey{Key: private, KeyID: s.kid}},
+		(&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return nil, fmt.Errorf("use the signing key: %w", err)
+	}
+	s.minted, err = otter.New(&otter.Options[assertionKey, minted]{
+		MaximumSize:      maxAssertions,
+		ExpiryCalculator: otter.ExpiryWriting[assertionKey, minted](assertionReuse),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("remember assertions: %w", err)
+	}
+	return s, nil
+}
+
+// Assertion returns the JWT for an allowed decision and an audience, the
+// upstream's origin. It refuses a decision that does not allow.
+func (s *Signer) Assertion(d *keystile.Decision, audience string) (string, error) {
+	if !d.Allowed || d.Principal == nil || d.Route == nil {
+		return "", errors.New("no assertion for a request that was not allowed")
+	}
+	key := assertionKey{d.Principal, d.Route, audience}
+	now := s.now()
+	if m, ok := s.minted.GetIfPresent(key); ok && now.Before(m.until) {
+		return m.token, nil
+	}
+	token, err := s.mint(d.Principal, d.Route, audience, now)
+	if err != nil {
+		return "", err
+	}
+	s.minted.Set(key, minted{token: token, until: now.Add(assertionReuse)})
+	return token, nil
+}
+
+// claims are the assertion's claims. Lists are always present, also when empty.
+type claims struct {
+	Issuer       string           `json:"iss"`
+	Subject      string           `json:"sub"`
+	Audience     string           `json:"aud"`
+	IssuedAt     int64            `json:"iat"`
+	Expires      int64            `json:"exp"`
+	ID           string           `json:"jti"`
+	Organization string           `json:"organization"`
+	Environment  string           `json:"environment"`
+	Credential   string           `json:"credential"`
+	Scopes       []keystile.Scope `json:"scopes"`
+	Sites        []string         `json:"sites"`
+	Route        string           `json:"route"`
+}
+
+func (s *Signer) mint(p *keystile.Principal, route *keystile.Route, audience string, now time.Time) (string, error) {
+	var id [12]byte
+	if _, err := io.ReadFull(s.random, id[:]); err != nil {
+		return "", fmt.Errorf("mint an assertion: %w", err)
+	}
+	expires := now.Add(assertionLife)
+	if !p.ExpiresAt.IsZero() && p.ExpiresAt.Before(expires) {
+		expires = p.ExpiresAt
+	}
+	payload, err := json.Marshal(claims{
+		Issuer: s.issuer, Subject: p.Subject, Audience: audience,
+		IssuedAt: now.Unix(), Expires: expires.Unix(), ID: hex.EncodeToString(id[:]),
+		Organization: p.OrganizationID, Environment: string(p.Environment),
+		Credential: string(p.Kind) + ":" + p.CredentialID,
+		Scopes:     orEmpty(p.Scopes), Sites: orEmpty(p.SiteIDs), Route: route.ID,
+	})
+	if err != nil {
+		return "", fmt.Errorf("mint an assertion: %w", err)
+	}
+	signed, err := s.signer.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("mint an assertion: %w", err)
+	}
+	token, err := signed.CompactSerialize()
+	if err != nil {
+		return "", fmt.Errorf("mint an assertion: %w", err)
+	}
+	return token, nil
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// JWKS is the public key set (RFC 7517) that upstreams verify assertions with.
+func (s *Signer) JWKS() ([]byte, error) {
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{
+		Key: s.public, KeyID: s.kid, Algorithm: string(jose.EdDSA), Use: "sig",
+	}}}
+	raw, err := json.Marshal(set)
+	if err != nil {
+		return nil, fmt.Errorf("write the JWKS: %w", err)
+	}
+	return raw, nil
+}
