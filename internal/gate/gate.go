@@ -23,8 +23,10 @@ type Observer interface {
 // Options configure a Gate.
 type Options struct {
 	// Kinds that are verified here; a credential of any other kind is refused.
-	Kinds     []keystile.Kind
-	Limiter   limit.Limiter
+	Kinds   []keystile.Kind
+	Limiter limit.Limiter
+	// Strict is the limiter of limits that say on_outage: refuse; nil: Limiter.
+	Strict    limit.Limiter
 	Observers []Observer
 	Now       func() time.Time
 }
@@ -34,6 +36,7 @@ type Gate struct {
 	table     atomic.Pointer[policy.Table]
 	kinds     map[keystile.KindName]keystile.Kind
 	limiter   limit.Limiter
+	strict    limit.Limiter
 	observers []Observer
 	now       func() time.Time
 }
@@ -43,7 +46,10 @@ func New(table *policy.Table, o Options) (*Gate, error) {
 	if table == nil || o.Limiter == nil || o.Now == nil {
 		return nil, errors.New("gate: a table of routes, Limiter and Now are required")
 	}
-	g := &Gate{kinds: map[keystile.KindName]keystile.Kind{}, limiter: o.Limiter, observers: o.Observers, now: o.Now}
+	g := &Gate{kinds: map[keystile.KindName]keystile.Kind{}, limiter: o.Limiter, strict: o.Strict, observers: o.Observers, now: o.Now}
+	if g.strict == nil {
+		g.strict = g.limiter
+	}
 	for _, kind := range o.Kinds {
 		if _, twice := g.kinds[kind.Name()]; twice {
 			return nil, fmt.Errorf("gate: kind %s is given twice", kind.Name())
@@ -202,7 +208,7 @@ func (g *Gate) claim(c *check, kind keystile.Kind, p keystile.Presented, drawn *
 	if err == nil {
 		return nil
 	}
-	drawn.giveBack(c.ctx, g.limiter, c.now)
+	drawn.giveBack(c.ctx, c.now)
 	if errors.Is(err, keystile.ErrReplayed) {
 		return keystile.Reject(keystile.ReasonReplayed, err.Error())
 	}

@@ -12,24 +12,34 @@ import (
 // for each thing to count by, and the credential's own.
 const maxDraws = 4
 
+// onOutageRefuse is the value of routes[].limit.on_outage that refuses when
+// shared counters cannot be reached.
+const onOutageRefuse = "refuse"
+
 // draws remembers what a request drew, to hand it back if it is refused later.
 type draws struct {
-	n     int
-	keys  [maxDraws]limit.Key
-	rates [maxDraws]*keystile.Rate
+	n    int
+	made [maxDraws]quota
 }
 
-func (d *draws) add(key limit.Key, rate *keystile.Rate) {
+// quota is one limit that a request is under.
+type quota struct {
+	limiter limit.Limiter
+	key     limit.Key
+	rate    *keystile.Rate
+}
+
+func (d *draws) add(q quota) {
 	if d.n == maxDraws {
 		return // policy refuses routes with more; what is not remembered is only not handed back
 	}
-	d.keys[d.n], d.rates[d.n] = key, rate
+	d.made[d.n] = q
 	d.n++
 }
 
-func (d *draws) giveBack(ctx context.Context, limiter limit.Limiter, at time.Time) {
+func (d *draws) giveBack(ctx context.Context, at time.Time) {
 	for i := range d.n {
-		limiter.Return(ctx, d.keys[i], d.rates[i], at)
+		d.made[i].limiter.Return(ctx, d.made[i].key, d.made[i].rate, at)
 	}
 	d.n = 0
 }
@@ -42,7 +52,7 @@ func (g *Gate) limit(c *check, route *keystile.Route, drawn *draws) *keystile.Re
 	own := d.Principal.Limit
 	if own != nil {
 		key := limit.Key{Per: keystile.PerCredential, ID: d.Principal.Subject}
-		if rejection := g.draw(c, key, own, drawn); rejection != nil {
+		if rejection := draw(c, quota{g.limiter, key, own}, drawn); rejection != nil {
 			return rejection
 		}
 	}
@@ -60,7 +70,11 @@ func (g *Gate) limit(c *check, route *keystile.Route, drawn *draws) *keystile.Re
 		case keystile.PerAddress:
 			key.ID = networkOf(c.request.ClientAddr)
 		}
-		if rejection := g.draw(c, key, &rl.Rate, drawn); rejection != nil {
+		limiter := g.limiter
+		if rl.OnOutage == onOutageRefuse {
+			limiter = g.strict
+		}
+		if rejection := draw(c, quota{limiter, key, &rl.Rate}, drawn); rejection != nil {
 			return rejection
 		}
 	}
@@ -68,35 +82,35 @@ func (g *Gate) limit(c *check, route *keystile.Route, drawn *draws) *keystile.Re
 }
 
 // draw takes one request from one limit; a refusal hands back what was drawn before.
-func (g *Gate) draw(c *check, key limit.Key, rate *keystile.Rate, drawn *draws) *keystile.Rejection {
+func draw(c *check, q quota, drawn *draws) *keystile.Rejection {
 	var (
 		state keystile.LimitState
 		ok    bool
 		err   error
 	)
 	if c.trace == nil {
-		state, ok, err = g.limiter.Take(c.ctx, key, rate, c.now)
+		state, ok, err = q.limiter.Take(c.ctx, q.key, q.rate, c.now)
 	} else {
-		state, ok, err = g.limiter.Peek(c.ctx, key, rate, c.now)
+		state, ok, err = q.limiter.Peek(c.ctx, q.key, q.rate, c.now)
 	}
 	if err == nil && ok {
 		if c.trace == nil {
-			drawn.add(key, rate)
+			drawn.add(q)
 		} else {
-			c.trace.step("limit", nil, rate.String()+" per "+string(key.Per))
+			c.trace.step("limit", nil, q.rate.String()+" per "+string(q.key.Per))
 		}
 		if c.decision.Limit.Rate == nil || state.Remaining < c.decision.Limit.Remaining {
 			c.decision.Limit = state
 		}
 		return nil
 	}
-	drawn.giveBack(c.ctx, g.limiter, c.now)
+	drawn.giveBack(c.ctx, c.now)
 	rejection := keystile.Reject(keystile.ReasonStoreUnavailable, "the rate limit cannot be counted")
 	if err != nil {
 		rejection.Cause += ": " + err.Error()
 	} else {
 		c.decision.Limit = state
-		rejection = keystile.Reject(keystile.ReasonRateLimited, "over "+rate.String()+" per "+string(key.Per))
+		rejection = keystile.Reject(keystile.ReasonRateLimited, "over "+q.rate.String()+" per "+string(q.key.Per))
 	}
 	c.trace.step("limit", rejection, "")
 	return rejection
