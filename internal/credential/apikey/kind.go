@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -17,9 +18,9 @@ type Record struct {
 	Organization keystile.Organization
 }
 
-// Find reads the records of stored digests, in any order and without those that
-// do not exist.
-type Find func(ctx context.Context, digests [][32]byte) ([]Record, error)
+// Find reads the record of the secret that has one of the digests, which are
+// those of one key under each live pepper. None is keystile.ErrNotFound.
+type Find func(ctx context.Context, digests [][32]byte) (Record, error)
 
 // Digester makes stored digests of SHA-256 sums: HMAC-SHA-256(pepper, sum).
 type Digester interface {
@@ -58,14 +59,18 @@ type Options struct {
 	Now   func() time.Time
 	// Used is told that a key was used, at most once in five seconds a key; it must not block.
 	Used func(Use)
-	// MaxEntries bounds the remembered keys; 0 is the default of package warm.
-	MaxEntries int
+	// MaxEntries and MaxRejections bound what is remembered, Lookups and LookupBatch
+	// what may be asked of the store at once; 0 is the default of package warm.
+	MaxEntries, MaxRejections, Lookups, LookupBatch int
 }
 
 // New makes the kind.
 func New(o Options) (*Kind, error) {
 	k := &Kind{find: o.Find, digester: o.Digester, now: o.Now, used: o.Used}
-	cache, err := warm.New(warm.Options{Lookup: k.lookup, Fresh: o.Fresh, Now: o.Now, MaxEntries: o.MaxEntries})
+	cache, err := warm.New(warm.Options{
+		Lookup: k.lookup, Fresh: o.Fresh, Now: o.Now,
+		MaxEntries: o.MaxEntries, MaxRejections: o.MaxRejections, Workers: o.Lookups, BatchSize: o.LookupBatch,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("api keys: %w", err)
 	}
@@ -130,33 +135,28 @@ func explainShape(err error, value keystile.Secret) error {
 	return err
 }
 
-// lookup answers a batch of SHA-256 sums from the store.
+// lookup answers a batch of SHA-256 sums from the store, one after the other:
+// a batch bounds what unknown keys may ask of the store at once.
 func (k *Kind) lookup(ctx context.Context, sums []warm.Digest) ([]warm.Result, error) {
-	candidates := make([][32]byte, 0, 3*len(sums))
-	owner := make(map[[32]byte]int, 3*len(sums))
-	for i, sum := range sums {
-		from := len(candidates)
-		candidates = k.digester.Candidates(sum, candidates)
-		for _, digest := range candidates[from:] {
-			owner[digest] = i
-		}
-	}
-	records, err := k.find(ctx, candidates)
-	if err != nil {
-		return nil, fmt.Errorf("read API keys: %w", err)
-	}
 	results := make([]warm.Result, len(sums))
-	for i := range results {
-		results[i].Rejection = keystile.Reject(keystile.ReasonCredentialUnknown, "no such key")
-	}
-	now := k.now()
-	for _, record := range records {
-		if i, ok := owner[record.Secret.Digest]; ok {
-			results[i] = k.judge(record, sums[i], now)
+	candidates := make([][32]byte, 0, 3)
+	for i, sum := range sums {
+		candidates = k.digester.Candidates(sum, candidates[:0])
+		record, err := k.find(ctx, candidates)
+		switch {
+		case errors.Is(err, keystile.ErrNotFound):
+			results[i].Rejection = unknownKey
+		case err != nil:
+			return nil, fmt.Errorf("read an API key: %w", err)
+		default:
+			results[i] = k.judge(record, sum, k.now())
 		}
 	}
 	return results, nil
 }
+
+// unknownKey is made once: a flood of unknown keys must cost little.
+var unknownKey = keystile.Reject(keystile.ReasonCredentialUnknown, "no such key")
 
 // judge turns a record into an entry, or says why the key is not good.
 func (k *Kind) judge(record Record, sum [32]byte, now time.Time) warm.Result {

@@ -18,15 +18,14 @@ import (
 // world is a store of keys in memory; its "digest" is the sum itself with the
 // number of the pepper in the first byte.
 type world struct {
-	mu       sync.Mutex
-	records  map[[32]byte]apikey.Record
-	org      keystile.Organization
-	broken   bool
-	peppers  int
-	used     []apikey.Use
-	now      time.Time
-	made     int
-	lookedUp int
+	mu      sync.Mutex
+	records map[[32]byte]apikey.Record
+	org     keystile.Organization
+	broken  bool
+	peppers int
+	used    []apikey.Use
+	now     time.Time
+	made    int
 }
 
 func newWorld() *world {
@@ -53,21 +52,19 @@ func (w *world) Candidates(sum [32]byte, buf [][32]byte) [][32]byte {
 	return buf
 }
 
-func (w *world) find(_ context.Context, digests [][32]byte) ([]apikey.Record, error) {
+func (w *world) find(_ context.Context, digests [][32]byte) (apikey.Record, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lookedUp += len(digests)
 	if w.broken {
-		return nil, fmt.Errorf("disk on fire: %w", keystile.ErrUnavailable)
+		return apikey.Record{}, fmt.Errorf("disk on fire: %w", keystile.ErrUnavailable)
 	}
-	var found []apikey.Record
 	for _, digest := range digests {
 		if record, ok := w.records[digest]; ok {
 			record.Organization = w.org
-			found = append(found, record)
+			return record, nil
 		}
 	}
-	return found, nil
+	return apikey.Record{}, keystile.ErrNotFound
 }
 
 func (w *world) add(t testing.TB, change func(*apikey.Record)) (keystile.Secret, apikey.Record) {

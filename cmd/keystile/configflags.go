@@ -1,0 +1,73 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"keystile.dev/keystile/internal/config"
+)
+
+// defaultConfig is read when --config is not given and the file exists.
+const defaultConfig = "keystile.yaml"
+
+// configFlags choose and override the configuration.
+type configFlags struct {
+	file string
+	demo bool
+}
+
+// add adds --config to a command.
+func (c *configFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.file, "config", "", "configuration file (default: keystile.yaml, if there is one)")
+}
+
+// addAll adds --config and a flag for every option.
+func (c *configFlags) addAll(cmd *cobra.Command) {
+	c.add(cmd)
+	for _, o := range config.Options() {
+		value := &optionValue{kind: o.Kind}
+		flag := &pflag.Flag{Name: o.Flag, Usage: o.Doc + " [" + o.Env + "]", Value: value, DefValue: o.Default}
+		if o.Bool {
+			flag.NoOptDefVal = "true"
+		}
+		cmd.Flags().AddFlag(flag)
+	}
+}
+
+// optionValue is the text of an option's flag; package config reads it.
+type optionValue struct{ text, kind string }
+
+func (v *optionValue) String() string     { return v.text }
+func (v *optionValue) Set(s string) error { v.text = s; return nil }
+func (v *optionValue) Type() string       { return v.kind }
+
+// load reads the configuration with the flags of cmd on top.
+func (c *configFlags) load(a *app, cmd *cobra.Command) (*config.Config, error) {
+	flags := map[string]string{}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if v, ok := f.Value.(*optionValue); ok {
+			flags[f.Name] = v.text
+		}
+	})
+	file := c.path(a)
+	if c.demo {
+		return config.LoadDemo(file, a.environ, flags)
+	}
+	return config.Load(file, a.environ, flags)
+}
+
+// path is the configuration file: the flag, the variable, or the default if it exists.
+func (c *configFlags) path(a *app) string {
+	if c.file != "" {
+		return c.file
+	}
+	if file := a.getenv("KEYSTILE_CONFIG"); file != "" {
+		return file
+	}
+	if _, err := os.Stat(defaultConfig); err == nil {
+		return defaultConfig
+	}
+	return ""
+}

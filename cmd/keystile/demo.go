@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keystile.dev/keystile/examples/telemetry"
+	"keystile.dev/keystile/internal/config"
+	"keystile.dev/keystile/internal/keyring"
+	"keystile.dev/keystile/internal/state"
+	"keystile.dev/keystile/internal/store"
+)
+
+const demoDirectory = "keystile-demo"
+
+// demo is the whole product on one machine with nothing to configure.
+type demo struct {
+	app    *app
+	listen string
+	dir    string
+	expose bool
+
+	secrets demoSecrets
+	// token is the bootstrap admin token; empty if it was printed by an earlier run.
+	token string
+}
+
+// demoSecrets are drawn once for each data directory and kept beside it, readable
+// by its owner only: the demo prints its commands again at every start.
+type demoSecrets struct {
+	Sibaya  string `json:"sibaya"`
+	Busy    string `json:"busy"`
+	Expired string `json:"expired"`
+}
+
+func newDemo(a *app) *cobra.Command {
+	d := &demo{app: a}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the whole product on this machine with nothing to configure",
+		Long: `Starts the server on the embedded store with a small world: an organisation, three
+solar sites, API keys and an upstream API that serves real records behind the
+gateway. Prints commands to try, each of which works when pasted. Secrets are
+drawn anew for each data directory. Ctrl-C ends it.`,
+		Example: "  keystile demo --listen 127.0.0.1:8080 --data ./keystile-demo",
+		Args:    noArguments,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
+	}
+	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:8080", "address to listen on")
+	cmd.Flags().StringVar(&d.dir, "data", demoDirectory, "directory for the demo's store and secrets; made if absent")
+	cmd.Flags().BoolVar(&d.expose, "expose", false, "allow an address that other machines can reach")
+	return cmd
+}
+
+func (d *demo) run(ctx context.Context) error {
+	if err := d.checkAddress(); err != nil {
+		return err
+	}
+	upstream, stop, err := startUpstream(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if err := d.prepare(ctx, upstream); err != nil {
+		return err
+	}
+	file := filepath.Join(d.dir, "keystile.yaml")
+	load := func() (*config.Config, error) { return config.LoadDemo(file, nil, nil) }
+	cfg, err := load()
+	if err != nil {
+		return err
+	}
+	return d.app.serve(ctx, cfg, serveOptions{demo: true, reload: load, ready: func(context.Context, *server) error {
+		return d.printCommands(d.app.stdout, file)
+	}})
+}
+
+// checkAddress refuses an address that other machines can reach: everybody who
+// sees the demo's output can use its keys.
+func (d *demo) checkAddress() error {
+	host, port, err := net.SplitHostPort(d.listen)
+	if err != nil || port == "" {
+		return usagef("--listen %q: write HOST:PORT, such as 127.0.0.1:8080", d.listen)
+	}
+	if d.expose || host == "localhost" {
+		return nil
+	}
+	if addr, err := netip.ParseAddr(host); err != nil || !addr.IsLoopback() {
+		return usagef("--listen %s can be reached from other machines: the demo is for this one; say --expose if that is meant", d.listen)
+	}
+	return nil
+}
+
+// startUpstream serves the telemetry API on a free port of the loopback address.
+func startUpstream(ctx context.Context) (url string, stop func(), err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, fmt.Errorf("start the demo's upstream: %w", err)
+	}
+	srv := &http.Server{Handler: telemetry.Handler(), ReadHeaderTimeout: headerTimeout}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(listener) }()
+	return "http://" + listener.Addr().String(), func() {
+		if err := srv.Close(); err != nil {
+			slog.Debug("close the demo's upstream", "error", err)
+		}
+		<-done
+	}, nil
+}
+
+// prepare makes the data directory what the demo needs; a second start finds
+// everything in place.
+func (d *demo) prepare(ctx context.Context, upstream string) (err error) {
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	if err := d.refuseForeignDirectory(); err != nil {
+		return err
+	}
+	keyFile := filepath.Join(d.dir, "master.key")
+	if _, err := os.Stat(keyFile); errors.Is(err, fs.ErrNotExist) {
+		if err := writeMasterKey(keyFile); err != nil {
+			return err
+		}
+	}
+	if err := d.drawSecrets(); err != nil {
+		return err
+	}
+	text := fmt.Sprintf(demoConfig, d.listen, upstream, upstream)
+	if err := os.WriteFile(filepath.Join(d.dir, "keystile.yaml"), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write the demo's configuration: %w", err)
+	}
+	master, err := keyring.LoadMaster("file:"+keyFile, os.Getenv)
+	if err != nil {
+		return err
+	}
+	path, err := filepath.Abs(filepath.Join(d.dir, "keystile.db"))
+	if err != nil {
+		return fmt.Errorf("find the data directory: %w", err)
+	}
+	h, err := openHouse(ctx, houseOptions{storeURL: "sqlite:" + path, master: master, logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
+	return d.populate(ctx, h)
+}
+
+// refuseForeignDirectory keeps the demo out of a directory that is not its own.
+func (d *demo) refuseForeignDirectory() error {
+	_, err := os.Stat(filepath.Join(d.dir, "keystile.db"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, err := os.Stat(d.secretsFile()); err != nil {
+		return fmt.Errorf("%s holds a store that the demo did not make: name another directory with --data", d.dir)
+	}
+	return nil
+}
+
+func (d *demo) secretsFile() string { return filepath.Join(d.dir, "demo-secrets.json") }
+
+func (d *demo) drawSecrets() error {
+	raw, err := os.ReadFile(d.secretsFile())
+	if err == nil {
+		if err := json.Unmarshal(raw, &d.secrets); err != nil {
+			return fmt.Errorf("%s is damaged: remove the data directory", d.secretsFile())
+		}
+		return nil
+	}
+	for _, into := range []*string{&d.secrets.Sibaya, &d.secrets.Busy, &d.secrets.Expired} {
+		secret, err := newDemoKey()
+		if err != nil {
+			return err
+		}
+		*into = secret
+	}
+	if raw, err = json.Marshal(d.secrets); err != nil {
+		return fmt.Errorf("write the demo's secrets: %w", err)
+	}
+	if err := os.WriteFile(d.secretsFile(), raw, 0o600); err != nil {
+		return fmt.Errorf("write the demo's secrets: %w", err)
+	}
+	return nil
+}
+
+// populate applies the demo's world and marks the store as the demo's.
+func (d *demo) populate(ctx context.Context, h *house) error {
+	text := fmt.Sprintf(demoWorld, d.secrets.Sibaya, d.secrets.Busy, d.secrets.Expired)
+	world, err := state.Parse(state.File{Name: "demo world", Data: []byte(text)})
+	if err != nil {
+		return err
+	}
+	if _, err := applyWorld(ctx, h, world, state.Options{}); err != nil {
+		return err
+	}
+	if mark, err := h.store.Meta(ctx, metaDemo); err == nil && mark != "" {
+		return nil
+	}
+	if d.token, err = firstAdminToken(ctx, h); err != nil {
+		return err
+	}
+	return h.store.Mutate(ctx, store.Actor{Name: "system"}, func(ctx context.Context, tx *store.Tx) error {
+		return tx.SetMeta(ctx, metaDemo, time.Now().UTC().Format(time.RFC3339))
+	})
+}
+
+// printCommands prints what to try, once it works.
+func (d *demo) printCommands(w io.Writer, configFile string) error {
+	program := "keystile"
+	if len(os.Args) > 0 && strings.Contains(os.Args[0], string(filepath.Separator)) {
+		program = os.Args[0]
+	}
+	admin := "# The first admin token was printed when this data directory was made. Another one:\n" +
+		"$ " + program + " admin-token create --config " + configFile
+	if d.token != "" {
+		admin = "# The management API, with the first admin token (shown only now):\n" +
+			`$ curl -H "Authorization: Bearer ` + d.token + `" http://` + d.listen + "/v1/keys"
+	}
+	text := strings.NewReplacer(
+		"{url}", "http://"+d.listen, "{key}", d.secrets.Sibaya, "{busy}", d.secrets.Busy, "{expired}", d.secrets.Expired,
+		"{keystile}", program, "{config}", configFile, "{admin}", admin,
+	).Replace(demoCommands)
+	return writeText(w, []byte(text))
+}

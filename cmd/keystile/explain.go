@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/config"
+	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/enforce"
+	"keystile.dev/keystile/internal/gate"
+	"keystile.dev/keystile/internal/limit"
+)
+
+// maxExplainBody bounds the body given with -d.
+const maxExplainBody = 1 << 20
+
+// explained is the request that explain asks about, in curl's words.
+type explained struct {
+	method  string
+	headers []string
+	data    string
+	from    string
+}
+
+func newExplain(a *app) *cobra.Command {
+	var (
+		c configFlags
+		f format
+		e explained
+	)
+	cmd := &cobra.Command{
+		Use:   "explain URL",
+		Short: "Tell step by step why a request would be allowed or refused",
+		Long: `Takes the request in curl's words and walks it through the gate. It draws no
+quota, spends nothing and is not recorded. Rate limits are counted in the running
+server; explain says which limit applies, not how much of it is left there.`,
+		Example: "  keystile explain -X GET -H 'x-api-key: opa_prod_...' 'http://api.example.com/telemetry/inverter?site_id=Sibaya'",
+		Args:    oneArgument("the full URL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := e.request(a, args[0])
+			if err != nil {
+				return err
+			}
+			cfg, err := c.load(a, cmd)
+			if err != nil {
+				return err
+			}
+			d, steps, err := a.explain(cmd.Context(), cfg, r)
+			if err != nil {
+				return err
+			}
+			return a.printExplanation(f, d, steps)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&e.method, "request", "X", "", "method; default GET, or POST with -d")
+	flags.StringArrayVarP(&e.headers, "header", "H", nil, "header field 'Name: value'; repeat for more")
+	flags.StringVarP(&e.data, "data", "d", "", "body: @FILE, - for standard input, or the text")
+	flags.StringVar(&e.from, "from", "127.0.0.1", "address the request comes from")
+	c.add(cmd)
+	addFormat(cmd, &f)
+	return cmd
+}
+
+// request makes the gate's request of the command line.
+func (e *explained) request(a *app, rawURL string) (*keystile.Request, error) {
+	scheme, host, path, query, ok := enforce.SplitURL(rawURL)
+	if !ok {
+		return nil, usagef("%q is not a full URL such as http://api.example.com/path", rawURL)
+	}
+	addr, err := netip.ParseAddr(e.from)
+	if err != nil {
+		return nil, usagef("--from %q is not an address", e.from)
+	}
+	header := http.Header{}
+	for _, line := range e.headers {
+		if line, err = a.secretArgument(line); err != nil {
+			return nil, err
+		}
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || name == "" {
+			return nil, usagef("-H takes 'Name: value'")
+		}
+		if strings.EqualFold(name, "host") {
+			host = strings.TrimSpace(value)
+			continue
+		}
+		header.Add(name, strings.Trim(value, " \t"))
+	}
+	r := &keystile.Request{
+		ID: enforce.NewRequestID(), Point: keystile.PointExplain, Method: e.method, Scheme: scheme, Host: host, Path: path, RawQuery: query,
+		Header: keystile.Header(header), ClientAddr: addr,
+	}
+	body := ""
+	if e.data != "" {
+		if body, err = a.secretArgument(e.data); err != nil {
+			return nil, err
+		}
+		if len(body) > maxExplainBody {
+			return nil, usagef("-d: the body is larger than 1 MiB")
+		}
+	}
+	r.Body = func(limit int64) ([]byte, error) {
+		if int64(len(body)) > limit {
+			return nil, keystile.ErrBodyTooLarge
+		}
+		return []byte(body), nil
+	}
+	if r.Method == "" {
+		r.Method = http.MethodGet
+		if e.data != "" {
+			r.Method = http.MethodPost
+		}
+	}
+	return r, enforceHeader(r)
+}
+
+// enforceHeader applies the rule every enforcement point has for header fields.
+func enforceHeader(r *keystile.Request) error {
+	if err := enforce.CheckHeader(r.Header); err != nil {
+		return fmt.Errorf("every enforcement point refuses this request: %w", err)
+	}
+	return nil
+}
+
+func (a *app) explain(ctx context.Context, cfg *config.Config, r *keystile.Request) (d keystile.Decision, steps []gate.Step, err error) {
+	table, err := compileRoutes(cfg, false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		// The world of the demo is on the server's own host, where routes otherwise need same_origin.
+		if table, err = compileRoutes(cfg, true, slog.New(slog.DiscardHandler)); err != nil {
+			return d, nil, err
+		}
+	}
+	h, err := a.openConfigured(ctx, cfg)
+	if err != nil {
+		return d, nil, err
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
+	keys, err := apikey.New(apikey.Options{
+		Find: findAPIKeys(h.store), Digester: h.digester, Now: time.Now, Fresh: func(time.Time) bool { return true },
+	})
+	if err != nil {
+		return d, nil, err
+	}
+	defer keys.Close()
+	g, err := gate.New(table, gate.Options{Kinds: []keystile.Kind{keys}, Limiter: limit.NewMemory(limit.MemoryOptions{}), Now: time.Now})
+	if err != nil {
+		return d, nil, err
+	}
+	d, steps = g.Explain(ctx, r)
+	return d, steps, nil
+}
+
+func (a *app) printExplanation(f format, d keystile.Decision, steps []gate.Step) error {
+	if f == formatJSON {
+		return printJSON(a.stdout, map[string]any{"allow": d.Allowed, "status": d.Status(), "code": d.Reason, "observed": d.Observed, "steps": steps})
+	}
+	out := newTable(a.stdout, "STEP", "RESULT", "REASON", "DETAIL")
+	for _, s := range steps {
+		result := "passed"
+		if !s.Passed {
+			result = "refused"
+		}
+		out.row(s.Name, result, string(s.Reason), s.Detail)
+	}
+	if err := out.flush(); err != nil {
+		return err
+	}
+	switch {
+	case d.Observed:
+		fmt.Fprintf(a.stdout, "\nallowed, because the route only observes; it would be refused: %s\n", d.Reason)
+	case d.Allowed:
+		fmt.Fprintln(a.stdout, "\nallowed")
+	default:
+		fmt.Fprintf(a.stdout, "\nrefused: %s (%d)\n", d.Reason, d.Status())
+	}
+	return nil
+}

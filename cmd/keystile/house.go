@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/keyring"
+	"keystile.dev/keystile/internal/manage"
+	"keystile.dev/keystile/internal/store"
+)
+
+// Names of the sealed keysets in the store.
+const (
+	keysetSealing   = "sealing"
+	keysetAssertion = "assertion"
+	keysetCursor    = "cursor"
+)
+
+// cursorPlace binds the sealed cursor key to its row.
+const cursorPlace = "keysets/cursor/sealed"
+
+// metaDemo marks a store that demo made: serve refuses it.
+const metaDemo = "demo"
+
+// house is an open store with the keys that belong to it.
+type house struct {
+	store     *store.Store
+	sealer    *keyring.Sealer
+	digester  *keyring.Digester
+	assertion []byte // sealed signing key
+	cursorKey []byte
+	service   *manage.Service
+}
+
+// houseOptions say which store and which master key.
+type houseOptions struct {
+	storeURL string
+	master   *keyring.Master
+	logger   *slog.Logger
+	// migrated is told of each schema step; nil: nobody.
+	migrated func(version int64, name string)
+}
+
+// openHouse opens the store, brings its schema up to date, and opens its keys
+// or draws them if there are none yet.
+func openHouse(ctx context.Context, o houseOptions) (h *house, err error) {
+	st, err := store.Open(ctx, store.Options{URL: o.storeURL, Logger: o.logger})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, st.Close())
+		}
+	}()
+	if o.migrated == nil {
+		o.migrated = func(int64, string) {}
+	}
+	if err := st.Migrate(ctx, o.migrated); err != nil {
+		return nil, err
+	}
+	h = &house{store: st}
+	if err := h.openKeys(ctx, o.master); err != nil {
+		return nil, err
+	}
+	h.service = &manage.Service{Store: st, Digester: h.digester, Random: rand.Reader, Now: time.Now}
+	return h, nil
+}
+
+func (h *house) close() error { return h.store.Close() }
+
+// openKeys opens the sealed keys of the store.
+func (h *house) openKeys(ctx context.Context, master *keyring.Master) error {
+	wrapped, err := h.store.Keyset(ctx, keysetSealing)
+	if errors.Is(err, keystile.ErrNotFound) {
+		if err := h.drawKeys(ctx, master); err != nil {
+			return err
+		}
+		wrapped, err = h.store.Keyset(ctx, keysetSealing)
+	}
+	if err != nil {
+		return err
+	}
+	if h.sealer, err = keyring.OpenSealer(master, wrapped); err != nil {
+		return err
+	}
+	if h.digester, err = openDigester(ctx, h.store, h.sealer); err != nil {
+		return err
+	}
+	if h.assertion, err = h.store.Keyset(ctx, keysetAssertion); err != nil {
+		return err
+	}
+	sealedCursor, err := h.store.Keyset(ctx, keysetCursor)
+	if err != nil {
+		return err
+	}
+	h.cursorKey, err = h.sealer.Open(sealedCursor, cursorPlace)
+	return err
+}
+
+func openDigester(ctx context.Context, st *store.Store, sealer *keyring.Sealer) (*keyring.Digester, error) {
+	stored, err := st.Peppers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var current keyring.Pepper
+	var retired []keyring.Pepper
+	for _, p := range stored {
+		pepper, err := keyring.OpenPepper(sealer, p.ID, p.Sealed)
+		if err != nil {
+			return nil, err
+		}
+		if p.Current {
+			current = pepper
+		} else {
+			retired = append(retired, pepper)
+		}
+	}
+	return keyring.NewDigester(current, retired...)
+}
+
+// drawKeys gives a new store its keys, in one transaction. Of two processes
+// that do so at once, one finds that there is nothing left to do.
+func (h *house) drawKeys(ctx context.Context, master *keyring.Master) error {
+	sealer, wrapped, err := keyring.NewSealer(master)
+	if err != nil {
+		return err
+	}
+	pepper, sealedPepper, err := keyring.NewPepper(rand.Reader, sealer)
+	if err != nil {
+		return err
+	}
+	assertion, err := keyring.NewSigningKey(rand.Reader, sealer)
+	if err != nil {
+		return err
+	}
+	cursor := make([]byte, 32)
+	if _, err := io.ReadFull(rand.Reader, cursor); err != nil {
+		return fmt.Errorf("draw a cursor key: %w", err)
+	}
+	sealedCursor, err := sealer.Seal(cursor, cursorPlace)
+	if err != nil {
+		return err
+	}
+	return h.store.Mutate(ctx, store.Actor{Name: "system"}, func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.Keyset(ctx, keysetSealing); !errors.Is(err, keystile.ErrNotFound) {
+			return err // nil: another process was first
+		}
+		for name, sealed := range map[string][]byte{keysetSealing: wrapped, keysetAssertion: assertion, keysetCursor: sealedCursor} {
+			if err := tx.PutKeyset(ctx, name, sealed); err != nil {
+				return err
+			}
+		}
+		return tx.PutPepper(ctx, store.Pepper{ID: pepper.ID, Sealed: sealedPepper, Current: true, CreatedAt: time.Now()})
+	})
+}
+
+// findAPIKeys is the apikey kind's view of the store.
+func findAPIKeys(st *store.Store) apikey.Find {
+	return func(ctx context.Context, digests [][32]byte) (apikey.Record, error) {
+		found, err := st.FindAPIKeySecret(ctx, digests)
+		if err != nil {
+			return apikey.Record{}, err
+		}
+		return apikey.Record{Key: found.Key, Secret: found.Secret, Organization: found.Organization}, nil
+	}
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keystile.dev/keystile/internal/keyimport"
+	"keystile.dev/keystile/internal/keyring"
+	"keystile.dev/keystile/internal/store"
+)
+
+const (
+	importBatch = 5000
+	// shownProblems is how many bad lines are told one by one.
+	shownProblems = 100
+)
+
+func newKeyImport(a *app) *cobra.Command {
+	var (
+		c      configFlags
+		f      format
+		dryRun bool
+	)
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Import API keys in bulk from JSON Lines or CSV",
+		Long: `Reads one key a line: JSON Lines (FILE.jsonl) or CSV with a header line (FILE.csv).
+Members: organization, secret or sha256, and optionally id, name, environment,
+permitted_site_ids, scopes, allowed_ips, limit, expires_at. Lists in CSV are
+separated by ";". Lines that cannot be used are reported and left out. An import
+that was interrupted goes on where it stopped when the command is run again.`,
+		Example: "  keystile key import keys.jsonl --config keystile.yaml",
+		Args:    oneArgument("the file"),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			cfg, err := c.load(a, cmd)
+			if err != nil {
+				return err
+			}
+			h, err := a.openConfigured(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, h.close()) }()
+			return a.importKeys(cmd.Context(), h, args[0], f, dryRun)
+		},
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "read and check every line, and change nothing")
+	c.add(cmd)
+	addFormat(cmd, &f)
+	return cmd
+}
+
+// keySource reads rows and counts the lines that cannot be used.
+type keySource struct {
+	reader   *keyimport.Reader
+	digester *keyring.Digester
+	told     func(string)
+	bad      int64
+}
+
+func (a *app) importKeys(ctx context.Context, h *house, path string, f format, dryRun bool) (err error) {
+	file, err := os.Open(filepath.Clean(path))
+	if err != nil {
+		return fmt.Errorf("open the file: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	job, size, err := importJob(file, path)
+	if err != nil {
+		return err
+	}
+	source := &keySource{digester: h.digester, told: func(line string) { fmt.Fprintf(a.stderr, "%s: %s\n", path, line) }}
+	if source.reader, err = openRows(file, path); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if dryRun {
+		return a.importDryRun(source, f)
+	}
+	progress := a.progress("keys imported", size, file)
+	report, err := h.store.ImportAPIKeys(ctx, store.Actor{Name: "cli"}, store.ImportOptions{JobID: job, BatchRows: importBatch}, source.batch, progress)
+	a.endProgress()
+	if err != nil {
+		return err
+	}
+	for _, refusal := range report.Refusals {
+		fmt.Fprintf(a.stderr, "%s: key %s: %s\n", path, visible(refusal.ID), refusal.Problem)
+	}
+	if f == formatJSON {
+		err = printJSON(a.stdout, map[string]any{
+			"imported": report.Imported, "skipped_duplicates": report.SkippedDuplicates, "refused": report.Refused + source.bad,
+		})
+	} else {
+		_, err = fmt.Fprintf(a.stdout, "%d keys imported, %d duplicates skipped, %d lines refused\n", report.Imported, report.SkippedDuplicates, report.Refused+source.bad)
+	}
+	if err == nil && report.Refused+source.bad > 0 {
+		return errReported
+	}
+	return err
+}
+
+// importJob names an import by what it imports: the same file goes on where it stopped.
+func importJob(file *os.File, path string) (job string, size int64, err error) {
+	info, err := file.Stat()
+	if err != nil {
+		return "", 0, fmt.Errorf("look at the file: %w", err)
+	}
+	head := make([]byte, 1<<20)
+	n, err := file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", 0, fmt.Errorf("read the file: %w", err)
+	}
+	sum := sha256.Sum256(fmt.Appendf(head[:n:n], "\x00%d\x00%s", info.Size(), filepath.Base(path)))
+	return "import_" + hex.EncodeToString(sum[:12]), info.Size(), nil
+}
+
+func openRows(file io.Reader, path string) (*keyimport.Reader, error) {
+	// One instant for all, the same at every run: what is read twice must be equal.
+	created := time.Now().UTC().Truncate(24 * time.Hour)
+	if strings.EqualFold(filepath.Ext(path), ".csv") {
+		return keyimport.NewCSV(file, created)
+	}
+	return keyimport.NewJSONLines(file, created), nil
+}
+
+// next returns the next good row; bad lines are told and passed over.
+func (k *keySource) next() (keyimport.Row, error) {
+	for {
+		row, err := k.reader.Next()
+		var problem keyimport.Problem
+		if !errors.As(err, &problem) {
+			return row, err
+		}
+		if k.bad++; k.bad <= shownProblems {
+			k.told(problem.Error())
+		} else if k.bad == shownProblems+1 {
+			k.told("more lines cannot be used; they are counted")
+		}
+	}
+}
+
+// batch implements the source of store.ImportAPIKeys.
+func (k *keySource) batch() ([]store.ImportRow, error) {
+	rows := make([]store.ImportRow, 0, importBatch)
+	for len(rows) < importBatch {
+		row, err := k.next()
+		if errors.Is(err, io.EOF) {
+			return rows, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		digest, pepperID := k.digester.Digest(row.Sum)
+		rows = append(rows, store.ImportRow{Key: row.Key, Digest: digest, PepperID: pepperID, Hint: row.Hint})
+	}
+	return rows, nil
+}
+
+func (a *app) importDryRun(source *keySource, f format) error {
+	var good int64
+	for {
+		_, err := source.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		good++
+	}
+	var err error
+	if f == formatJSON {
+		err = printJSON(a.stdout, map[string]any{"dry_run": true, "readable": good, "refused": source.bad})
+	} else {
+		_, err = fmt.Fprintf(a.stdout, "%d keys could be read, %d lines refused; nothing was changed\n", good, source.bad)
+	}
+	if err == nil && source.bad > 0 {
+		return errReported
+	}
+	return err
+}
+
+// progress shows on a terminal how far long work is.
+func (a *app) progress(what string, size int64, file *os.File) func(int64) {
+	if !isTerminal(a.stderr) {
+		return func(int64) {}
+	}
+	return func(done int64) {
+		at, err := file.Seek(0, io.SeekCurrent)
+		if err != nil || size == 0 {
+			return
+		}
+		fmt.Fprintf(a.stderr, "\r%3d %%  %d %s", min(100, at*100/size), done, what)
+	}
+}
+
+func (a *app) endProgress() {
+	if isTerminal(a.stderr) {
+		fmt.Fprintln(a.stderr)
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"keystile.dev/keystile/internal/config"
+	"keystile.dev/keystile/internal/policy"
+	"keystile.dev/keystile/internal/yamlfile"
+)
+
+// builtinPaths are the server's own: a route may not speak for them on the
+// server's own host. "/x/" is everything below it.
+var builtinPaths = []string{
+	"/healthz", "/readyz", "/metrics", "/forward-auth", "/v1/", "/.well-known/jwks.json", "/oauth/", "/admin/", "/account/", "/login",
+}
+
+// compileRoutes compiles the routes of a configuration. The error holds every
+// problem as FILE:LINE.
+func compileRoutes(cfg *config.Config, demo bool, log *slog.Logger) (*policy.Table, error) {
+	table, problems := policy.Compile(cfg.Routes, policy.Options{
+		PublicHost: cfg.PublicHost(), Demo: demo, BuiltinPaths: builtinPaths, OwnAddresses: ownAddresses(cfg), Now: time.Now,
+		ReadPolicy: readPolicy,
+	})
+	if len(problems) > 0 {
+		errs := make([]error, len(problems))
+		for i, p := range problems {
+			errs[i] = positioned{p}
+		}
+		return nil, errors.Join(errs...)
+	}
+	for _, w := range table.Warnings() {
+		log.Warn(w.Error())
+	}
+	return table, nil
+}
+
+// positioned marks an error whose text already begins with FILE:LINE.
+type positioned struct{ error }
+
+// hasPosition says whether an error's text names files and lines by itself.
+func hasPosition(err error) bool {
+	var p positioned
+	var one yamlfile.Problem
+	var many yamlfile.Problems
+	return errors.As(err, &p) || errors.As(err, &one) || errors.As(err, &many)
+}
+
+// maxPolicyFile bounds a Cedar policy file.
+const maxPolicyFile = 1 << 20
+
+func readPolicy(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, fmt.Errorf("policy file: %w", err)
+	}
+	if info.Size() > maxPolicyFile {
+		return nil, fmt.Errorf("policy file %s is larger than 1 MiB", name)
+	}
+	text, err := os.ReadFile(filepath.Clean(name))
+	if err != nil {
+		return nil, fmt.Errorf("policy file: %w", err)
+	}
+	return text, nil
+}

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/audit"
+	"keystile.dev/keystile/internal/config"
+	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/enforce"
+	"keystile.dev/keystile/internal/enforce/forwardauth"
+	"keystile.dev/keystile/internal/enforce/proxy"
+	"keystile.dev/keystile/internal/feed"
+	"keystile.dev/keystile/internal/gate"
+	"keystile.dev/keystile/internal/keyring"
+
+	"keystile.dev/keystile/internal/metrics"
+	"keystile.dev/keystile/internal/store"
+	"keystile.dev/keystile/internal/tracing"
+	"keystile.dev/keystile/internal/usage"
+)
+
+func newServe(a *app) *cobra.Command {
+	var c configFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server: gateway, forward-auth, decisions, management API",
+		Long: `Runs the server. Every option of the configuration file is also an environment
+variable (KEYSTILE_LISTEN) and a flag (--listen); flags win, then variables, then
+the file. SIGHUP reads the routes again; SIGTERM ends it within drain_timeout.`,
+		Example: "  keystile serve --config keystile.yaml",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.load(a, cmd)
+			if err != nil {
+				return err
+			}
+			return a.serve(cmd.Context(), cfg, serveOptions{reload: func() (*config.Config, error) { return c.load(a, cmd) }})
+		},
+	}
+	c.addAll(cmd)
+	return cmd
+}
+
+// serveOptions are what the demo does otherwise.
+type serveOptions struct {
+	demo bool
+	// reload reads the configuration again.
+	reload func() (*config.Config, error)
+	// ready is called once the server accepts connections.
+	ready func(ctx context.Context, s *server) error
+}
+
+// server is a running server and its parts.
+type server struct {
+	cfg     *config.Config
+	options serveOptions
+	log     *slog.Logger
+	house   *house
+
+	feed     *feed.Feed
+	keys     *apikey.Kind
+	limits   *limits
+	recorder *audit.Recorder
+	used     *usage.Batcher[store.APIKeyUse]
+	metrics  *metrics.Metrics
+	tracer   *tracing.Tracer
+	gate     *gate.Gate
+	signer   *keyring.Signer
+	streams  *proxy.Streams
+	lease    *store.Lease
+	trust    enforce.Trust
+	tls      *tls.Config
+	started  time.Time
+}
+
+// serve runs the server until ctx ends. This is all the wiring there is.
+func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (err error) {
+	s := &server{cfg: cfg, options: o, started: time.Now()}
+	s.log = newLogger(a.stderr, logLevel(cfg.Log.Level), cfg.Log.Format == "text")
+	for _, warning := range cfg.Warnings {
+		s.log.Warn(warning.Error())
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	for _, build := range []func(context.Context, *app) error{
+		s.openHouse,    // store, schema, keys
+		s.takeLease,    // one server on one SQLite store
+		s.buildFeed,    // changes to caches
+		s.buildKinds,   // credentials that are verified
+		s.buildLimits,  // how often
+		s.buildRecords, // audit, metrics, last used, traces
+		s.buildGate,    // the one path
+		s.buildSigner,  // Keystile-Assertion
+		s.buildTLS,
+	} {
+		if err := build(ctx, a); err != nil {
+			return err
+		}
+	}
+	if err := s.feed.Start(ctx); err != nil {
+		return err
+	}
+	return s.run(ctx, a)
+}
+
+func (s *server) openHouse(ctx context.Context, a *app) error {
+	master, err := keyring.LoadMaster(s.cfg.MasterKey, a.getenv)
+	if err != nil {
+		return s.cfg.Problem("master_key", "name a file of mode 0600 that holds the key", err.Error())
+	}
+	s.house, err = openHouse(ctx, houseOptions{
+		storeURL: s.cfg.Store.Reveal(), master: master, logger: s.log,
+		migrated: func(version int64, name string) { s.log.Info("schema upgraded", "version", version, "step", name) },
+	})
+	if err != nil {
+		return err
+	}
+	demo, err := s.house.store.Meta(ctx, metaDemo)
+	if err != nil && !errors.Is(err, keystile.ErrNotFound) {
+		return err
+	}
+	if demo != "" && !s.options.demo {
+		return errors.New("this store was made by `keystile demo` and holds its world: serve never runs on it; make one of your own with `keystile init DIR`")
+	}
+	return nil
+}
+
+func (s *server) takeLease(ctx context.Context, _ *app) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	s.lease, err = s.house.store.AcquireServerLease(ctx, store.LeaseRequest{
+		Holder: fmt.Sprintf("keystile serve, pid %d on %s", os.Getpid(), host), SharedMemory: s.cfg.Shared.Reveal() == "memory",
+	})
+	return err
+}
+
+func (s *server) buildFeed(context.Context, *app) error {
+	s.feed = feed.New(feed.Options{Source: s.house.store, Now: time.Now, Logger: s.log})
+	s.house.store.OnCommit(s.feed.Publish)
+	return nil
+}
+
+func (s *server) buildKinds(context.Context, *app) error {
+	s.used = usage.New(s.house.store.TouchAPIKeys, s.log)
+	keys, err := apikey.New(apikey.Options{
+		Find: findAPIKeys(s.house.store), Digester: s.house.digester, Fresh: s.feed.Fresh, Now: time.Now,
+		Used: s.noteUse, MaxEntries: s.cfg.Limits.WarmCredentials, MaxRejections: s.cfg.Limits.WarmRefusals,
+		Lookups: s.cfg.Limits.Lookups, LookupBatch: s.cfg.Limits.LookupBatch,
+	})
+	if err != nil {
+		return err
+	}
+	s.keys = keys
+	s.streams = proxy.NewStreams(proxy.StreamsOptions{})
+	s.feed.Subscribe(keys.Apply)
+	s.feed.Subscribe(s.streams.Drop)
+	return nil
+}
+
+// noteUse queues the record of a key's use.
+func (s *server) noteUse(u apikey.Use) {
+	use := store.APIKeyUse{KeyID: u.KeyID, At: u.At}
+	if u.Rehash != nil {
+		use.Rehash = &store.Rehash{Old: u.Rehash.Old, New: u.Rehash.New, PepperID: u.Rehash.PepperID}
+	}
+	s.used.Add(u.KeyID, use)
+}
+
+func (s *server) buildRecords(ctx context.Context, _ *app) error {
+	s.recorder = audit.NewRecorder(audit.Options{Write: s.house.store.RecordDecisions, Logger: s.log})
+	s.metrics = metrics.New()
+	s.addGauges()
+	if s.cfg.OTLPEndpoint == "" {
+		return nil
+	}
+	var err error
+	s.tracer, err = tracing.New(ctx, tracing.Options{Endpoint: s.cfg.OTLPEndpoint, Ratio: 0.01, Version: version})
+	return err
+}
+
+func (s *server) buildGate(context.Context, *app) error {
+	table, err := compileRoutes(s.cfg, s.options.demo, s.log)
+	if err != nil {
+		return err
+	}
+	s.gate, err = gate.New(table, gate.Options{
+		Kinds: []keystile.Kind{s.keys}, Limiter: s.limits.limiter, Strict: s.limits.strict,
+		Observers: []gate.Observer{s.metrics, s.recorder}, Now: time.Now,
+	})
+	return err
+}
+
+func (s *server) buildSigner(context.Context, *app) error {
+	issuer := s.cfg.PublicURL
+	if issuer == "" {
+		issuer = "http://" + s.cfg.Listen
+	}
+	var err error
+	s.signer, err = keyring.OpenSigner(s.house.sealer, s.house.assertion, keyring.SignerOptions{Issuer: issuer, Now: time.Now, Random: randomSource})
+	s.trust = enforce.Trust{Proxies: s.cfg.TrustedProxies}
+	return err
+}
+
+func (s *server) buildTLS(_ context.Context, a *app) error {
+	var err error
+	s.tls, err = buildTLS(s.cfg, a)
+	return err
+}
+
+func (s *server) gateway() *proxy.Handler {
+	return proxy.New(proxy.Options{
+		Gate: s.gate, Asserter: s.signer, Trust: s.trust, Streams: s.streams, Logger: s.log,
+		Preflight:      func(r *keystile.Request) (*keystile.Route, bool) { return s.gate.Table().Preflight(r) },
+		DefaultTimeout: s.cfg.Limits.UpstreamTimeout, ClientTimeout: s.cfg.Limits.ClientTimeout, DefaultMaxBody: int64(s.cfg.Limits.MaxBody),
+	})
+}
+
+func (s *server) forwardAuth() (*forwardauth.Handler, error) {
+	family := forwardauth.XForwarded
+	if s.cfg.ForwardAuth.Headers == "x-original" {
+		family = forwardauth.XOriginal
+	}
+	return forwardauth.New(forwardauth.Options{Gate: s.gate, Trust: s.trust, Headers: family, Asserter: s.signer, Logger: s.log})
+}
+
+// close releases what serve opened, last opened first.
+func (s *server) close() error {
+	var errs []error
+	if s.tracer != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		errs = append(errs, s.tracer.Close(ctx))
+	}
+	if s.limits != nil {
+		s.limits.close()
+	}
+	if s.keys != nil {
+		s.keys.Close()
+	}
+	if s.lease != nil {
+		errs = append(errs, s.lease.Release())
+	}
+	if s.house != nil {
+		errs = append(errs, s.house.close())
+	}
+	return errors.Join(errs...)
+}
+
+func logLevel(name string) slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return slog.LevelInfo
+	}
+	return level
+}
+
+// ownAddresses are the host:port pairs this server is reached by: an upstream
+// that is one of them would send requests round in a circle.
+func ownAddresses(cfg *config.Config) []string {
+	var own []string
+	for _, listen := range []string{cfg.Listen, cfg.AdminListen} {
+		host, port, err := net.SplitHostPort(listen)
+		if err != nil {
+			continue
+		}
+		own = append(own, listen)
+		if host == "" || host == "0.0.0.0" || host == "::" {
+			own = append(own, "127.0.0.1:"+port, "localhost:"+port, "[::1]:"+port)
+		}
+		if strings.HasPrefix(host, "127.") || host == "::1" {
+			own = append(own, "localhost:"+port)
+		}
+	}
+	return own
+}

@@ -1,0 +1,235 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/manage"
+	"keystile.dev/keystile/internal/problem"
+)
+
+// Bounds on request bodies, in bytes.
+const (
+	// MaxBody bounds the body of every operation but one.
+	MaxBody = 64 << 10
+	// MaxState bounds a state file.
+	MaxState = 64 << 20
+)
+
+// Options is what the API stands on. Everything without "may be nil" must be set.
+type Options struct {
+	Service *manage.Service
+	// Routes returns the routes that are enforced now.
+	Routes func() []keystile.Route
+	// State applies and exports state files.
+	State State
+	// APIKeys proves the key presented to GET /v1/keys/self.
+	APIKeys keystile.Kind
+	// CursorKey seals list cursors: 32 random bytes, the same on every replica.
+	CursorKey []byte
+	// ClientAddr is the caller's address behind trusted proxies.
+	ClientAddr func(*http.Request) (netip.Addr, error)
+	// RequestID names a request in logs and audit events.
+	RequestID func(*http.Request) string
+	// FailedToken counts a bad credential from an address (the zero Addr if it
+	// cannot be told) and returns how long to tell it to wait; may be nil.
+	FailedToken func(netip.Addr) time.Duration
+	Logger      *slog.Logger
+	// Version of the server, for the OpenAPI document.
+	Version string
+}
+
+func (o Options) check() error {
+	var missing []string
+	for name, absent := range map[string]bool{
+		"Service": o.Service == nil, "Routes": o.Routes == nil, "State": o.State == nil, "APIKeys": o.APIKeys == nil,
+		"ClientAddr": o.ClientAddr == nil, "RequestID": o.RequestID == nil, "Logger": o.Logger == nil,
+	} {
+		if absent {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("management API without %s", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// API is the management API as an http.Handler for everything under /v1/.
+type API struct {
+	options Options
+	cursors *cursors
+	mux     *http.ServeMux
+	huma    huma.API
+	// pending holds the operations whose handler is not registered yet.
+	pending map[string]Operation
+	// byPattern finds the operation that the mux would run.
+	byPattern map[string]Operation
+	openapi   []byte
+}
+
+// New builds the API.
+func New(o Options) (*API, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	sealer, err := newCursors(o.CursorKey)
+	if err != nil {
+		return nil, err
+	}
+	a := &API{
+		options: o, cursors: sealer, mux: http.NewServeMux(),
+		pending: map[string]Operation{}, byPattern: map[string]Operation{},
+	}
+	for _, op := range operations {
+		a.pending[op.ID] = op
+		a.byPattern[op.Pattern()] = op
+	}
+	a.huma = humago.New(a.mux, humaConfig(o.Version))
+	for _, register := range []func(*API) error{
+		registerOrganizations, registerSites, registerRoles, registerKeys, registerOwnKey,
+		registerRoutes, registerAdminTokens, registerAudit, registerState, registerOpenAPI,
+	} {
+		if err := register(a); err != nil {
+			return nil, err
+		}
+	}
+	for id := range a.pending {
+		return nil, fmt.Errorf("operation %s of the management API has no handler", id)
+	}
+	return a, nil
+}
+
+// Operations lists everything the API does, for the walk over all routes of
+// the server.
+func (a *API) Operations() []Operation {
+	return append([]Operation(nil), operations...)
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = a.identify(r)
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	defer a.recovered(w, r)
+
+	if p := unreadable(r); p != nil {
+		a.writeRefusal(w, r, p, "")
+		return
+	}
+	op, known := a.find(r)
+	switch {
+	case known && op.Access == AccessOpen:
+		a.mux.ServeHTTP(w, r)
+		return
+	case known && op.Access == AccessKey:
+		if id, ok := a.authenticateKey(w, r); ok {
+			a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOwnKey, id)))
+		}
+		return
+	}
+	c, ok := a.authenticate(w, r)
+	if !ok {
+		return
+	}
+	if !known {
+		a.notFound(w, r)
+		return
+	}
+	if !a.permit(w, r, c, op) {
+		return
+	}
+	if !op.Conditional && r.Header.Get("If-Match") != "" {
+		// A condition that is not checked must not look as if it held.
+		a.writeRefusal(w, r, problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), "If-Match is not supported by this operation"), "")
+		return
+	}
+	a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyCaller, c)))
+}
+
+// identify gives the request its id.
+func (a *API) identify(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), keyRequestID, a.options.RequestID(r)))
+}
+
+// find returns the operation that the mux would run for a request.
+func (a *API) find(r *http.Request) (Operation, bool) {
+	_, pattern := a.mux.Handler(r)
+	if r.Method == http.MethodHead {
+		// The mux runs GET for HEAD; it is the same operation.
+		pattern = strings.Replace(pattern, http.MethodHead+" ", http.MethodGet+" ", 1)
+	}
+	op, ok := a.byPattern[pattern]
+	return op, ok
+}
+
+// unreadable refuses a request that has two readings: a path that cleaning or
+// decoding would change, a query that cannot be parsed or says a thing twice.
+func unreadable(r *http.Request) *problem.Problem {
+	bad := func(detail string) *problem.Problem {
+		return problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), detail)
+	}
+	if r.URL.RawPath != "" || !strings.HasPrefix(r.URL.Path, "/") || path.Clean(r.URL.Path) != r.URL.Path {
+		return bad("the path is ambiguous")
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return bad("the query cannot be read")
+	}
+	for _, values := range query {
+		if len(values) > 1 {
+			return bad("a query parameter is written more than once")
+		}
+	}
+	return nil
+}
+
+// notFound answers a path or method that the table does not have: 404, or 405
+// with the methods there are (RFC 9110, section 15.5.6).
+func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
+	var allow []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodPut, http.MethodDelete} {
+		other := *r
+		other.Method = method
+		if _, ok := a.find(&other); ok {
+			allow = append(allow, method)
+		}
+	}
+	if len(allow) == 0 {
+		a.writeRefusal(w, r, problem.ForStatus(http.StatusNotFound), "")
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	a.writeRefusal(w, r, problem.ForStatus(http.StatusMethodNotAllowed), "")
+}
+
+// recovered turns a panic into a bare 500. A panic that aborts the connection
+// on purpose goes on.
+func (a *API) recovered(w http.ResponseWriter, r *http.Request) {
+	caught := recover()
+	if caught == nil {
+		return
+	}
+	if err, ok := caught.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(caught)
+	}
+	// What was panicked with may quote a request; the stack does not.
+	a.options.Logger.ErrorContext(r.Context(), "panic in the management API",
+		"request_id", requestID(r.Context()), "stack", string(debug.Stack()))
+	a.writeRefusal(w, r, problem.ForStatus(http.StatusInternalServerError), "")
+}

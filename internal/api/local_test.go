@@ -1,0 +1,36 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+
+	"keystile.dev/keystile/client"
+)
+
+func TestTheLocalTransportActsAsTheOperatorAndIsNoHandler(t *testing.T) {
+	s, ctx := newServer(t), context.Background()
+	s.organization("acme", "Roof", "key_a")
+	c, err := client.New("http://local", "none", client.WithTransport(s.handler.Local("cli")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := c.CreateKey(ctx, client.KeyCreate{Organization: "acme"})
+	if err != nil || key.Secret == "" {
+		t.Fatalf("key = %+v, %v", key, err)
+	}
+	for event, err := range c.AllEvents(ctx, client.ListOptions{Organization: "acme"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if event.Actor != "cli" {
+			t.Errorf("actor = %q", event.Actor)
+		}
+	}
+	_, err = c.Key(ctx, "self")
+	var e *client.Error
+	if !errors.As(err, &e) || e.Status != http.StatusNotFound {
+		t.Errorf("a key's own operation: %v", err)
+	}
+}

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"net/http"
+
+	keystile "keystile.dev/keystile"
+)
+
+// Access says what opens an operation.
+type Access string
+
+// The kinds of access.
+const (
+	// AccessToken: an admin token that holds Operation.Scope.
+	AccessToken Access = "token"
+	// AccessGlobal: the same, and the token must not be bound to one
+	// organisation, because the operation is about all of them.
+	AccessGlobal Access = "global"
+	// AccessKey: an API key, which may read about itself.
+	AccessKey Access = "key"
+	// AccessOpen: anybody.
+	AccessOpen Access = "open"
+)
+
+// Operation is one thing the API does.
+type Operation struct {
+	// ID names it in the OpenAPI document: "create-key".
+	ID     string
+	Method string
+	// Path is a pattern of net/http.ServeMux: "/v1/keys/{id}".
+	Path   string
+	Access Access
+	// Scope that an admin token must hold; empty for keys and strangers.
+	Scope keystile.Scope
+	// Summary is one line for the reference.
+	Summary string
+	// Status of a success.
+	Status int
+	// Conditional: If-Match is honoured.
+	Conditional bool
+}
+
+// Pattern is the operation as net/http.ServeMux writes it: "POST /v1/keys".
+func (o Operation) Pattern() string { return o.Method + " " + o.Path }
+
+// operations is every operation of the API. Access and scope are decided here
+// and nowhere else.
+var operations = []Operation{
+	{ID: "get-openapi", Method: http.MethodGet, Path: "/v1/openapi.json", Access: AccessOpen, Status: 200, Summary: "This API as an OpenAPI 3.1 document"},
+
+	{ID: "list-organizations", Method: http.MethodGet, Path: "/v1/organizations", Access: AccessToken, Scope: "organizations:read", Status: 200, Summary: "List organizations"},
+	{ID: "create-organization", Method: http.MethodPost, Path: "/v1/organizations", Access: AccessGlobal, Scope: "organizations:write", Status: 201, Summary: "Create an organization"},
+	{ID: "get-organization", Method: http.MethodGet, Path: "/v1/organizations/{id}", Access: AccessToken, Scope: "organizations:read", Status: 200, Summary: "Get an organization"},
+	{ID: "update-organization", Method: http.MethodPatch, Path: "/v1/organizations/{id}", Access: AccessToken, Scope: "organizations:write", Status: 200, Conditional: true, Summary: "Change an organization"},
+	{ID: "delete-organization", Method: http.MethodDelete, Path: "/v1/organizations/{id}", Access: AccessGlobal, Scope: "organizations:write", Status: 204, Summary: "Delete an organization that owns nothing"},
+
+	{ID: "list-sites", Method: http.MethodGet, Path: "/v1/sites", Access: AccessToken, Scope: "sites:read", Status: 200, Summary: "List sites"},
+	{ID: "create-site", Method: http.MethodPost, Path: "/v1/sites", Access: AccessToken, Scope: "sites:write", Status: 201, Summary: "Create a site"},
+	{ID: "get-site", Method: http.MethodGet, Path: "/v1/sites/{id}", Access: AccessToken, Scope: "sites:read", Status: 200, Summary: "Get a site"},
+	{ID: "update-site", Method: http.MethodPatch, Path: "/v1/sites/{id}", Access: AccessToken, Scope: "sites:write", Status: 200, Conditional: true, Summary: "Change a site"},
+	{ID: "delete-site", Method: http.MethodDelete, Path: "/v1/sites/{id}", Access: AccessToken, Scope: "sites:write", Status: 204, Summary: "Delete a site that no key names"},
+
+	{ID: "list-roles", Method: http.MethodGet, Path: "/v1/roles", Access: AccessGlobal, Scope: "roles:read", Status: 200, Summary: "List roles"},
+	{ID: "create-role", Method: http.MethodPost, Path: "/v1/roles", Access: AccessGlobal, Scope: "roles:write", Status: 201, Summary: "Create a role"},
+	{ID: "get-role", Method: http.MethodGet, Path: "/v1/roles/{id}", Access: AccessGlobal, Scope: "roles:read", Status: 200, Summary: "Get a role"},
+	{ID: "update-role", Method: http.MethodPatch, Path: "/v1/roles/{id}", Access: AccessGlobal, Scope: "roles:write", Status: 200, Conditional: true, Summary: "Change a role"},
+	{ID: "delete-role", Method: http.MethodDelete, Path: "/v1/roles/{id}", Access: AccessGlobal, Scope: "roles:write", Status: 204, Summary: "Delete a role"},
+
+	{ID: "list-keys", Method: http.MethodGet, Path: "/v1/keys", Access: AccessToken, Scope: "keys:read", Status: 200, Summary: "List API keys"},
+	{ID: "create-key", Method: http.MethodPost, Path: "/v1/keys", Access: AccessToken, Scope: "keys:write", Status: 201, Summary: "Create or import an API key"},
+	{ID: "get-own-key", Method: http.MethodGet, Path: "/v1/keys/self", Access: AccessKey, Status: 200, Summary: "What the presented API key is and may do"},
+	{ID: "get-key", Method: http.MethodGet, Path: "/v1/keys/{id}", Access: AccessToken, Scope: "keys:read", Status: 200, Summary: "Get an API key"},
+	{ID: "update-key", Method: http.MethodPatch, Path: "/v1/keys/{id}", Access: AccessToken, Scope: "keys:write", Status: 200, Conditional: true, Summary: "Change an API key"},
+	{ID: "delete-key", Method: http.MethodDelete, Path: "/v1/keys/{id}", Access: AccessToken, Scope: "keys:write", Status: 204, Summary: "Delete an API key"},
+	{ID: "rotate-key", Method: http.MethodPost, Path: "/v1/keys/{id}/rotate", Access: AccessToken, Scope: "keys:write", Status: 200, Summary: "Give an API key a new secret"},
+	{ID: "revoke-key", Method: http.MethodPost, Path: "/v1/keys/{id}/revoke", Access: AccessToken, Scope: "keys:write", Status: 200, Summary: "End every secret of an API key"},
+
+	{ID: "list-routes", Method: http.MethodGet, Path: "/v1/routes", Access: AccessGlobal, Scope: "routes:read", Status: 200, Summary: "List the routes that are enforced"},
+
+	{ID: "list-admin-tokens", Method: http.MethodGet, Path: "/v1/admin-tokens", Access: AccessToken, Scope: "admin_tokens:read", Status: 200, Summary: "List admin tokens"},
+	{ID: "create-admin-token", Method: http.MethodPost, Path: "/v1/admin-tokens", Access: AccessToken, Scope: "admin_tokens:write", Status: 201, Summary: "Create an admin token"},
+	{ID: "get-admin-token", Method: http.MethodGet, Path: "/v1/admin-tokens/{id}", Access: AccessToken, Scope: "admin_tokens:read", Status: 200, Summary: "Get an admin token"},
+	{ID: "revoke-admin-token", Method: http.MethodPost, Path: "/v1/admin-tokens/{id}/revoke", Access: AccessToken, Scope: "admin_tokens:write", Status: 200, Summary: "End an admin token"},
+
+	{ID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Access: AccessToken, Scope: "audit:read", Status: 200, Summary: "List audit events of one chain"},
+
+	{ID: "get-state", Method: http.MethodGet, Path: "/v1/state", Access: AccessGlobal, Scope: "state:read", Status: 200, Summary: "Export the state file"},
+	{ID: "apply-state", Method: http.MethodPost, Path: "/v1/state/apply", Access: AccessGlobal, Scope: "state:write", Status: 200, Summary: "Make the world match a state file"},
+}

@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/manage"
+)
+
+// Organization is a tenant on the wire.
+type Organization struct {
+	ID          string    `json:"id" example:"sibaya-power"`
+	Name        string    `json:"name" example:"Sibaya Power"`
+	Environment string    `json:"environment" enum:"production,sandbox"`
+	TenantID    string    `json:"tenant_id" example:"6a1f2f0e-7f6b-4b57-9d39-2f2d8f1f7c11"`
+	KeyPrefix   string    `json:"key_prefix" example:"opa" doc:"What new API keys begin with"`
+	Disabled    bool      `json:"disabled" doc:"Credentials of a disabled organization are refused"`
+	CreatedAt   time.Time `json:"created_at"`
+	UpdatedAt   time.Time `json:"updated_at"`
+}
+
+func wireOrganization(o keystile.Organization) Organization {
+	return Organization{
+		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID,
+		KeyPrefix: o.KeyPrefix, Disabled: o.Disabled, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
+	}
+}
+
+// OrganizationCreate is the body of create-organization.
+type OrganizationCreate struct {
+	ID          string `json:"id,omitempty" example:"sibaya-power" doc:"Absent: drawn"`
+	Name        string `json:"name,omitempty" example:"Sibaya Power" doc:"Absent: the id"`
+	Environment string `json:"environment,omitempty" enum:"production,sandbox" doc:"Absent: production"`
+	TenantID    string `json:"tenant_id,omitempty" doc:"A UUID; absent: the id if that is one, else drawn"`
+	KeyPrefix   string `json:"key_prefix,omitempty" example:"opa" doc:"1 to 16 of a-z 0-9; absent: opa"`
+	Disabled    bool   `json:"disabled,omitempty"`
+}
+
+// OrganizationUpdate is the body of update-organization, a merge patch.
+type OrganizationUpdate struct {
+	Name        member[string] `json:"name,omitzero" example:"Sibaya Power"`
+	Environment member[string] `json:"environment,omitzero" enum:"production,sandbox"`
+	TenantID    member[string] `json:"tenant_id,omitzero"`
+	KeyPrefix   member[string] `json:"key_prefix,omitzero" example:"opa"`
+	Disabled    member[bool]   `json:"disabled,omitzero"`
+}
+
+func (u OrganizationUpdate) edit(o *keystile.Organization) error {
+	environment := string(o.Environment)
+	err := errors.Join(
+		u.Name.onto("name", &o.Name), u.Environment.onto("environment", &environment),
+		u.TenantID.onto("tenant_id", &o.TenantID), u.KeyPrefix.onto("key_prefix", &o.KeyPrefix),
+		u.Disabled.onto("disabled", &o.Disabled),
+	)
+	o.Environment = keystile.Environment(environment)
+	return err
+}
+
+type organizationOutput struct {
+	ETag     string `header:"ETag"`
+	Location string `header:"Location"`
+	Body     Organization
+}
+
+func answerOrganization(o keystile.Organization) *organizationOutput {
+	return &organizationOutput{ETag: version(wireOrganization(o)), Body: wireOrganization(o)}
+}
+
+// ByID is the input of operations on one thing. It is exported so that huma
+// looks into it where it is embedded.
+type ByID struct {
+	ID string `path:"id" doc:"The thing's id"`
+}
+
+// changing is the input of operations that change one thing.
+type changing[B any] struct {
+	ByID
+	IfMatch string `header:"If-Match" doc:"ETag of the version that is to be changed; another version is 412"`
+	Body    B
+}
+
+func registerOrganizations(a *API) error {
+	return registerAll(
+		handle(a, "list-organizations", func(ctx context.Context, c *caller, in *Paging) (*listOutput[Organization], error) {
+			return listPage(a, c, *in, listing[keystile.Organization, Organization]{
+				binding: []string{"organizations"},
+				read: func(after string, limit int) ([]keystile.Organization, error) {
+					return c.service.Organizations(ctx, manage.Page{AfterID: after, Limit: limit})
+				},
+				place: func(o keystile.Organization) string { return o.ID },
+				wire:  wireOrganization,
+			})
+		}),
+		handle(a, "create-organization", func(ctx context.Context, c *caller, in *struct{ Body OrganizationCreate }) (*organizationOutput, error) {
+			made, err := c.service.CreateOrganization(ctx, c.actor, keystile.Organization{
+				ID: in.Body.ID, Name: in.Body.Name, Environment: keystile.Environment(in.Body.Environment),
+				TenantID: in.Body.TenantID, KeyPrefix: in.Body.KeyPrefix, Disabled: in.Body.Disabled,
+			})
+			if err != nil {
+				return nil, err
+			}
+			out := answerOrganization(made)
+			out.Location = "/v1/organizations/" + made.ID
+			return out, nil
+		}),
+		handle(a, "get-organization", func(ctx context.Context, c *caller, in *ByID) (*organizationOutput, error) {
+			found, err := c.service.Organization(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return answerOrganization(found), nil
+		}),
+		handle(a, "update-organization", func(ctx context.Context, c *caller, in *changing[OrganizationUpdate]) (*organizationOutput, error) {
+			changed, err := c.service.UpdateOrganization(ctx, c.actor, in.ID, func(o *keystile.Organization) error {
+				if err := sameVersion(in.IfMatch, wireOrganization(*o)); err != nil {
+					return err
+				}
+				return in.Body.edit(o)
+			})
+			if err != nil {
+				return nil, err
+			}
+			return answerOrganization(changed), nil
+		}),
+		handle(a, "delete-organization", func(ctx context.Context, c *caller, in *ByID) (*struct{}, error) {
+			return nil, c.service.DeleteOrganization(ctx, c.actor, in.ID)
+		}),
+	)
+}

@@ -1,0 +1,146 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/yamlfile"
+)
+
+// Config is what a server runs with. Paths in it that came from the file are
+// relative to the file's directory and already joined to it; paths from
+// variables and flags are relative to the working directory, as typed.
+type Config struct {
+	Listen         string          `yaml:"listen" default:"127.0.0.1:8080" doc:"Address of the public API, the gateway and the console, as host:port."`
+	AdminListen    string          `yaml:"admin_listen" default:"" example:"127.0.0.1:8081" doc:"Address of the management API, the console and metrics. Empty: the same listener, under /v1 and /admin."`
+	ExtAuthzListen string          `yaml:"ext_authz_listen" default:"" example:"127.0.0.1:9191" doc:"Address of the Envoy ext_authz service (gRPC). Empty: none. This version does not serve it and says so at start."`
+	PublicURL      string          `yaml:"public_url" default:"" example:"https://auth.example.com" doc:"The URL under which people and clients reach this server, without a path. Routes may lie on its host only with same_origin. Empty: the server has no origin of its own, and what needs one (sign-in pages, the authorization server) is off."`
+	TLS            TLS             `yaml:"tls" doc:"How the listeners speak TLS."`
+	Store          keystile.Secret `yaml:"store" default:"sqlite:keystile.db" example:"sqlite:/var/lib/keystile/keystile.db" doc:"Where everything durable is kept: sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE."`
+	StoreFile      string          `yaml:"store_file" default:"" doc:"A file that holds the value of store, for URLs with a password."`
+	Shared         keystile.Secret `yaml:"shared" default:"memory" example:"valkey://127.0.0.1:6379" doc:"Where rate limits and what may be used only once are counted: memory for one server, valkey://HOST:PORT (valkeys:// with TLS) for several."`
+	SharedFile     string          `yaml:"shared_file" default:"" doc:"A file that holds the value of shared, for URLs with a password."`
+	MasterKey      string          `yaml:"master_key" default:"file:master.key" example:"env:KEYSTILE_MASTER_KEY_BASE64" doc:"The key that everything sealed in the store hangs on: file:PATH or env:NAME of 32 random bytes as base64 (openssl rand -base64 32). The file must be readable by its owner only."`
+	TrustedProxies []netip.Prefix  `yaml:"trusted_proxies" default:"" example:"127.0.0.0/8" doc:"Networks of the proxies whose X-Forwarded-* headers are believed. Default: none."`
+	Dialects       Dialects        `yaml:"dialects" doc:"The platforms whose wire formats are spoken. Without this section all four are on with their defaults; with it, only those it names."`
+	ForwardAuth    ForwardAuth     `yaml:"forward_auth" doc:"The decision endpoint for proxies, /forward-auth."`
+	RouteEntries   []RouteEntry    `yaml:"routes" doc:"What the gateway and every decision endpoint enforce. The most specific match wins; two routes that match the same request are refused."`
+	Limits         Limits          `yaml:"limits" doc:"Bounds on memory, time and work."`
+	Log            Log             `yaml:"log" doc:"The log, on standard error."`
+	OTLPEndpoint   string          `yaml:"otlp_endpoint" default:"" example:"http://127.0.0.1:4318" doc:"OpenTelemetry collector (OTLP over HTTP) that traces are sent to. Empty: none."`
+	DrainTimeout   time.Duration   `yaml:"drain_timeout" default:"15s" max:"10m" doc:"How long running requests may take to end after SIGTERM."`
+
+	// Routes are RouteEntries as package policy takes them, each with its Source
+	// and ID. Entries with problems are left out.
+	Routes []keystile.Route `yaml:"-"`
+	// Warnings are things to know that do not prevent a start.
+	Warnings yamlfile.Problems `yaml:"-"`
+
+	file      string
+	positions *yamlfile.Positions
+	// overridden names the variable or flag that gave an option its value, by path.
+	overridden map[string]string
+}
+
+// TLS says how the listeners speak TLS.
+type TLS struct {
+	Mode string `yaml:"mode" default:"off" enum:"off files dev acme" doc:"off: plain HTTP, for loopback or behind a proxy. files: cert and key. dev: a local authority for localhost, made at first start, its path printed. acme: certificates from an ACME authority."`
+	Cert string `yaml:"cert" default:"" example:"/etc/keystile/tls.crt" doc:"Certificate chain, PEM. With mode files."`
+	Key  string `yaml:"key" default:"" example:"/etc/keystile/tls.key" doc:"Private key of the certificate, PEM. With mode files."`
+}
+
+// Dialects are the platforms whose wire formats are spoken; nil is off.
+type Dialects struct {
+	ONA    *ONADialect    `yaml:"ona" doc:"The Ona platform."`
+	Aurora *AuroraDialect `yaml:"aurora" doc:"The Aurora platform."`
+	Ownera *OwneraDialect `yaml:"ownera" doc:"The Ownera platform."`
+	NAO    *NAODialect    `yaml:"nao" doc:"The NAO platform."`
+}
+
+// ONADialect is Ona's wire format.
+type ONADialect struct {
+	BasePaths []string `yaml:"base_paths" default:"[\"\", /prod]" doc:"Paths that its endpoints stand under; the empty one is the root."`
+	JWT       ONAJWT   `yaml:"jwt" doc:"Session tokens of its users."`
+}
+
+// ONAJWT is how Ona's session tokens are signed.
+type ONAJWT struct {
+	Alg        string          `yaml:"alg" default:"HS256" enum:"HS256" doc:"Signature algorithm (RFC 7518, section 3.1)."`
+	Secret     keystile.Secret `yaml:"secret" doc:"Secret shared with verifiers, at least 32 bytes. Absent: drawn once and kept sealed in the store."`
+	SecretFile string          `yaml:"secret_file" default:"" doc:"A file that holds the secret."`
+	TTL        time.Duration   `yaml:"ttl" default:"24h" min:"1m" max:"720h" doc:"How long a token is good."`
+}
+
+// AuroraDialect is Aurora's wire format.
+type AuroraDialect struct {
+	Environments []string `yaml:"environments" default:"[sandbox, production]" enum:"sandbox production" doc:"Environments that are served."`
+}
+
+// OwneraDialect is Ownera's wire format.
+type OwneraDialect struct {
+	ClockWindow time.Duration `yaml:"clock_window" default:"60s" min:"1s" max:"10m" doc:"How far the time in a one-time header may be from the server's, either way."`
+}
+
+// NAODialect is NAO's wire format.
+type NAODialect struct {
+	JWTTTL        time.Duration `yaml:"jwt_ttl" default:"24h" min:"1m" max:"720h" doc:"How long a token is good."`
+	ShowAuthToken bool          `yaml:"show_auth_token" default:"true" doc:"Whether a user may see the personal API key after signing in with all required factors."`
+}
+
+// ForwardAuth configures /forward-auth.
+type ForwardAuth struct {
+	Headers string `yaml:"headers" default:"x-forwarded" enum:"x-forwarded x-original" doc:"The one family of headers that the original request is read from: x-forwarded (Traefik, Caddy, HAProxy) or x-original (nginx auth_request). A request that carries the other one is refused."`
+}
+
+// Limits bound memory, time and work.
+type Limits struct {
+	WarmCredentials int           `yaml:"warm_credentials" default:"262144" min:"1024" max:"100000000" doc:"Verified credentials kept in memory, about 600 bytes each."`
+	WarmRefusals    int           `yaml:"warm_refusals" default:"65536" min:"1024" max:"10000000" doc:"Unknown credentials remembered for a second, about 180 bytes each."`
+	Lookups         int           `yaml:"lookups" default:"2" min:"1" max:"64" doc:"Look-ups of credentials not in memory that may be at the store at once. Addresses take turns, so a flood of unknown keys from one delays nobody else."`
+	LookupBatch     int           `yaml:"lookup_batch" default:"64" min:"1" max:"1000" doc:"Credentials that one look-up asks for."`
+	CounterMemory   yamlfile.Size `yaml:"counter_memory" default:"256MiB" min:"1MiB" doc:"Memory that rate limit counters may take on one server. Full of counts that still matter, requests that need a new one are refused."`
+	MaxBody         yamlfile.Size `yaml:"max_body" default:"10MiB" doc:"Largest request body that the gateway forwards, for routes that name none."`
+	UpstreamTimeout time.Duration `yaml:"upstream_timeout" default:"30s" min:"1ms" doc:"How long an upstream may take to take the request and begin its answer, for routes that name none."`
+	ClientTimeout   time.Duration `yaml:"client_timeout" default:"60s" min:"1s" doc:"How long a client may be silent while its body is awaited."`
+}
+
+// Log configures the log.
+type Log struct {
+	Level  string `yaml:"level" default:"info" enum:"debug info warn error" doc:"The least severe entries written."`
+	Format string `yaml:"format" default:"json" enum:"json text" doc:"json: one object a line. text: key=value, for people."`
+}
+
+// PublicHost is the host of public_url without its port; empty if there is none.
+func (c *Config) PublicHost() string {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// Problem makes a problem about an option, such as "master_key" or
+// "routes[2].upstream", that stands where the option got its value: for what
+// only other packages can check.
+func (c *Config) Problem(path, remedy, problem string) yamlfile.Problem {
+	file, line := c.where(path)
+	return yamlfile.Problem{File: file, Line: line, Field: path, Problem: problem, Remedy: remedy}
+}
+
+// where says which file and line, variable or flag an option has its value from.
+func (c *Config) where(path string) (file string, line int) {
+	for end := len(path); end > 0; end-- {
+		if end < len(path) && path[end] != '.' && path[end] != '[' {
+			continue
+		}
+		if name, ok := c.overridden[path[:end]]; ok {
+			return name, 0
+		}
+	}
+	if c.file == "" {
+		return "configuration", 0
+	}
+	return c.file, max(c.positions.Line(path), 1)
+}

@@ -1,0 +1,36 @@
+package manage
+
+import (
+	"context"
+	"fmt"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/store"
+)
+
+// The words of the store that callers of a Service speak too.
+type (
+	// Actor is who acts: its name stands in the audit log.
+	Actor = store.Actor
+	// Page is which part of a list is wanted.
+	Page = store.Page
+	// SiteFilter, APIKeyFilter, AdminTokenFilter and EventFilter say which things are wanted.
+	SiteFilter       = store.SiteFilter
+	APIKeyFilter     = store.APIKeyFilter
+	AdminTokenFilter = store.AdminTokenFilter
+	EventFilter      = store.EventFilter
+)
+
+// Events lists the audit events of one chain in their order. A caller bound to
+// an organisation sees that organisation's chain.
+func (s *Service) Events(ctx context.Context, filter EventFilter) ([]keystile.Event, error) {
+	var ok bool
+	if filter.OrganizationID, ok = s.scope(filter.OrganizationID); !ok {
+		return nil, nil
+	}
+	events, err := s.Store.Events(ctx, filter)
+	if err != nil {
+		return nil, fmt.Errorf("list audit events: %w", err)
+	}
+	return events, nil
+}

@@ -1,0 +1,70 @@
+package state
+
+import (
+	"reflect"
+
+	"keystile.dev/keystile/internal/yamlfile"
+)
+
+// document is the shape of one state file. A section that is present but empty
+// names its kind: with Prune everything of it is deleted.
+type document struct {
+	Organizations     []organization     `yaml:"organizations" doc:"Tenants. They own sites, users, keys and applications."`
+	Sites             []site             `yaml:"sites" doc:"Places whose data a key may be permitted to read; ids are unique over all organizations."`
+	Roles             []role             `yaml:"roles" doc:"Named sets of scopes."`
+	Users             []user             `yaml:"users" doc:"People. Not supported by this version."`
+	APIKeys           []apiKey           `yaml:"api_keys" doc:"API keys. Without secret, sha256 and digest a secret is generated and shown once."`
+	Applications      []application      `yaml:"applications" doc:"Partners' applications. Not supported by this version."`
+	Authorizations    []authorization    `yaml:"authorizations" doc:"Which tenants admitted which application. Not supported by this version."`
+	SigningKeys       []signingKey       `yaml:"signing_keys" doc:"Keys that one-time requests are signed with. Not supported by this version."`
+	IdentityProviders []identityProvider `yaml:"identity_providers" doc:"Trusted outside issuers. Not supported by this version."`
+}
+
+// unsupported refuses sections whose capability this version does not have, so
+// that nothing in a file is silently dropped.
+func (s *source) unsupported(c *checker) {
+	d := &s.document
+	for _, section := range []struct {
+		name  string
+		items int
+	}{
+		{"users", len(d.Users)}, {"applications", len(d.Applications)}, {"authorizations", len(d.Authorizations)},
+		{"signing_keys", len(d.SigningKeys)}, {"identity_providers", len(d.IdentityProviders)},
+	} {
+		if section.items > 0 {
+			c.add(s, section.name, "remove the section", "not supported by this version of keystile")
+		}
+	}
+}
+
+// Schema is the JSON Schema (draft 2020-12) of state files.
+func Schema() ([]byte, error) {
+	return yamlfile.Schema(reflect.TypeFor[document](), yamlfile.SchemaInfo{
+		ID:          "https://keystile.dev/schema/state.json",
+		Title:       "Keystile state file",
+		Description: "What keystile apply makes a store match.",
+	})
+}
+
+const referenceHead = `# State file
+
+<!-- Generated from internal/state; renew with: go test ./internal/state -update -->
+
+What ` + "`keystile apply -f FILE…`" + ` makes a store match, and what ` + "`keystile export`" + ` writes.
+
+- Several files are read as one; an id named twice is refused, in whatever files.
+- All or nothing: one wrong line and nothing is applied. Applying again changes nothing.
+- What a file leaves out has its default, also where the store has something else. Two things are kept if they are left
+  out: an organization's ` + "`tenant_id`" + ` and a key's secret.
+- ` + "`--prune`" + ` deletes what the files do not name, of the kinds they do name; ` + "`api_keys: []`" + ` names the kind and no key.
+- A key that was revoked stays revoked, and a secret that was rotated out stays out, with a warning: take them out of
+  the file. A changed ` + "`secret`" + ` replaces all secrets of the key at once.
+- A site and a key never move to another organization: delete it and create it anew.
+- ` + "`digest`" + ` is how an export carries a secret: HMAC-SHA-256 under a pepper of the store that it came from. Any other
+  store refuses it and names the pepper.
+`
+
+// Reference is the reference page docs/reference/state.md.
+func Reference() []byte {
+	return []byte(referenceHead + yamlfile.Tables(reflect.TypeFor[document](), "Sections"))
+}

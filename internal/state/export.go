@@ -1,0 +1,295 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/store"
+	"keystile.dev/keystile/internal/yamlfile"
+)
+
+// errTooLarge: what the store holds makes a file that Parse would refuse.
+var errTooLarge = fmt.Errorf("the store holds more than a state file may (%d bytes); use keystile backup", yamlfile.MaxState)
+
+// reader is what a store and a transaction share.
+type reader interface {
+	Organizations(context.Context, store.Page) ([]keystile.Organization, error)
+	Sites(context.Context, store.SiteFilter) ([]keystile.Site, error)
+	Roles(context.Context, store.Page) ([]keystile.Role, error)
+	APIKeys(context.Context, store.APIKeyFilter) ([]keystile.APIKey, error)
+	APIKeySecrets(ctx context.Context, keyID string) ([]keystile.APIKeySecret, error)
+}
+
+// Export writes what the store holds as a state file that Apply takes back as
+// no changes. Secrets of API keys are written as keyed digests, of use only to
+// a store with the same peppers. The order is that of the ids, so that two
+// exports of one world are the same bytes. now is the clock by which secrets
+// have ended; ended ones are left out unless the key has no other.
+func Export(ctx context.Context, s *store.Store, now time.Time) ([]byte, error) {
+	before, err := s.Revision(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	out, err := write(ctx, s, now)
+	if err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	after, err := s.Revision(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	if before == after {
+		return out, nil
+	}
+	// Something was changed or deleted in between, so that what was read may not
+	// fit together: read it again while nobody can write.
+	err = s.Mutate(ctx, store.Actor{Name: "system"}, func(ctx context.Context, tx *store.Tx) (err error) {
+		out, err = write(ctx, tx, now)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	return out, nil
+}
+
+const exportHead = "# Written by keystile export; keystile apply takes it back.\n"
+
+// write reads keys before what they refer to: what is created meanwhile then
+// dangles nowhere.
+func write(ctx context.Context, from reader, now time.Time) ([]byte, error) {
+	keys, roleText, siteText, orgText := newSection("api_keys"), newSection("roles"), newSection("sites"), newSection("organizations")
+	revoked, err := exportKeys(ctx, from, keys, now)
+	if err != nil {
+		return nil, err
+	}
+	exists := map[string]bool{}
+	for _, step := range []func() error{
+		func() error { return exportRoles(ctx, from, roleText) },
+		func() error { return exportSites(ctx, from, siteText, exists) },
+		func() error { return exportOrganizations(ctx, from, orgText) },
+		func() error { return exportRevoked(ctx, from, keys, revoked, exists, now) },
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	out := []byte(exportHead)
+	for _, s := range []*section{orgText, siteText, roleText, keys} {
+		out = append(out, s.String()...)
+	}
+	if len(out) > yamlfile.MaxState {
+		return nil, errTooLarge
+	}
+	return out, nil
+}
+
+// section writes one collection.
+type section struct {
+	name  string
+	items strings.Builder
+	// members so far of the item being written.
+	members int
+}
+
+func newSection(name string) *section { return &section{name: name} }
+
+func (s *section) String() string {
+	if s.items.Len() == 0 {
+		return s.name + ": []\n"
+	}
+	return s.name + ":\n" + s.items.String()
+}
+
+func (s *section) item() { s.members = 0 }
+
+// raw writes a member whose value is YAML already.
+func (s *section) raw(name, value string) {
+	indent := "    "
+	if s.members == 0 {
+		indent = "  - "
+	}
+	s.members++
+	s.items.WriteString(indent + name + ": " + value + "\n")
+}
+
+// text writes a member unless it is empty.
+func (s *section) text(name, value string) {
+	if value != "" {
+		s.raw(name, scalar(value))
+	}
+}
+
+func (s *section) list(name string, values []string) {
+	if len(values) == 0 {
+		return
+	}
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = scalar(v)
+	}
+	s.raw(name, "["+strings.Join(quoted, ", ")+"]")
+}
+
+// scalar writes text so that every YAML reader takes it for the same text:
+// plain where it is a plain word of ids, else in double quotes, whose escapes
+// are Go's for everything that Go would write.
+func scalar(text string) string {
+	if plainWord(text) {
+		return text
+	}
+	return strconv.QuoteToGraphic(text)
+}
+
+// plainWord says whether text needs no quotes: it begins with a letter, has only
+// characters of ids but the colon, and is no word of YAML 1.1 or 1.2 with a
+// meaning of its own.
+func plainWord(text string) bool {
+	for i := range len(text) {
+		b := text[i]
+		letter := b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
+		if !letter && (i == 0 || (b < '0' || b > '9') && b != '_' && b != '-' && b != '.') {
+			return false
+		}
+	}
+	switch strings.ToLower(text) {
+	case "", "y", "n", "yes", "no", "on", "off", "true", "false", "null":
+		return false
+	}
+	return true
+}
+
+func exportOrganizations(ctx context.Context, from reader, s *section) error {
+	list := func(ctx context.Context, after string, limit int) ([]keystile.Organization, error) {
+		return from.Organizations(ctx, store.Page{AfterID: after, Limit: limit})
+	}
+	return every(ctx, list, storedOrganizationID, func(o *keystile.Organization) error {
+		s.item()
+		s.text("id", o.ID)
+		s.text("name", o.Name)
+		s.text("environment", string(o.Environment))
+		s.text("tenant_id", o.TenantID)
+		s.text("key_prefix", o.KeyPrefix)
+		if o.Disabled {
+			s.raw("disabled", "true")
+		}
+		return nil
+	})
+}
+
+func exportSites(ctx context.Context, from reader, s *section, exists map[string]bool) error {
+	list := func(ctx context.Context, after string, limit int) ([]keystile.Site, error) {
+		return from.Sites(ctx, store.SiteFilter{Page: store.Page{AfterID: after, Limit: limit}})
+	}
+	return every(ctx, list, storedSiteID, func(site *keystile.Site) error {
+		exists[site.ID] = true
+		s.item()
+		s.text("id", site.ID)
+		s.text("organization", site.OrganizationID)
+		s.text("name", site.Name)
+		return nil
+	})
+}
+
+func exportRoles(ctx context.Context, from reader, s *section) error {
+	list := func(ctx context.Context, after string, limit int) ([]keystile.Role, error) {
+		return from.Roles(ctx, store.Page{AfterID: after, Limit: limit})
+	}
+	return every(ctx, list, storedRoleID, func(r *keystile.Role) error {
+		s.item()
+		s.text("id", r.ID)
+		s.text("name", r.Name)
+		s.list("scopes", textsOf(r.Scopes))
+		return nil
+	})
+}
+
+// exportKeys writes live keys and returns the revoked ones: their sites may be
+// gone, which is known only when the sites have been read.
+func exportKeys(ctx context.Context, from reader, s *section, now time.Time) ([]keystile.APIKey, error) {
+	var revoked []keystile.APIKey
+	list := func(ctx context.Context, after string, limit int) ([]keystile.APIKey, error) {
+		return from.APIKeys(ctx, store.APIKeyFilter{Page: store.Page{AfterID: after, Limit: limit}})
+	}
+	err := every(ctx, list, storedKeyID, func(a *keystile.APIKey) error {
+		if !a.RevokedAt.IsZero() {
+			revoked = append(revoked, *a)
+			return nil
+		}
+		if s.items.Len() > yamlfile.MaxState {
+			return errTooLarge
+		}
+		return exportKey(ctx, from, s, a, now)
+	})
+	return revoked, err
+}
+
+func exportRevoked(ctx context.Context, from reader, s *section, keys []keystile.APIKey, exists map[string]bool, now time.Time) error {
+	for i := range keys {
+		a := &keys[i]
+		var sites []string
+		for _, id := range a.PermittedSiteIDs {
+			if exists[id] {
+				sites = append(sites, id)
+			}
+		}
+		a.PermittedSiteIDs = sites
+		if err := exportKey(ctx, from, s, a, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func exportKey(ctx context.Context, from reader, s *section, a *keystile.APIKey, now time.Time) error {
+	secrets, err := from.APIKeySecrets(ctx, a.ID)
+	if err != nil {
+		return fmt.Errorf("secrets of API key %s: %w", a.ID, err)
+	}
+	s.item()
+	s.text("id", a.ID)
+	s.raw("digest", digests(secrets, now))
+	s.text("hint", a.Hint)
+	s.text("name", a.Name)
+	s.text("organization", a.OrganizationID)
+	s.text("environment", string(a.Environment))
+	s.list("permitted_site_ids", a.PermittedSiteIDs)
+	s.list("scopes", textsOf(a.Scopes))
+	s.text("expires_at", timeText(a.ExpiresAt))
+	if a.Limit != nil {
+		s.text("limit", a.Limit.String())
+		s.text("limit_algorithm", string(a.Limit.Algorithm))
+	}
+	s.list("allowed_ips", textsOf(a.AllowedIPs))
+	s.text("revoked_at", timeText(a.RevokedAt))
+	return nil
+}
+
+// digests writes the secrets that are good, or where none is the newest one, so
+// that an apply elsewhere does not generate another.
+func digests(secrets []keystile.APIKeySecret, now time.Time) string {
+	live := liveBeside(secrets, nil, now)
+	if len(live) == 0 && len(secrets) > 0 {
+		live = secrets[len(secrets)-1:]
+	}
+	texts := make([]string, len(live))
+	for i, s := range live {
+		texts[i] = scalar(digest{pepper: s.PepperID, sum: s.Digest, until: s.ExpiresAt}.String())
+	}
+	if len(texts) == 1 {
+		return texts[0]
+	}
+	return "[" + strings.Join(texts, ", ") + "]"
+}
+
+func textsOf[T any](items []T) []string {
+	texts := make([]string, len(items))
+	for i, item := range items {
+		texts[i] = fmt.Sprint(item)
+	}
+	return texts
+}

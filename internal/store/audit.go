@@ -1,0 +1,388 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"maps"
+	"slices"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/store/gen"
+)
+
+// chain is one hash chain of the audit log, locked by this transaction.
+type chain struct {
+	id      string
+	seq     int64
+	hash    [32]byte
+	pending []keystile.Event
+}
+
+// lock takes a chain's row, and with it everything of that organisation, until
+// the transaction ends. The empty id is the global chain. fresh says that the
+// lock is new, so that what was read before may be stale.
+func (t *Tx) lock(ctx context.Context, id string) (c *chain, fresh bool, err error) {
+	if c := t.chains[id]; c != nil {
+		return c, false, nil
+	}
+	t.known[id] = true
+	if err := t.keepOrder(ctx, id); err != nil {
+		return nil, false, t.fail("lock the audit chain", err)
+	}
+	if c, err = lockChain(ctx, t.q, id); err != nil {
+		return nil, false, t.fail("lock the audit chain", err)
+	}
+	t.chains[id] = c
+	t.order = append(t.order, c)
+	return c, true, nil
+}
+
+// errLockOrder asks for another attempt, which locks what is known in order.
+var errLockOrder = errors.New("a chain is locked by a transaction that may wait for this one")
+
+// keepOrder keeps PostgreSQL from deadlocks, which it takes a second to find:
+// chains are waited for in the order of their ids only. One that comes out of
+// order and is held by another transaction ends the attempt; the next attempt
+// locks all that are known by then, in order, before anything else.
+func (t *Tx) keepOrder(ctx context.Context, id string) error {
+	if t.store.Engine() != "postgres" || !slices.ContainsFunc(t.order, func(c *chain) bool { return c.id > id }) {
+		return nil
+	}
+	var there, free int
+	const look = "SELECT count(*), (SELECT count(*) FROM (SELECT 1 FROM audit_heads WHERE chain = $1 FOR UPDATE SKIP LOCKED) AS free) FROM audit_heads WHERE chain = $1"
+	if err := t.tx.QueryRowContext(ctx, look, id).Scan(&there, &free); err != nil {
+		return err
+	}
+	if there > free {
+		return errLockOrder
+	}
+	return nil
+}
+
+// lockKnown locks the chains that earlier attempts came to need.
+func (t *Tx) lockKnown(ctx context.Context) error {
+	for _, id := range slices.Sorted(maps.Keys(t.known)) {
+		if _, _, err := t.lock(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func lockChain(ctx context.Context, q *gen.Queries, id string) (*chain, error) {
+	head, err := q.LockAuditHead(ctx, id, make([]byte, sha256.Size))
+	if err != nil {
+		return nil, err
+	}
+	c := &chain{id: id, seq: head.Seq}
+	c.hash, err = digestOf(head.Hash)
+	return c, err
+}
+
+// locked reads a thing, locks the organisation it belongs to, and reads again
+// if the lock is new.
+func locked[T any](ctx context.Context, t *Tx, read func() (T, error), chainOf func(T) string) (T, error) {
+	thing, err := read()
+	if err != nil {
+		return thing, err
+	}
+	_, fresh, err := t.lock(ctx, chainOf(thing))
+	if err != nil || !fresh {
+		return thing, err
+	}
+	return read()
+}
+
+// Record appends an audit event of its own, to the chain of an organisation or,
+// with an empty orgID, to the global one. detail is written as a JSON object
+// and must hold no credential material. action is "noun.verb", target "noun:id".
+func (t *Tx) Record(ctx context.Context, orgID, action, target string, detail any) error {
+	text, err := json.Marshal(detail)
+	if err != nil {
+		return fmt.Errorf("write the detail of %s: %w", action, err)
+	}
+	c, _, err := t.lock(ctx, orgID)
+	if err != nil {
+		return err
+	}
+	e := keystile.Event{
+		OrganizationID: orgID, At: t.now, Actor: t.actor.Name, Action: clean(action), Target: clean(target),
+		Detail: clean(string(text)), RequestID: t.actor.RequestID,
+	}
+	c.pending = append(c.pending, e)
+	return nil
+}
+
+// writeEvents chains and inserts what Record noted. The heads are locked already.
+func (t *Tx) writeEvents(ctx context.Context) error {
+	for _, c := range t.order {
+		if len(c.pending) == 0 {
+			continue
+		}
+		rows := make([][]any, len(c.pending))
+		for i := range c.pending {
+			e := &c.pending[i]
+			c.seq++
+			e.Seq, e.PrevHash = c.seq, c.hash
+			e.Hash = eventHash(e)
+			c.hash = e.Hash
+			rows[i] = []any{e.OrganizationID, e.Seq, micros(e.At), e.Actor, e.Action, e.Target, e.Detail, e.RequestID, e.PrevHash[:], e.Hash[:]}
+		}
+		_, err := insertRows(ctx, t.tx, "audit_events (organization_id, seq, at, actor, action, target, detail, request_id, prev_hash, hash)", rows, "")
+		if err == nil {
+			err = t.q.SaveAuditHead(ctx, c.id, c.seq, c.hash[:])
+		}
+		if err != nil {
+			return t.fail("write audit events", err)
+		}
+		c.pending = nil
+	}
+	return nil
+}
+
+// chainHash hashes fields so that no two different lists of them give the same
+// bytes: each is preceded by its length.
+type chainHash struct{ h hash.Hash }
+
+func newChainHash(domain string, prev [32]byte) chainHash {
+	c := chainHash{h: sha256.New()}
+	c.text(domain)
+	c.bytes(prev[:])
+	return c
+}
+
+func (c chainHash) bytes(b []byte) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(b)))
+	c.h.Write(n[:])
+	c.h.Write(b)
+}
+
+func (c chainHash) text(s string) { c.bytes([]byte(s)) }
+
+func (c chainHash) number(i int64) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(i)) //nolint:gosec // two's complement is what is meant
+	c.bytes(n[:])
+}
+
+func (c chainHash) flag(b bool) {
+	if b {
+		c.number(1)
+	} else {
+		c.number(0)
+	}
+}
+
+func (c chainHash) sum() (sum [32]byte) {
+	c.h.Sum(sum[:0])
+	return sum
+}
+
+func eventHash(e *keystile.Event) [32]byte {
+	h := newChainHash("keystile audit event 1", e.PrevHash)
+	h.text(e.OrganizationID)
+	h.number(e.Seq)
+	h.number(micros(e.At))
+	for _, s := range []string{e.Actor, e.Action, e.Target, e.Detail, e.RequestID} {
+		h.text(s)
+	}
+	return h.sum()
+}
+
+// EventFilter chooses events of one chain, in the order they happened.
+type EventFilter struct {
+	// OrganizationID names the chain; empty is the global one.
+	OrganizationID string
+	// AfterSeq: only events after it.
+	AfterSeq int64
+	// Limit as in Page.
+	Limit int
+}
+
+// Events lists audit events.
+func (r *reads) Events(ctx context.Context, f EventFilter) ([]keystile.Event, error) {
+	rows, err := r.q.ListAuditEvents(ctx, f.OrganizationID, f.AfterSeq, rowLimit(f.Limit))
+	if err != nil {
+		return nil, r.fail("list audit events", err)
+	}
+	return mapRows(rows, eventOf, r.fail, "list audit events")
+}
+
+// Events lists audit events, those of this transaction among them.
+func (t *Tx) Events(ctx context.Context, f EventFilter) ([]keystile.Event, error) {
+	if err := t.writeEvents(ctx); err != nil {
+		return nil, err
+	}
+	return t.reads.Events(ctx, f)
+}
+
+func eventOf(row gen.AuditEvent) (keystile.Event, error) {
+	e := keystile.Event{
+		OrganizationID: row.OrganizationID, Seq: row.Seq, At: timeOf(row.At), Actor: row.Actor, Action: row.Action,
+		Target: row.Target, Detail: row.Detail, RequestID: row.RequestID,
+	}
+	// A hash of the wrong length stays zero: reading must still show the rest,
+	// and VerifyChain finds that it does not fit.
+	copy(e.PrevHash[:], row.PrevHash)
+	copy(e.Hash[:], row.Hash)
+	return e, nil
+}
+
+// DecisionsChain names the chain of recorded decisions for [Store.VerifyChain].
+// "#" keeps it apart from organisations' ids.
+const DecisionsChain = "#decisions"
+
+// ChainError says where an audit chain is broken.
+type ChainError struct {
+	// Chain is an organisation's id, "" for the global chain, or DecisionsChain.
+	Chain string
+	// Seq is the first entry that does not fit.
+	Seq int64
+	// Problem says what is wrong with it.
+	Problem string
+}
+
+// Error implements error.
+func (e *ChainError) Error() string {
+	return fmt.Sprintf("audit chain %q is broken at entry %d: %s", e.Chain, e.Seq, e.Problem)
+}
+
+// Chains lists every chain of the audit log, DecisionsChain among them once
+// there are decisions.
+func (s *Store) Chains(ctx context.Context) ([]string, error) {
+	chains, err := s.q.ListAuditChains(ctx)
+	if err != nil {
+		return nil, s.fail("list audit chains", err)
+	}
+	decisions, err := s.q.ListDecisionsBySeq(ctx, 0, 1)
+	if err != nil {
+		return nil, s.fail("list audit chains", err)
+	}
+	if len(decisions) > 0 && !slices.Contains(chains, DecisionsChain) {
+		chains = append(chains, DecisionsChain)
+	}
+	return chains, nil
+}
+
+// VerifyChain reads a chain from its first entry and answers a *[ChainError] if
+// an entry was changed, removed, inserted or moved, or if the end is not where
+// the chain's head says. Entries cut off together with a head that was made to
+// fit show only against a checkpoint kept outside the store.
+func (s *Store) VerifyChain(ctx context.Context, id string) error {
+	v := verifier{chain: id}
+	page := v.events
+	if id == DecisionsChain {
+		page = v.decisions
+	}
+	for last := int64(-1); ; last = v.seq {
+		for n := 1; n > 0; {
+			var err error
+			if n, err = page(ctx, s); err != nil {
+				return s.verifyError(err)
+			}
+		}
+		// The head is read after the entries, so an honest one is never behind
+		// them. If it is ahead, entries came meanwhile, or were cut off.
+		head, err := s.q.GetAuditHead(ctx, id)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return s.fail("verify the audit chain", err)
+		}
+		if err == nil && head.Seq > v.seq && v.seq > last {
+			continue
+		}
+		return v.atEnd(head, err != nil)
+	}
+}
+
+func (s *Store) verifyError(err error) error {
+	if broken := (*ChainError)(nil); errors.As(err, &broken) {
+		return err
+	}
+	return s.fail("verify the audit chain", err)
+}
+
+// verifier walks one chain.
+type verifier struct {
+	chain string
+	seq   int64
+	hash  [32]byte
+}
+
+func (v *verifier) atEnd(head gen.AuditHead, missing bool) error {
+	problem := ""
+	switch {
+	case missing && v.seq > 0:
+		problem = "the chain's head was removed"
+	case !missing && v.seq < head.Seq:
+		problem = fmt.Sprintf("the last %d entries were removed", head.Seq-v.seq)
+	case !missing && (v.seq > head.Seq || !bytes.Equal(head.Hash, v.hash[:])):
+		problem = "the chain's head does not fit its last entry"
+	}
+	if problem == "" {
+		return nil
+	}
+	return &ChainError{Chain: v.chain, Seq: v.seq + 1, Problem: problem}
+}
+
+// verifyPage is how many entries are held at a time.
+const verifyPage = 1000
+
+func (v *verifier) events(ctx context.Context, s *Store) (int, error) {
+	rows, err := s.Events(ctx, EventFilter{OrganizationID: v.chain, AfterSeq: v.seq, Limit: verifyPage})
+	if err != nil {
+		return 0, err
+	}
+	for i := range rows {
+		e := &rows[i]
+		if err := v.step(e.Seq, e.PrevHash, e.Hash, eventHash(e)); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), nil
+}
+
+func (v *verifier) decisions(ctx context.Context, s *Store) (int, error) {
+	rows, err := s.q.ListDecisionsBySeq(ctx, v.seq, verifyPage)
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		d := decisionOf(row)
+		var prev, sum [32]byte
+		copy(prev[:], row.PrevHash)
+		copy(sum[:], row.Hash)
+		if err := v.step(row.Seq, prev, sum, decisionHash(row.Seq, prev, &d)); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), nil
+}
+
+func (v *verifier) step(seq int64, prev, got, want [32]byte) error {
+	if problem := cmp.Or(gap(v.seq, seq), mismatch(prev != v.hash, "it does not follow the entry before it"),
+		mismatch(got != want, "its contents do not fit its hash")); problem != "" {
+		return &ChainError{Chain: v.chain, Seq: v.seq + 1, Problem: problem}
+	}
+	v.seq, v.hash = seq, got
+	return nil
+}
+
+func gap(last, seq int64) string {
+	return mismatch(seq != last+1, fmt.Sprintf("the entry after %d is %d", last, seq))
+}
+
+func mismatch(is bool, problem string) string {
+	if is {
+		return problem
+	}
+	return ""
+}

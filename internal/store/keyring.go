@@ -1,0 +1,175 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/store/gen"
+)
+
+// Pepper is the sealed key that digests are made with.
+type Pepper struct {
+	ID string
+	// Sealed is the key under the master key.
+	Sealed []byte
+	// Current says that new digests are made with it; one pepper is current.
+	Current   bool
+	CreatedAt time.Time
+}
+
+// Peppers lists all peppers, oldest first.
+func (r *reads) Peppers(ctx context.Context) ([]Pepper, error) {
+	rows, err := r.q.ListPeppers(ctx)
+	if err != nil {
+		return nil, r.fail("list peppers", err)
+	}
+	return mapRows(rows, pepperOf, r.fail, "list peppers")
+}
+
+func pepperOf(row gen.Pepper) (Pepper, error) {
+	return Pepper{ID: row.ID, Sealed: row.Sealed, Current: row.IsCurrent, CreatedAt: timeOf(row.CreatedAt)}, nil
+}
+
+// PutPepper adds a pepper or replaces its sealed form. If it is current, every
+// other one is retired. Every cache is told to start over. Nothing is written
+// if nothing differs. A zero CreatedAt is now.
+func (t *Tx) PutPepper(ctx context.Context, p Pepper) error {
+	if err := checkID("id", p.ID); err != nil {
+		return err
+	}
+	if len(p.Sealed) == 0 {
+		return keystile.Invalidf("sealed", "seal the pepper under the master key", "pepper %q is empty", p.ID)
+	}
+	if _, _, err := t.lock(ctx, ""); err != nil {
+		return err
+	}
+	all, err := t.Peppers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, there := range all {
+		if there.ID == p.ID && there.Current == p.Current && bytes.Equal(there.Sealed, p.Sealed) {
+			return nil
+		}
+	}
+	if p.CreatedAt.IsZero() {
+		p.CreatedAt = t.now
+	}
+	if p.Current {
+		if err := t.q.RetireOtherPeppers(ctx, p.ID); err != nil {
+			return t.fail("retire peppers", err)
+		}
+	}
+	if err := t.q.PutPepper(ctx, p.ID, p.Sealed, p.Current, micros(p.CreatedAt)); err != nil {
+		return t.fail("put pepper "+p.ID, err)
+	}
+	t.Announce(keystile.ChangeAll, "")
+	return t.Record(ctx, "", "pepper.put", "pepper:"+p.ID, map[string]any{"current": p.Current})
+}
+
+// DeletePepper removes a retired pepper that no digest names any more; one that
+// is current or named is [keystile.ErrConflict]. It reads every digest.
+func (t *Tx) DeletePepper(ctx context.Context, id string) error {
+	if _, _, err := t.lock(ctx, ""); err != nil {
+		return err
+	}
+	all, err := t.Peppers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if p.ID != id {
+			continue
+		}
+		if p.Current {
+			return conflict("pepper %q is the current one; make another current first", id)
+		}
+		named, err := t.q.PepperNamed(ctx, id)
+		if err != nil {
+			return t.fail("delete pepper "+id, err)
+		}
+		if named.Bool || !named.Valid {
+			return conflict("pepper %q still has digests; they move to the current one as their keys are used", id)
+		}
+		if err := t.q.DeletePepper(ctx, id); err != nil {
+			return t.fail("delete pepper "+id, err)
+		}
+		t.Announce(keystile.ChangeAll, "")
+		return t.Record(ctx, "", "pepper.delete", "pepper:"+id, map[string]any{})
+	}
+	return notFound("pepper", id)
+}
+
+// Keyset reads a sealed set of keys by name.
+func (r *reads) Keyset(ctx context.Context, name string) ([]byte, error) {
+	row, err := r.q.GetKeyset(ctx, name)
+	if err != nil {
+		return nil, r.fail("read keyset "+clip(name), err)
+	}
+	return row.Sealed, nil
+}
+
+// PutKeyset adds or replaces a sealed set of keys. Nothing is written if
+// nothing differs. It announces nothing: whoever changes keys that caches have
+// used says so with Announce.
+func (t *Tx) PutKeyset(ctx context.Context, name string, sealed []byte) error {
+	if err := checkID("name", name); err != nil {
+		return err
+	}
+	if len(sealed) == 0 {
+		return keystile.Invalidf("sealed", "seal the keys under the master key", "keyset %q is empty", name)
+	}
+	if _, _, err := t.lock(ctx, ""); err != nil {
+		return err
+	}
+	before, err := t.Keyset(ctx, name)
+	switch {
+	case err == nil && bytes.Equal(before, sealed):
+		return nil
+	case err != nil && !errors.Is(err, keystile.ErrNotFound):
+		return err
+	}
+	if err := t.q.PutKeyset(ctx, name, sealed, micros(t.now)); err != nil {
+		return t.fail("put keyset "+name, err)
+	}
+	return t.Record(ctx, "", "keyset.put", "keyset:"+name, map[string]any{"created": before == nil})
+}
+
+// Meta reads a fact about the store itself by name. Absent ones are
+// [keystile.ErrNotFound].
+func (r *reads) Meta(ctx context.Context, name string) (string, error) {
+	value, err := r.q.GetMeta(ctx, name)
+	return value, r.fail("read meta "+clip(name), err)
+}
+
+// SetMeta sets a fact about the store itself. It must not be secret; the audit
+// log names it without its value. Nothing is written if nothing differs. Names
+// that begin with "store." are the store's own.
+func (t *Tx) SetMeta(ctx context.Context, name, value string) error {
+	if err := checkID("name", name); err != nil {
+		return err
+	}
+	if err := checkTexts(text{"value", value}); err != nil {
+		return err
+	}
+	if isOwnMeta(name) {
+		return keystile.Invalidf("name", "use a name that does not begin with "+ownMeta, "%q is the store's own", name)
+	}
+	if _, _, err := t.lock(ctx, ""); err != nil {
+		return err
+	}
+	before, err := t.Meta(ctx, name)
+	switch {
+	case err == nil && before == value:
+		return nil
+	case err != nil && !errors.Is(err, keystile.ErrNotFound):
+		return err
+	}
+	if err := t.q.PutMeta(ctx, name, value); err != nil {
+		return t.fail("set meta "+name, err)
+	}
+	return t.Record(ctx, "", "meta.set", "meta:"+name, map[string]any{})
+}

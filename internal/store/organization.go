@@ -1,0 +1,187 @@
+package store
+
+import (
+	"context"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/store/gen"
+)
+
+// Organization reads one organisation.
+func (r *reads) Organization(ctx context.Context, id string) (keystile.Organization, error) {
+	row, err := r.q.GetOrganization(ctx, id)
+	if err != nil {
+		return keystile.Organization{}, r.fail("read organization "+clip(id), err)
+	}
+	return organizationOf(row)
+}
+
+// Organization reads one organisation and keeps it, and all that is in it, from
+// changing until the transaction ends.
+func (t *Tx) Organization(ctx context.Context, id string) (keystile.Organization, error) {
+	return locked(ctx, t, func() (keystile.Organization, error) { return t.reads.Organization(ctx, id) },
+		func(o keystile.Organization) string { return o.ID })
+}
+
+// Organizations lists organisations by id.
+func (r *reads) Organizations(ctx context.Context, p Page) ([]keystile.Organization, error) {
+	rows, err := r.q.ListOrganizations(ctx, p.AfterID, rowLimit(p.Limit))
+	if err != nil {
+		return nil, r.fail("list organizations", err)
+	}
+	return mapRows(rows, organizationOf, r.fail, "list organizations")
+}
+
+// CreateOrganization adds an organisation. A duplicate id or tenant id is
+// [keystile.ErrConflict]. A zero CreatedAt is now.
+func (t *Tx) CreateOrganization(ctx context.Context, o keystile.Organization) error {
+	if err := checkOrganization(o); err != nil {
+		return err
+	}
+	if _, _, err := t.lock(ctx, o.ID); err != nil {
+		return err
+	}
+	if err := t.tenantIDFree(ctx, o); err != nil {
+		return err
+	}
+	t.stamp(&o.CreatedAt, &o.UpdatedAt)
+	n, err := t.q.InsertOrganization(ctx, gen.InsertOrganizationParams{
+		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID, KeyPrefix: o.KeyPrefix,
+		Disabled: o.Disabled, CreatedAt: micros(o.CreatedAt), UpdatedAt: micros(o.UpdatedAt),
+	})
+	if err != nil {
+		return t.fail("create organization "+o.ID, err)
+	}
+	if n == 0 {
+		return conflict("organization %q exists already", o.ID)
+	}
+	t.announceHere(keystile.ChangeOrganization, o.ID)
+	return t.Record(ctx, o.ID, "organization.create", "organization:"+o.ID, whole(organizationMembers(o)))
+}
+
+// UpdateOrganization makes the stored organisation as o says, but for its
+// times; nothing is written if nothing differs.
+func (t *Tx) UpdateOrganization(ctx context.Context, o keystile.Organization) error {
+	if err := checkOrganization(o); err != nil {
+		return err
+	}
+	before, err := t.Organization(ctx, o.ID)
+	if err != nil {
+		return err
+	}
+	detail := difference(organizationMembers(before), organizationMembers(o))
+	if len(detail) == 0 {
+		return nil
+	}
+	if err := t.tenantIDFree(ctx, o); err != nil {
+		return err
+	}
+	err = t.q.UpdateOrganization(ctx, gen.UpdateOrganizationParams{
+		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID, KeyPrefix: o.KeyPrefix,
+		Disabled: o.Disabled, UpdatedAt: micros(t.now),
+	})
+	if err != nil {
+		return t.fail("update organization "+o.ID, err)
+	}
+	t.Announce(keystile.ChangeOrganization, o.ID)
+	return t.Record(ctx, o.ID, "organization.update", "organization:"+o.ID, detail)
+}
+
+// DeleteOrganization removes an organisation that has nothing left: one with
+// sites, API keys or live admin tokens is [keystile.ErrConflict]. Its revoked
+// admin tokens go with it; its audit chain stays.
+func (t *Tx) DeleteOrganization(ctx context.Context, id string) error {
+	o, err := t.Organization(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := t.organizationEmpty(ctx, id); err != nil {
+		return err
+	}
+	if err := t.q.DeleteAdminTokensOfOrganization(ctx, id); err != nil {
+		return t.fail("delete organization "+id, err)
+	}
+	if err := t.q.DeleteOrganization(ctx, id); err != nil {
+		return t.fail("delete organization "+id, err)
+	}
+	delete(t.owners, id)
+	t.Announce(keystile.ChangeOrganization, id)
+	return t.Record(ctx, id, "organization.delete", "organization:"+id, whole(organizationMembers(o)))
+}
+
+func (t *Tx) organizationEmpty(ctx context.Context, id string) error {
+	sites, err := t.q.ListSitesOfOrganization(ctx, id, "", 1)
+	if err != nil {
+		return t.fail("delete organization "+id, err)
+	}
+	if len(sites) > 0 {
+		return conflict("organization %q still has site %q; delete its sites first", id, sites[0].ID)
+	}
+	keys, err := t.q.ListAPIKeysOfOrganization(ctx, id, "", 1)
+	if err != nil {
+		return t.fail("delete organization "+id, err)
+	}
+	if len(keys) > 0 {
+		return conflict("organization %q still has API key %q; delete its API keys first", id, keys[0].ID)
+	}
+	tokens, err := t.q.LiveAdminTokenOfOrganization(ctx, id)
+	if err != nil {
+		return t.fail("delete organization "+id, err)
+	}
+	if len(tokens) > 0 {
+		return conflict("organization %q still has admin token %q; revoke its admin tokens first", id, tokens[0])
+	}
+	return nil
+}
+
+func (t *Tx) tenantIDFree(ctx context.Context, o keystile.Organization) error {
+	taken, err := t.q.TenantIDTaken(ctx, o.TenantID, o.ID)
+	if err != nil {
+		return t.fail("read tenant ids", err)
+	}
+	if taken {
+		return conflict("another organization has the tenant id %q", o.TenantID)
+	}
+	return nil
+}
+
+// ownerExists locks the organisation a thing is to belong to; without one, the
+// thing's member named field is invalid.
+func (t *Tx) ownerExists(ctx context.Context, field, id string) error {
+	if err := checkID(field, id); err != nil {
+		return err
+	}
+	if t.owners[id] {
+		return nil
+	}
+	if _, err := t.Organization(ctx, id); err != nil {
+		return dangling(err, field, "organization", id)
+	}
+	t.owners[id] = true
+	return nil
+}
+
+func organizationOf(row gen.Organization) (keystile.Organization, error) {
+	return keystile.Organization{
+		ID: row.ID, Name: row.Name, Environment: keystile.Environment(row.Environment), TenantID: row.TenantID,
+		KeyPrefix: row.KeyPrefix, Disabled: row.Disabled, CreatedAt: timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt),
+	}, nil
+}
+
+func organizationMembers(o keystile.Organization) []member {
+	return []member{
+		{"id", o.ID},
+		{"name", o.Name},
+		{"environment", string(o.Environment)},
+		{"tenant_id", o.TenantID},
+		{"key_prefix", o.KeyPrefix},
+		{"disabled", o.Disabled},
+	}
+}
+
+func checkOrganization(o keystile.Organization) error {
+	if err := checkID("id", o.ID); err != nil {
+		return err
+	}
+	return checkTexts(text{"name", o.Name}, text{"environment", string(o.Environment)}, text{"tenant_id", o.TenantID}, text{"key_prefix", o.KeyPrefix})
+}

@@ -1,0 +1,33 @@
+-- name: InsertAPIKeySecret :execrows
+INSERT INTO api_key_secrets (digest, key_id, pepper_id, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING;
+
+-- name: ListAPIKeySecrets :many
+SELECT * FROM api_key_secrets WHERE key_id = $1 ORDER BY created_at, digest;
+
+-- name: ExpireOtherAPIKeySecrets :execrows
+UPDATE api_key_secrets SET expires_at = sqlc.arg(expires_at)
+WHERE key_id = sqlc.arg(key_id) AND digest <> sqlc.arg(keep)
+  AND (expires_at IS NULL OR expires_at > sqlc.arg(expires_at));
+
+-- name: RehashAPIKeySecret :exec
+UPDATE api_key_secrets SET digest = sqlc.arg(new_digest), pepper_id = sqlc.arg(pepper_id)
+WHERE api_key_secrets.digest = sqlc.arg(old_digest)
+  AND NOT EXISTS (SELECT 1 FROM api_key_secrets AS other WHERE other.digest = sqlc.arg(new_digest));
+
+-- name: DeleteAPIKeySecrets :exec
+DELETE FROM api_key_secrets WHERE key_id = $1;
+
+-- name: FindAPIKeySecrets :many
+SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at,
+    k.organization_id, k.name, k.environment, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm,
+    k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at,
+    o.name AS organization_name, o.environment AS organization_environment, o.tenant_id, o.key_prefix, o.disabled,
+    o.created_at AS organization_created_at, o.updated_at AS organization_updated_at,
+    f.revision
+FROM api_key_secrets AS s
+JOIN api_keys AS k ON k.id = s.key_id
+JOIN organizations AS o ON o.id = k.organization_id
+JOIN feed_head AS f ON f.id = 1
+WHERE s.digest IN ($1, $2, $3);

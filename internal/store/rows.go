@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// rowsAtOnce is how many rows one INSERT holds: enough that calls cost little,
+// few enough for SQLite's limit of 32766 parameters
+// (https://www.sqlite.org/limits.html) with any table here.
+const rowsAtOnce = 100
+
+// insertRows inserts many rows with few statements. into is the table and its
+// columns, tail follows the values. It returns how many rows were inserted.
+func insertRows(ctx context.Context, tx *sql.Tx, into string, rows [][]any, tail string) (inserted int64, err error) {
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	args := make([]any, 0, min(len(rows), rowsAtOnce)*len(rows[0]))
+	if len(rows) >= 2*rowsAtOnce {
+		stmt, err := tx.PrepareContext(ctx, insertText(into, rowsAtOnce, len(rows[0]), tail))
+		if err != nil {
+			return 0, err
+		}
+		for len(rows) >= rowsAtOnce {
+			result, err := stmt.ExecContext(ctx, flatten(args[:0], rows[:rowsAtOnce])...)
+			if err != nil {
+				return inserted, closeAfter(stmt, err)
+			}
+			n, err := result.RowsAffected()
+			if err != nil {
+				return inserted, closeAfter(stmt, err)
+			}
+			inserted += n
+			rows = rows[rowsAtOnce:]
+		}
+		if err := stmt.Close(); err != nil {
+			return inserted, err
+		}
+	}
+	for len(rows) > 0 {
+		n := min(len(rows), rowsAtOnce)
+		result, err := tx.ExecContext(ctx, insertText(into, n, len(rows[0]), tail), flatten(args[:0], rows[:n])...)
+		if err != nil {
+			return inserted, err
+		}
+		affected, err := result.RowsAffected()
+		if err != nil {
+			return inserted, err
+		}
+		inserted += affected
+		rows = rows[n:]
+	}
+	return inserted, nil
+}
+
+// insertReturning inserts many rows and collects the one text column that tail
+// returns of each row that was inserted.
+func insertReturning(ctx context.Context, tx *sql.Tx, into string, rows [][]any, tail string) (map[string]bool, error) {
+	inserted := make(map[string]bool, len(rows))
+	for chunk := range slices.Chunk(rows, rowsAtOnce) {
+		args := flatten(make([]any, 0, len(chunk)*len(chunk[0])), chunk)
+		if err := collect(ctx, tx, inserted, insertText(into, len(chunk), len(chunk[0]), tail), args); err != nil {
+			return nil, err
+		}
+	}
+	return inserted, nil
+}
+
+func collect(ctx context.Context, tx *sql.Tx, into map[string]bool, query string, args []any) (err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		into[id] = true
+	}
+	return rows.Err()
+}
+
+// closeAfter closes a statement that failed; the failure is what matters.
+func closeAfter(stmt *sql.Stmt, err error) error {
+	if closing := stmt.Close(); closing != nil && err == nil {
+		return closing
+	}
+	return err
+}
+
+func flatten(args []any, rows [][]any) []any {
+	for _, row := range rows {
+		args = append(args, row...)
+	}
+	return args
+}
+
+// insertText is "INSERT INTO into VALUES ($1, $2), ($3, $4) tail".
+func insertText(into string, rows, columns int, tail string) string {
+	var b strings.Builder
+	b.Grow(len(into) + rows*columns*7)
+	b.WriteString("INSERT INTO ")
+	b.WriteString(into)
+	b.WriteString(" VALUES ")
+	for i := range rows * columns {
+		switch {
+		case i == 0:
+			b.WriteByte('(')
+		case i%columns == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(i + 1))
+	}
+	b.WriteString(") ")
+	b.WriteString(tail)
+	return b.String()
+}
+
+// mapRows turns rows into things; one that cannot be read fails them all.
+func mapRows[R, T any](rows []R, of func(R) (T, error), fail func(string, error) error, op string) ([]T, error) {
+	things := make([]T, len(rows))
+	for i, row := range rows {
+		thing, err := of(row)
+		if err != nil {
+			return nil, fail(op, err)
+		}
+		things[i] = thing
+	}
+	return things, nil
+}

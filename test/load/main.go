@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+)
+
+// options are the command line.
+type options struct {
+	duration    time.Duration
+	rounds      int
+	connections int
+	keys        int
+	huge        bool
+	hugeKeys    int
+	binary      string
+	format      string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	if role := os.Getenv(roleVariable); role != "" {
+		return serveRole(ctx, role)
+	}
+	var o options
+	flag.DurationVar(&o.duration, "duration", 2*time.Second, "how long each measurement runs")
+	flag.IntVar(&o.rounds, "rounds", 5, "how many times each subject is measured; the median counts")
+	flag.IntVar(&o.connections, "connections", 64, "concurrent connections")
+	flag.IntVar(&o.keys, "keys", 100_000, "API keys in the warm set")
+	flag.BoolVar(&o.huge, "huge", false, "import ten million keys and measure cold look-ups and the start, too")
+	flag.IntVar(&o.hugeKeys, "huge-keys", 10_000_000, "how many keys -huge imports")
+	flag.StringVar(&o.binary, "keystile", "", "the binary to measure; built if empty")
+	flag.StringVar(&o.format, "o", "table", "table or json")
+	flag.Parse()
+	if flag.NArg() > 0 || o.format != "table" && o.format != "json" || o.rounds < 1 || o.keys < 1 || o.connections < 1 {
+		flag.Usage()
+		return errors.New("wrong usage")
+	}
+	return measureAll(ctx, &o)
+}
+
+// measureAll runs every measurement in a directory that is removed afterwards.
+func measureAll(ctx context.Context, o *options) (err error) {
+	dir, err := os.MkdirTemp("", "keystile-load-")
+	if err != nil {
+		return err
+	}
+	bench := &bench{options: o, dir: dir, note: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
+	defer func() { err = errors.Join(err, bench.stopAll(), os.RemoveAll(dir)) }()
+
+	if err := bench.build(ctx); err != nil {
+		return err
+	}
+	for _, measure := range []func(context.Context) error{bench.startsAndRests, bench.decisions, bench.gateway, bench.tenMillion} {
+		if err := measure(ctx); err != nil {
+			return err
+		}
+	}
+	return bench.report.write(os.Stdout, o.format)
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// world is a keystile with a store of its own.
+type world struct {
+	dir string
+}
+
+func (w *world) config() string { return filepath.Join(w.dir, "keystile.yaml") }
+
+// The policy under measurement: a site from the query, a scope, an exact
+// window. The window is generous, so that nothing is refused, and as exact as a
+// small one: every request is counted.
+const policy = `public_url: http://auth.example.com
+store: sqlite:%[1]s/keystile.db
+master_key: file:%[1]s/master.key
+trusted_proxies: [127.0.0.1/32]
+limits: {warm_credentials: 1000000}
+routes:
+  - match:    {host: api.example.com, path: /telemetry/**, methods: [GET]}
+    upstream: http://%[2]s
+    accept:   [api_key]
+    resource: {type: site, id: query.site_id}
+    scopes:   [telemetry:read]
+    limit:    {rate: 10000/1m, per: credential}
+`
+
+const tenants = `organizations: [{id: load, name: Load, environment: production}]
+sites:         [{id: site-0, organization: load}]
+`
+
+const target = "/telemetry/inverter?site_id=site-0&start=2025-11-01T00:00:00&end=2025-11-01T12:00:00"
+
+// newWorld makes a store with one organisation and one site.
+func (b *bench) newWorld(ctx context.Context, name, upstream string) (*world, error) {
+	w := &world{dir: filepath.Join(b.dir, name)}
+	if _, err := b.keystile(ctx, "init", w.dir); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(w.config(), fmt.Appendf(nil, policy, w.dir, upstream), 0o600); err != nil {
+		return nil, err
+	}
+	world := filepath.Join(w.dir, "world.yaml")
+	if err := os.WriteFile(world, []byte(tenants), 0o600); err != nil {
+		return nil, err
+	}
+	_, err := b.keystile(ctx, "apply", "-f", world, "--config", w.config())
+	return w, err
+}
+
+// serve starts the server on a world and waits until it is ready.
+func (b *bench) serve(ctx context.Context, w *world) (*process, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	p, err := b.start(ctx, "keystile", []string{"KEYSTILE_LISTEN=" + address}, b.binary, "serve", "--config", w.config())
+	if err != nil {
+		return nil, err
+	}
+	p.address = address
+	return p, p.ready(ctx)
+}
+
+// keyset is a set of API keys that need not be kept in memory.
+type keyset struct {
+	name string
+	n    int
+}
+
+// secret of key i, in the shape of a key that another system made. They are not
+// random: the digests of them, which is what is stored and looked up, are.
+func (k keyset) secret(i int) string { return fmt.Sprintf("load-%s-%012d-abcdefghijklmnop", k.name, i) }
+
+// importKeys puts a set of keys into a world, as JSON Lines.
+func (b *bench) importKeys(ctx context.Context, w *world, keys keyset) error {
+	file := filepath.Join(w.dir, "keys.jsonl")
+	if err := writeKeys(file, keys); err != nil {
+		return err
+	}
+	_, err := b.keystile(ctx, "key", "import", file, "--config", w.config())
+	return errors.Join(err, os.Remove(file))
+}
+
+func writeKeys(name string, keys keyset) (err error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // a name of this program's own
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	out := bufio.NewWriterSize(f, 1<<20)
+	for i := range keys.n {
+		if _, err := fmt.Fprintf(out, `{"id":"key-%d","secret":"%s","organization":"load","permitted_site_ids":["site-0"],"scopes":["telemetry:read"]}`+"\n",
+			i, keys.secret(i)); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// question is what a proxy asks /forward-auth.
+func question(secret string) []byte {
+	return fmt.Appendf(nil, "GET /forward-auth HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: load\r\nX-Api-Key: %s\r\n"+
+		"X-Forwarded-Method: GET\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: api.example.com\r\n"+
+		"X-Forwarded-Uri: %s\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n", secret, target)
+}
+
+// call is what a caller asks the gateway.
+func call(secret string) []byte {
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: load\r\nAccept: */*\r\nX-Api-Key: %s\r\n\r\n", target, secret)
+}
+
+// each makes a request for each key of a set.
+func (k keyset) each(request func(secret string) []byte) requests {
+	all := make(requests, 0, k.n)
+	for i := range k.n {
+		all = append(all, request(k.secret(i)))
+	}
+	return all
+}
