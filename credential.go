@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/netip"
+	"time"
 )
 
 // KindName names a kind of credential, in the words configuration uses.
@@ -81,6 +82,8 @@ type Presented struct {
 	Digest [32]byte
 	Value  Secret
 	Detail any
+	// At is the moment of the request; the gate sets it after Parse.
+	At time.Time
 	// Source is the caller's address: failures are bounded per source.
 	Source netip.Addr
 }
@@ -104,4 +107,6 @@ type Kind interface {
 // was spent before; any other error means "cannot tell" and refuses.
 type Claimer interface {
 	Claim(context.Context, Presented) error
+	// Spent says ErrReplayed if Claim would, and claims nothing; for explain.
+	Spent(context.Context, Presented) error
 }

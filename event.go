@@ -43,6 +43,8 @@ const (
 	ChangeKey ChangeKind = "api_key"
 	// ChangeOrganization: everything that hangs on an organisation is stale.
 	ChangeOrganization ChangeKind = "organization"
+	// ChangeSigningKey: a signing key was created, narrowed, rotated, revoked or deleted.
+	ChangeSigningKey ChangeKind = "signing_key"
 	// ChangeAdminToken: an admin token was revoked or narrowed.
 	ChangeAdminToken ChangeKind = "admin_token"
 	// ChangeReload: servers read their configuration's routes again.

@@ -13,6 +13,8 @@ type Organization struct {
 	TenantID string
 	// KeyPrefix starts its new API keys; "opa" by default. 1-16 of [a-z0-9].
 	KeyPrefix string
+	// OneTime is what it asks of one-time signed requests.
+	OneTime OneTimePolicy
 	// Disabled organisations' credentials are refused.
 	Disabled  bool
 	CreatedAt time.Time

@@ -27,9 +27,9 @@ const (
 
 func newKeyImport(a *app) *cobra.Command {
 	var (
-		c      configFlags
-		f      format
-		dryRun bool
+		c              configFlags
+		f              format
+		dryRun, finish bool
 	)
 	cmd := &cobra.Command{
 		Use:   "import FILE",
@@ -40,7 +40,12 @@ permitted_site_ids, scopes, allowed_ips, limit, expires_at. Lists in CSV are
 separated by ";". Lines that cannot be used are reported and left out. An import
 that was interrupted goes on where it stopped when the command is run again.`,
 		Example: "  keystile key import keys.jsonl --config keystile.yaml",
-		Args:    oneArgument("the file"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if finish {
+				return noArguments(cmd, args)
+			}
+			return oneArgument("the file")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			cfg, err := c.load(a, cmd)
 			if err != nil {
@@ -51,9 +56,17 @@ that was interrupted goes on where it stopped when the command is run again.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, h.close()) }()
+			if finish {
+				report, err := h.store.FinishImport(cmd.Context(), store.Actor{Name: "cli"})
+				if err != nil {
+					return err
+				}
+				return a.printImport(f, report, 0)
+			}
 			return a.importKeys(cmd.Context(), h, args[0], f, dryRun)
 		},
 	}
+	cmd.Flags().BoolVar(&finish, "finish", false, "end an interrupted import with the keys it has so far, so that servers may run again")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "read and check every line, and change nothing")
 	c.add(cmd)
 	addFormat(cmd, &f)
@@ -94,14 +107,19 @@ func (a *app) importKeys(ctx context.Context, h *house, path string, f format, d
 	for _, refusal := range report.Refusals {
 		fmt.Fprintf(a.stderr, "%s: key %s: %s\n", path, visible(refusal.ID), refusal.Problem)
 	}
+	return a.printImport(f, report, source.bad)
+}
+
+// printImport tells what became of the lines; some refused is exit status 1.
+func (a *app) printImport(f format, report store.ImportReport, bad int64) error {
+	refused := report.Refused + bad
+	var err error
 	if f == formatJSON {
-		err = printJSON(a.stdout, map[string]any{
-			"imported": report.Imported, "skipped_duplicates": report.SkippedDuplicates, "refused": report.Refused + source.bad,
-		})
+		err = printJSON(a.stdout, map[string]any{"imported": report.Imported, "skipped_duplicates": report.SkippedDuplicates, "refused": refused})
 	} else {
-		_, err = fmt.Fprintf(a.stdout, "%d keys imported, %d duplicates skipped, %d lines refused\n", report.Imported, report.SkippedDuplicates, report.Refused+source.bad)
+		_, err = fmt.Fprintf(a.stdout, "%d keys imported, %d duplicates skipped, %d lines refused\n", report.Imported, report.SkippedDuplicates, refused)
 	}
-	if err == nil && report.Refused+source.bad > 0 {
+	if err == nil && refused > 0 {
 		return errReported
 	}
 	return err
@@ -152,11 +170,8 @@ func (k *keySource) batch() ([]store.ImportRow, error) {
 	rows := make([]store.ImportRow, 0, importBatch)
 	for len(rows) < importBatch {
 		row, err := k.next()
-		if errors.Is(err, io.EOF) {
-			return rows, nil
-		}
-		if err != nil {
-			return nil, err
+		if err != nil { // io.EOF too: it goes with the last rows
+			return rows, err
 		}
 		digest, pepperID := k.digester.Digest(row.Sum)
 		rows = append(rows, store.ImportRow{Key: row.Key, Digest: digest, PepperID: pepperID, Hint: row.Hint})

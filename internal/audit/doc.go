@@ -6,7 +6,7 @@
 //   - every refusal, up to 100 a second for each organisation (and for the
 //     callers who belong to none, together);
 //   - the first of each (credential, reason) in a minute, always;
-//   - one allowed request in a hundred besides.
+//   - one allowed request in a hundred besides, up to 200 a second.
 //
 // Records go through a bounded queue to a writer that stores them in batches, at
 // most a second later: kill -9 may lose that second. When the queue is full a

@@ -14,6 +14,7 @@ import (
 // The rule of the package comment, in numbers.
 const (
 	allowSample      = 100 // one allowed request in so many
+	allowedASecond   = 200 // of the sample, for the whole server
 	refusalsASecond  = 100 // for each organisation
 	queueLength      = 8192
 	batchLength      = 512
@@ -41,6 +42,7 @@ type Recorder struct {
 	queue   chan keystile.DecisionRecord
 	seen    [seenShards]seenShard
 	refused refusalCounter
+	sampled secondCounter
 	dropped atomic.Int64
 	written atomic.Int64
 	done    chan struct{}
@@ -84,7 +86,7 @@ func (r *Recorder) wanted(d *keystile.Decision, organization, credentialID strin
 		return true
 	}
 	if d.Reason == keystile.ReasonNone {
-		return rand.IntN(allowSample) == 0 //nolint:gosec // a sample needs no secret randomness
+		return rand.IntN(allowSample) == 0 && r.sampled.take(now) //nolint:gosec // a sample needs no secret randomness
 	}
 	if r.refused.take(organization, now) {
 		return true
@@ -160,6 +162,18 @@ func (c *refusalCounter) take(organization string, now time.Time) bool {
 	}
 	c.counts[organization] = n + 1
 	return true
+}
+
+// secondCounter allows a number of samples in each second. Two goroutines at the
+// turn of a second may each begin it: the bound is soft by a few.
+type secondCounter struct{ second, count atomic.Int64 }
+
+func (c *secondCounter) take(now time.Time) bool {
+	if second := now.Unix(); c.second.Load() != second {
+		c.second.Store(second)
+		c.count.Store(0)
+	}
+	return c.count.Add(1) <= allowedASecond
 }
 
 // Dropped counts records that the rule or a full queue left out.

@@ -70,11 +70,21 @@ func TestTheFirstUseOfACredentialInAMinuteIsAlwaysRecorded(t *testing.T) {
 
 func TestOneAllowedRequestInAHundredIsRecordedBesides(t *testing.T) {
 	x := newFixture()
+	for range 10_000 {
+		x.observe("key1", "")
+	}
+	if n := len(x.finish()); n < 50 || n > 160 {
+		t.Errorf("%d records of 10000, want about 101", n)
+	}
+}
+
+func TestTheSampleOfAllowedRequestsIsBoundedASecond(t *testing.T) {
+	x := newFixture()
 	for range 100_000 {
 		x.observe("key1", "")
 	}
-	if n := len(x.finish()); n < 700 || n > 1400 {
-		t.Errorf("%d records of 100000, want about 1001", n)
+	if n := len(x.finish()); n != 201 {
+		t.Errorf("%d records in one second, want 201", n)
 	}
 }
 

@@ -164,17 +164,24 @@ func validHost(host string) bool {
 		return true
 	}
 	for _, label := range strings.Split(strings.TrimSuffix(host, "."), ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+		if !validLabel(label) {
 			return false
-		}
-		for i := range len(label) {
-			b := label[i]
-			if (b < 'a' || b > 'z') && (b < 'A' || b > 'Z') && (b < '0' || b > '9') && b != '-' {
-				return false
-			}
 		}
 	}
 	return len(host) <= 253
+}
+
+func validLabel(label string) bool {
+	if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+		return false
+	}
+	for i := range len(label) {
+		b := label[i] | 0x20 // lower case, for letters
+		if (b < 'a' || b > 'z') && (label[i] < '0' || label[i] > '9') && label[i] != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // loopback says whether only this machine reaches the address.
@@ -187,28 +194,36 @@ func loopback(address string) bool {
 	return err == nil && addr.IsLoopback() || strings.EqualFold(host, "localhost")
 }
 
+const publicURLRemedy = "write scheme and host, such as https://auth.example.com"
+
 func (c *checker) checkPublicURL() {
 	if c.PublicURL == "" {
 		return
 	}
-	const remedy = "write scheme and host, such as https://auth.example.com"
 	u, err := url.Parse(c.PublicURL)
-	switch {
-	case err != nil || u.Host == "" || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
-		c.add("public_url", remedy, "is not an http or https URL")
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		c.add("public_url", publicURLRemedy, "is not an http or https URL")
 		return
-	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(c.PublicURL, "#"):
-		c.add("public_url", remedy, "has a user, a query or a fragment")
+	}
+	c.checkOrigin(u)
+	if u.Scheme == "http" && !loopback(net.JoinHostPort(u.Hostname(), "80")) {
+		c.warn("public_url", "use https", "credentials cross the network in clear")
+	}
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+}
+
+// checkOrigin refuses what is no part of an origin (RFC 6454, section 4).
+func (c *checker) checkOrigin(u *url.URL) {
+	switch {
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(c.PublicURL, "#"):
+		c.add("public_url", publicURLRemedy, "has a user, a query or a fragment")
 	case u.Path != "" && u.Path != "/":
-		c.add("public_url", remedy, "has a path; the server's own paths begin at the root")
+		c.add("public_url", publicURLRemedy, "has a path; the server's own paths begin at the root")
 	case !validHost(u.Hostname()):
 		c.add("public_url", "use a host name in its ASCII form", "%s is not a host", yamlfile.Quote(u.Hostname()))
 	case u.Port() != "" && !validPort(u.Port()):
 		c.add("public_url", "use a port from 1 to 65535", "%s is not a port", yamlfile.Quote(u.Port()))
-	case u.Scheme == "http" && !loopback(net.JoinHostPort(u.Hostname(), "80")):
-		c.warn("public_url", "use https", "credentials cross the network in clear")
 	}
-	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 }
 
 func validPort(text string) bool {

@@ -78,12 +78,17 @@ func (c *checker) checkMasterKey() {
 	case kind == "file":
 		path := c.fromBase("master_key", name)
 		c.MasterKey = "file:" + path
-		if info, err := os.Stat(filepath.Clean(path)); err == nil && info.IsDir() {
+		if isDirectory(path) {
 			c.add("master_key", "name the key file", "names a directory")
 		}
-	case strings.HasPrefix(kind, "vault") || strings.Contains(kind, "kms") || kind == "hashivault" || kind == "azurekeyvault":
+	case strings.Contains(kind, "vault") || strings.Contains(kind, "kms"):
 		c.add("master_key", remedy, "keys in a key management service are not in this build")
 	default:
 		c.add("master_key", remedy, "does not say where the key is")
 	}
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(filepath.Clean(path))
+	return err == nil && info.IsDir()
 }

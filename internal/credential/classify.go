@@ -1,8 +1,7 @@
 package credential
 
 import (
-	"encoding/base64"
-	"encoding/json"
+	"bytes"
 	"strings"
 
 	keystile "keystile.dev/keystile"
@@ -42,77 +41,96 @@ func Classify(text string) keystile.KindName {
 
 // classifyJWT names the kind of a three-part token. A token whose parts cannot
 // be read is still a JWT: it is handed to session_jwt, which refuses it, and is
-// never tried as anything else.
+// never tried as anything else. Members that repeat do not hide what a token
+// looks like; the kind refuses them.
 func classifyJWT(text string) keystile.KindName {
 	head, rest, _ := strings.Cut(text, ".")
 	body, _, _ := strings.Cut(rest, ".")
-	var header struct {
-		Type string `json:"typ"`
-	}
-	if !decodePart(head, &header) {
+	var space [1024]byte
+	accessToken := false
+	if !eachMember(space[:0], head, func(name []byte, value Value) {
+		if typ, ok := value.Text(); ok && string(name) == "typ" {
+			accessToken = isAccessTokenType(typ)
+		}
+	}) {
 		return keystile.KindSessionJWT
 	}
-	// RFC 9068, section 2.1: "at+jwt", with or without the application/ prefix, in any case.
-	if t := strings.TrimPrefix(strings.ToLower(header.Type), "application/"); t == "at+jwt" {
+	if accessToken {
 		return keystile.KindOAuthToken
 	}
-	var claims map[string]json.RawMessage
-	if !decodePart(body, &claims) {
+	var apiKey, sub, nonce, iss, sid bool
+	if !eachMember(space[:0], body, func(name []byte, _ Value) {
+		switch string(name) {
+		case "apiKey":
+			apiKey = true
+		case "sub":
+			sub = true
+		case "nonce":
+			nonce = true
+		case "iss":
+			iss = true
+		case "sid":
+			sid = true
+		}
+	}) {
 		return keystile.KindSessionJWT
 	}
-	has := func(name string) bool { _, ok := claims[name]; return ok }
-	if has("apiKey") || has("sub") && has("nonce") && !has("iss") && !has("sid") {
+	if apiKey || sub && nonce && !iss && !sid {
 		return keystile.KindOneTime
 	}
 	return keystile.KindSessionJWT
 }
 
-func decodePart(part string, into any) bool {
-	raw, err := base64.RawURLEncoding.DecodeString(part)
-	return err == nil && json.Unmarshal(raw, into) == nil
+// isAccessTokenType knows "at+jwt", with or without the application/ prefix, in
+// any case (RFC 9068, section 2.1).
+func isAccessTokenType(typ []byte) bool {
+	const media = "application/"
+	if len(typ) > len(media) && bytes.EqualFold(typ[:len(media)], []byte(media)) {
+		typ = typ[len(media):]
+	}
+	return bytes.EqualFold(typ, []byte("at+jwt"))
+}
+
+// eachMember shows the members of a part of a JWT and says whether it is a good
+// object. space is where it is decoded, if it fits.
+func eachMember(space []byte, part string, show func(name []byte, value Value)) bool {
+	decoded, ok := AppendBase64(space, part, AlphabetJWT)
+	if !ok {
+		return false
+	}
+	object := NewObject(decoded)
+	object.AllowRepeats()
+	for name, value, more := object.Next(); more; name, value, more = object.Next() {
+		show(name, value)
+	}
+	return object.Good()
 }
 
 // looksLikeBase64Object says whether text could be base64 of a JSON object:
-// its first byte decodes to '{' and every byte is of one of the two alphabets.
-// That is all the classifier needs; the kind itself decides whether it is good.
+// every byte is of one of the two alphabets, and it begins with '{' and a quote,
+// a closing brace or white space. That is all the classifier needs; the kind
+// itself decides whether it is good. A random key that begins with "ey" has one
+// chance in forty of passing; such keys are refused at import.
 func looksLikeBase64Object(text string) bool {
-	if len(text) < 4 || text[0] != 'e' || !isHighBase64(text[1]) {
+	if len(text) < 4 || text[0] != 'e' {
 		return false
 	}
-	body := strings.TrimRight(text, "=")
-	if len(body) < 4 || len(text)-len(body) > 2 {
+	body := text
+	for len(text)-len(body) < 2 && body[len(body)-1] == '=' {
+		body = body[:len(body)-1]
+	}
+	if len(body) < 3 {
 		return false
 	}
 	for i := range len(body) {
-		if !isBase64(body[i]) {
+		if sextets[body[i]] == notBase64 {
 			return false
 		}
 	}
-	return secondByteFitsObject(body)
-}
-
-// isHighBase64 says whether c stands for 48 to 63: with a leading 'e' (30) the
-// first decoded byte is then 0x7B, '{'.
-func isHighBase64(c byte) bool {
-	return c >= 'w' && c <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '-' || c == '_'
-}
-
-func isBase64(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
-		c == '+' || c == '/' || c == '-' || c == '_'
-}
-
-// secondByteFitsObject looks at what follows '{' in the decoded text: a quote,
-// a closing brace or white space. A random key that begins with "ey" has one
-// chance in forty of passing; such keys are refused at import.
-func secondByteFitsObject(body string) bool {
-	var decoded [3]byte
-	quantum := strings.NewReplacer("-", "+", "_", "/").Replace(body[:4])
-	n, err := base64.StdEncoding.Decode(decoded[:], []byte(quantum))
-	if err != nil || n < 2 || decoded[0] != '{' {
+	if sextets[body[1]]&63>>4 != 3 { // 'e' is 30: with 11 after it, 0x7B
 		return false
 	}
-	switch decoded[1] {
+	switch sextets[body[1]]<<4 | sextets[body[2]]&63>>2 {
 	case '"', '}', ' ', '\t', '\n', '\r':
 		return true
 	}

@@ -2,6 +2,7 @@ package credential
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	keystile "keystile.dev/keystile"
@@ -13,10 +14,20 @@ const (
 	headerAuthorization = "Authorization"
 )
 
+// The fields of an HTTP message signature (RFC 9421, section 4). Found.Header is
+// HeaderSignature for one.
+const (
+	HeaderSignature      = "Signature"
+	HeaderSignatureInput = "Signature-Input"
+)
+
 // Find returns the one credential of a request to route. No credential is
 // credential_missing; more than one, an empty, over-long or non-ASCII one, or an
 // unknown scheme is credential_malformed: something that was presented and
 // cannot be read is never treated as anonymous.
+//
+// A signature of the whole message is a credential only on a route that takes
+// one-time requests; anywhere else it is a matter between caller and upstream.
 func Find(r *keystile.Request, route *keystile.Route) (keystile.Found, *keystile.Rejection) {
 	var found keystile.Found
 	count := 0
@@ -42,17 +53,42 @@ func Find(r *keystile.Request, route *keystile.Route) (keystile.Found, *keystile
 			found = keystile.Found{Query: route.CredentialQuery, Value: keystile.Secret(values[0])}
 		}
 	}
+	oneTime := slices.Contains(route.Accept, keystile.KindOneTime)
+	if oneTime && hasSignature(r.Header) {
+		count++
+		found = keystile.Found{Kind: keystile.KindOneTime, Header: HeaderSignature, Value: keystile.Secret(r.Header.Get(HeaderSignature))}
+	}
 	if count == 0 {
 		return found, keystile.Reject(keystile.ReasonCredentialMissing, "no credential in the request")
 	}
 	if count > 1 {
 		return keystile.Found{}, keystile.Reject(keystile.ReasonCredentialMalformed, "more than one credential in the request")
 	}
+	if found.Header == HeaderSignature && found.Kind == keystile.KindOneTime {
+		return found, nil // its text has a grammar of its own, which the kind reads
+	}
 	if problem := unreadable(found.Value.Reveal()); problem != "" {
 		return keystile.Found{}, keystile.Reject(keystile.ReasonCredentialMalformed, problem)
 	}
 	found.Kind = Classify(found.Value.Reveal())
+	if found.Kind == "" && oneTime && found.Header == headerAuthorization && isNoKeyOf(route, found.Value.Reveal()) {
+		found.Kind = keystile.KindOneTime
+	}
 	return found, nil
+}
+
+// hasSignature says whether a request carries a message signature, or half of one.
+func hasSignature(h keystile.Header) bool {
+	return len(h[HeaderSignature]) > 0 || len(h[HeaderSignatureInput]) > 0
+}
+
+// isNoKeyOf says whether text that only a look-up could name is surely no API
+// key here: the route takes none, and the text has not the form of ours either.
+// What stands in Authorization then is a one-time header that was spoilt, and
+// the one-time kind says what is wrong with it.
+func isNoKeyOf(route *keystile.Route, text string) bool {
+	return !slices.Contains(route.Accept, keystile.KindAPIKey) &&
+		!strings.Contains(text, "_prod_") && !strings.Contains(text, "_test_")
 }
 
 // splitScheme reads an Authorization field: "Bearer X" in any case (RFC 9110,

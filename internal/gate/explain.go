@@ -36,13 +36,13 @@ func (t *Trace) step(name string, rejection *keystile.Rejection, detail string) 
 // Explain walks the steps of Check and tells each. It draws no quota, claims
 // nothing and is not recorded.
 func (g *Gate) Explain(ctx context.Context, r *keystile.Request) (d keystile.Decision, steps []Step) {
-	t := &Trace{}
+	c := &check{ctx: ctx, request: r, now: g.now(), trace: &Trace{}}
 	defer func() {
 		if p := recover(); p != nil {
-			d = keystile.Decision{Reason: keystile.ReasonStoreUnavailable, Cause: fmt.Sprintf("panic while deciding: %v", p), Route: d.Route}
+			d = keystile.Decision{Reason: keystile.ReasonStoreUnavailable, Cause: fmt.Sprintf("panic while deciding: %v", p), Route: c.decision.Route}
 		}
-		steps = t.steps
+		steps = c.trace.steps
 	}()
-	g.decide(&check{ctx: ctx, request: r, now: g.now(), trace: t, decision: &d})
-	return d, t.steps
+	g.decide(c)
+	return c.decision, c.trace.steps
 }

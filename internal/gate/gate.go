@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +17,8 @@ import (
 )
 
 // Observer is told of every decision after it was made. It must not block and
-// must not keep the pointers.
+// must not keep the pointers. took is how long the decision took, for a sample
+// of them; 0 for the others.
 type Observer interface {
 	Observe(r *keystile.Request, d keystile.Decision, now time.Time, took time.Duration)
 }
@@ -39,6 +42,7 @@ type Gate struct {
 	strict    limit.Limiter
 	observers []Observer
 	now       func() time.Time
+	checks    sync.Pool
 }
 
 // New makes a Gate with a first table of routes.
@@ -68,15 +72,18 @@ func (g *Gate) Table() *policy.Table { return g.table.Load() }
 
 // Check decides on a request and records the decision. It always answers.
 func (g *Gate) Check(ctx context.Context, r *keystile.Request) (d keystile.Decision) {
-	now := g.now()
+	c := g.begin(ctx, r)
 	defer func() {
 		if p := recover(); p != nil {
-			d = keystile.Decision{Reason: keystile.ReasonStoreUnavailable, Cause: fmt.Sprintf("panic while deciding: %v", p), Route: d.Route}
-			g.observe(r, d, now)
+			d = keystile.Decision{Reason: keystile.ReasonStoreUnavailable, Cause: fmt.Sprintf("panic while deciding: %v", p), Route: c.decision.Route}
+			g.observe(c, d)
+			return // what panicked may still hold c: it is not used again
 		}
+		g.end(c)
 	}()
-	g.decide(&check{ctx: ctx, request: r, now: now, decision: &d})
-	g.observe(r, d, now)
+	g.decide(c)
+	d = c.decision
+	g.observe(c, d)
 	return d
 }
 
@@ -86,20 +93,42 @@ type check struct {
 	request  *keystile.Request
 	now      time.Time
 	trace    *Trace // nil unless explaining
-	decision *keystile.Decision
+	decision keystile.Decision
 }
 
-func (g *Gate) observe(r *keystile.Request, d keystile.Decision, now time.Time) {
-	took := g.now().Sub(now)
+// begin takes a check from those that were used before: deciding allocates nothing.
+func (g *Gate) begin(ctx context.Context, r *keystile.Request) *check {
+	c, ok := g.checks.Get().(*check)
+	if !ok {
+		c = &check{}
+	}
+	c.ctx, c.request, c.now = ctx, r, g.now()
+	return c
+}
+
+func (g *Gate) end(c *check) {
+	*c = check{}
+	g.checks.Put(c)
+}
+
+// timedSample is one decision in so many whose time is taken: reading the clock
+// costs as much as half of what is measured.
+const timedSample = 16
+
+func (g *Gate) observe(c *check, d keystile.Decision) {
+	var took time.Duration
+	if rand.Uint32()%timedSample == 0 { //nolint:gosec // a sample needs no secret randomness
+		took = max(1, g.now().Sub(c.now))
+	}
 	for _, o := range g.observers {
-		o.Observe(r, d, now, took)
+		o.Observe(c.request, d, c.now, took)
 	}
 }
 
 // decide walks the steps. With a trace it consumes nothing and writes down
 // each step.
 func (g *Gate) decide(c *check) {
-	d := c.decision
+	d := &c.decision
 	match, rejection := g.table.Load().Find(c.request)
 	if rejection != nil {
 		refuse(d, rejection)
@@ -141,12 +170,14 @@ func (g *Gate) examine(c *check, match *policy.Match) *keystile.Rejection {
 	if rejection = g.authenticate(c, kind, presented); rejection != nil {
 		return rejection
 	}
-	d := c.decision
+	d := &c.decision
 	if d.Resource, rejection = match.Authorize(c.request, d.Principal, c.now); rejection != nil {
 		c.trace.step("authorize", rejection, "")
 		return rejection
 	}
-	c.trace.step("authorize", nil, resourceText(d.Resource))
+	if c.trace != nil { // the text costs an allocation
+		c.trace.step("authorize", nil, resourceText(d.Resource))
+	}
 	var drawn draws
 	if rejection = g.limit(c, match.Route, &drawn); rejection != nil {
 		return rejection
@@ -178,6 +209,7 @@ func (g *Gate) find(c *check, match *policy.Match) (keystile.Kind, keystile.Pres
 		c.trace.step("find", rejection, "")
 		return nil, keystile.Presented{}, rejection
 	}
+	presented.At = c.now
 	c.trace.step("find", nil, string(name))
 	return kind, presented, nil
 }
@@ -201,18 +233,25 @@ func (g *Gate) authenticate(c *check, kind keystile.Kind, presented keystile.Pre
 // claim spends what may be used once. A replay found here hands the quota back.
 func (g *Gate) claim(c *check, kind keystile.Kind, p keystile.Presented, drawn *draws) *keystile.Rejection {
 	claimer, ok := kind.(keystile.Claimer)
-	if !ok || c.trace != nil || c.now.Before(c.decision.Route.ObserveUntil) {
+	if !ok {
 		return nil
 	}
-	err := claimer.Claim(c.ctx, p)
+	claim := claimer.Claim
+	if c.trace != nil || c.now.Before(c.decision.Route.ObserveUntil) {
+		claim = claimer.Spent
+	}
+	err := claim(c.ctx, p)
 	if err == nil {
+		c.trace.step("claim", nil, "")
 		return nil
 	}
 	drawn.giveBack(c.ctx, c.now)
+	rejection := rejectionOf(err)
 	if errors.Is(err, keystile.ErrReplayed) {
-		return keystile.Reject(keystile.ReasonReplayed, err.Error())
+		rejection = keystile.Reject(keystile.ReasonReplayed, err.Error())
 	}
-	return rejectionOf(err)
+	c.trace.step("claim", rejection, "")
+	return rejection
 }
 
 // rejectionOf reads an error of a kind: a Rejection is a "no" with its reason,

@@ -74,6 +74,15 @@ func (brokenLimiter) Take(context.Context, limit.Key, *keystile.Rate, time.Time)
 	return keystile.LimitState{}, true, keystile.ErrUnavailable
 }
 
+func (k *spentKind) Spent(_ context.Context, p keystile.Presented) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.claimed[p.Value.Reveal()] {
+		return fmt.Errorf("nonce: %w", keystile.ErrReplayed)
+	}
+	return k.claimErr
+}
+
 type observer struct {
 	mu        sync.Mutex
 	decisions []keystile.Decision
@@ -389,6 +398,10 @@ func TestExplainWalksTheSameStepsAndConsumesNothing(t *testing.T) {
 	}
 	if len(x.seen.decisions) != 0 || len(x.once.claimed) != 0 {
 		t.Error("explain was recorded or claimed")
+	}
+	x.once.claimed[oneTime] = true
+	if d, _ := x.Explain(context.Background(), get(oneTime)); d.Reason != keystile.ReasonReplayed {
+		t.Errorf("a spent credential: %+v", d)
 	}
 	for range 3 {
 		x.check(t, get("goodgood"), "")

@@ -48,7 +48,7 @@ func (d *draws) giveBack(ctx context.Context, at time.Time) {
 // credential's own limit takes the place of the route's rate per credential
 // and counts over all routes.
 func (g *Gate) limit(c *check, route *keystile.Route, drawn *draws) *keystile.Rejection {
-	d := c.decision
+	d := &c.decision
 	own := d.Principal.Limit
 	if own != nil {
 		key := limit.Key{Per: keystile.PerCredential, ID: d.Principal.Subject}

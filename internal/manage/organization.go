@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	keystile "keystile.dev/keystile"
@@ -139,16 +140,23 @@ func (s *Service) UpdateOrganizationTx(ctx context.Context, tx *store.Tx, id str
 	if err != nil {
 		return keystile.Organization{}, err
 	}
-	org := old
+	// Read a second time rather than copied: edit may then change a list in
+	// place, and old stays what it was.
+	org, err := s.organization(ctx, tx, id)
+	if err != nil {
+		return keystile.Organization{}, err
+	}
 	var p problems
 	if err := p.take(edit(&org)); err != nil {
 		return keystile.Organization{}, err
 	}
 	org.ID, org.CreatedAt, org.UpdatedAt = old.ID, old.CreatedAt, old.UpdatedAt
-	if org == old && len(p) == 0 {
+	if reflect.DeepEqual(org, old) && len(p) == 0 {
 		return old, nil
 	}
-	if s.boundTo() != "" && (org.Disabled != old.Disabled || org.Environment != old.Environment || org.TenantID != old.TenantID) {
+	own := old
+	own.Name, own.KeyPrefix = org.Name, org.KeyPrefix
+	if s.boundTo() != "" && !reflect.DeepEqual(org, own) {
 		return keystile.Organization{}, fmt.Errorf("change more than the name and key prefix of organization %q: %w", id, ErrNotPermitted)
 	}
 	if err := checkOrganization(p, org); err != nil {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/manage"
 )
@@ -19,7 +21,7 @@ func TestAnOrganizationGetsItsDefaults(t *testing.T) {
 	if len(org.TenantID) != 36 || org.TenantID[14] != '4' {
 		t.Errorf("tenant id %q is not a random UUID", org.TenantID)
 	}
-	if got := must(w.Organization(ctx, "sibaya-power"))(t); got != org {
+	if got := must(w.Organization(ctx, "sibaya-power"))(t); !cmp.Equal(got, org) {
 		t.Errorf("stored %+v, returned %+v", got, org)
 	}
 	drawn := must(w.CreateOrganization(ctx, operator, keystile.Organization{}))(t)
@@ -90,7 +92,7 @@ func TestAnUpdateChangesWhatItSaysAndNothingElse(t *testing.T) {
 		t.Errorf("the time of change did not move: %v, then %v", org.UpdatedAt, changed.UpdatedAt)
 	}
 	same := must(w.UpdateOrganization(ctx, operator, "acme", func(*keystile.Organization) error { return nil }))(t)
-	if same != changed {
+	if !cmp.Equal(same, changed) {
 		t.Errorf("an update that changes nothing changed %+v to %+v", changed, same)
 	}
 	_, err := w.UpdateOrganization(ctx, operator, "nobody", func(*keystile.Organization) error { return nil })

@@ -81,7 +81,11 @@ func checkRights(c *checker, e *entry[apiKey]) {
 	a.ExpiresAt, a.RevokedAt = a.ExpiresAt.Truncate(time.Microsecond), a.RevokedAt.Truncate(time.Microsecond)
 	switch {
 	case a.Limit != "":
-		rate, err := keystile.ParseRate(a.Limit, keystile.Algorithm(a.LimitAlgorithm))
+		algorithm := keystile.AlgorithmWindow // also for an unknown one, which the decoder reported
+		if a.LimitAlgorithm == string(keystile.AlgorithmGCRA) {
+			algorithm = keystile.AlgorithmGCRA
+		}
+		rate, err := keystile.ParseRate(a.Limit, algorithm)
 		c.adopt(e.from, e.path("limit"), err)
 		a.limit = rate
 	case a.LimitAlgorithm != "":
@@ -143,7 +147,7 @@ func (k *apiKeys) lookAt(r *run, e *entry[apiKey]) {
 	}
 	old, ok := k.stored[a.ID]
 	if ok && old.OrganizationID != a.Organization {
-		report(r, e, "organization", "choose another id, or delete the key there first", "the key belongs to another organization, and keys do not move")
+		report(r, e, keystile.Invalidf("organization", "choose another id, or delete the key there first", "the key belongs to another organization, and keys do not move"))
 		return
 	}
 	if ok && !old.RevokedAt.IsZero() {
@@ -151,13 +155,13 @@ func (k *apiKeys) lookAt(r *run, e *entry[apiKey]) {
 	}
 	for i, id := range a.PermittedSiteIDs {
 		if owner, ok := r.world.sites.owner(r, id); !ok || owner != a.Organization {
-			report(r, e, fmt.Sprintf("permitted_site_ids[%d]", i), "name a site of the key's organization", "organization %s has no site %s", a.Organization, id)
+			report(r, e, keystile.Invalidf(fmt.Sprintf("permitted_site_ids[%d]", i), "name a site of the key's organization", "organization %s has no site %s", a.Organization, id))
 		}
 	}
 	for i, d := range a.Digest {
 		if !r.service.Digester.Knows(d.pepper) {
-			report(r, e, fmt.Sprintf("digest[%d]", i), "apply it to the store that it was exported from, or give secret or sha256",
-				"was made with pepper %s, which this store does not have", d.pepper)
+			report(r, e, keystile.Invalidf(fmt.Sprintf("digest[%d]", i), "apply it to the store that it was exported from, or give secret or sha256",
+				"was made with pepper %s, which this store does not have", d.pepper))
 		}
 	}
 }
@@ -229,7 +233,7 @@ func (k *apiKeys) create(ctx context.Context, tx *store.Tx, r *run, e *entry[api
 	var secret keystile.Secret
 	var err error
 	if a.Digest != nil && len(a.Digest) == 0 {
-		err = k.createBare(ctx, tx, r, e)
+		err = k.createBare(ctx, tx, e)
 	} else {
 		_, secret, err = r.service.CreateKeyTx(ctx, tx, in)
 	}
@@ -247,7 +251,7 @@ func (k *apiKeys) create(ctx context.Context, tx *store.Tx, r *run, e *entry[api
 }
 
 // createBare makes a key that has no secret at all, as an export may hold one.
-func (k *apiKeys) createBare(ctx context.Context, tx *store.Tx, r *run, e *entry[apiKey]) error {
+func (k *apiKeys) createBare(ctx context.Context, tx *store.Tx, e *entry[apiKey]) error {
 	org, err := tx.Organization(ctx, e.value.Organization)
 	if err != nil {
 		return fmt.Errorf("organization of API key %s: %w", e.value.ID, err)
@@ -273,7 +277,7 @@ func (k *apiKeys) update(ctx context.Context, tx *store.Tx, r *run, e *entry[api
 	a := e.value
 	if !old.RevokedAt.IsZero() {
 		if a.RevokedAt.IsZero() {
-			warn(r, e, "", "take it out of the file, or set revoked_at", "API key %s was revoked at %s and stays so", a.ID, old.RevokedAt.Format(time.RFC3339))
+			warn(r, e, keystile.Invalidf("", "take it out of the file, or set revoked_at", "API key %s was revoked at %s and stays so", a.ID, old.RevokedAt.Format(time.RFC3339)))
 		}
 		return nil
 	}

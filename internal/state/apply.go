@@ -124,14 +124,14 @@ func (r *run) deleted(kind, id string) {
 }
 
 // report adds a problem at a member of an entry.
-func report[T any](r *run, e *entry[T], member, remedy, format string, args ...any) {
+func report[T any](r *run, e *entry[T], flaw *keystile.Invalid) {
 	if len(r.problems) < maxProblems {
-		r.problems = append(r.problems, e.from.problem(e.path(member), remedy, fmt.Sprintf(format, args...)))
+		r.problems = append(r.problems, e.from.problem(e.path(flaw.Field), flaw.Remedy, flaw.Problem))
 	}
 }
 
-func warn[T any](r *run, e *entry[T], member, remedy, format string, args ...any) {
-	r.summary.Warnings = append(r.summary.Warnings, e.from.problem(e.path(member), remedy, fmt.Sprintf(format, args...)))
+func warn[T any](r *run, e *entry[T], flaw *keystile.Invalid) {
+	r.summary.Warnings = append(r.summary.Warnings, e.from.problem(e.path(flaw.Field), flaw.Remedy, flaw.Problem))
 }
 
 // answer turns the refusal of one entry into problems, so that the others are
@@ -142,13 +142,13 @@ func answer[T any](r *run, e *entry[T], err error) error {
 	}
 	invalids, ok := invalidsOf(err)
 	for _, i := range invalids {
-		report(r, e, i.Field, i.Remedy, "%s", i.Problem)
+		report(r, e, i)
 	}
 	switch {
 	case ok:
 		return nil
 	case errors.Is(err, keystile.ErrConflict):
-		report(r, e, "id", "change it here or there", "contradicts what the store holds: %s", err)
+		report(r, e, keystile.Invalidf("id", "change it here or there", "contradicts what the store holds: %s", err))
 		return nil
 	}
 	return fmt.Errorf("%s: %w", e.where(), err)

@@ -95,8 +95,9 @@ func scopeToken(s string) bool {
 // once checks that a list names nothing twice.
 func once[T any, V comparable](c *checker, e *entry[T], member string, list []V) {
 	seen := make(map[V]bool, len(list))
+	var unread V // reported by the decoder
 	for i, v := range list {
-		if seen[v] {
+		if v != unread && seen[v] {
 			c.add(e.from, e.path(fmt.Sprintf("%s[%d]", member, i)), "name it once", "names %v a second time", v)
 		}
 		seen[v] = true

@@ -28,8 +28,11 @@ func (s *source) unsupported(c *checker) {
 		name  string
 		items int
 	}{
-		{"users", len(d.Users)}, {"applications", len(d.Applications)}, {"authorizations", len(d.Authorizations)},
-		{"signing_keys", len(d.SigningKeys)}, {"identity_providers", len(d.IdentityProviders)},
+		{"users", len(d.Users)},
+		{"applications", len(d.Applications)},
+		{"authorizations", len(d.Authorizations)},
+		{"signing_keys", len(d.SigningKeys)},
+		{"identity_providers", len(d.IdentityProviders)},
 	} {
 		if section.items > 0 {
 			c.add(s, section.name, "remove the section", "not supported by this version of keystile")

@@ -34,7 +34,7 @@ func Export(ctx context.Context, s *store.Store, now time.Time) ([]byte, error) 
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	out, err := write(ctx, s, now)
+	out, err := write(ctx, &exporter{reader: s, now: now})
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
@@ -48,7 +48,7 @@ func Export(ctx context.Context, s *store.Store, now time.Time) ([]byte, error) 
 	// Something was changed or deleted in between, so that what was read may not
 	// fit together: read it again while nobody can write.
 	err = s.Mutate(ctx, store.Actor{Name: "system"}, func(ctx context.Context, tx *store.Tx) (err error) {
-		out, err = write(ctx, tx, now)
+		out, err = write(ctx, &exporter{reader: tx, now: now})
 		return err
 	})
 	if err != nil {
@@ -59,20 +59,29 @@ func Export(ctx context.Context, s *store.Store, now time.Time) ([]byte, error) 
 
 const exportHead = "# Written by keystile export; keystile apply takes it back.\n"
 
+// exporter reads a store and writes sections.
+type exporter struct {
+	reader
+	// now decides which secrets have ended.
+	now time.Time
+	// sites that exist.
+	sites map[string]bool
+}
+
 // write reads keys before what they refer to: what is created meanwhile then
 // dangles nowhere.
-func write(ctx context.Context, from reader, now time.Time) ([]byte, error) {
+func write(ctx context.Context, x *exporter) ([]byte, error) {
 	keys, roleText, siteText, orgText := newSection("api_keys"), newSection("roles"), newSection("sites"), newSection("organizations")
-	revoked, err := exportKeys(ctx, from, keys, now)
+	revoked, err := x.keys(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	exists := map[string]bool{}
+	x.sites = map[string]bool{}
 	for _, step := range []func() error{
-		func() error { return exportRoles(ctx, from, roleText) },
-		func() error { return exportSites(ctx, from, siteText, exists) },
-		func() error { return exportOrganizations(ctx, from, orgText) },
-		func() error { return exportRevoked(ctx, from, keys, revoked, exists, now) },
+		func() error { return x.roles(ctx, roleText) },
+		func() error { return x.listSites(ctx, siteText) },
+		func() error { return x.organizations(ctx, orgText) },
+		func() error { return x.revoked(ctx, keys, revoked) },
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -151,8 +160,9 @@ func scalar(text string) string {
 func plainWord(text string) bool {
 	for i := range len(text) {
 		b := text[i]
-		letter := b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
-		if !letter && (i == 0 || (b < '0' || b > '9') && b != '_' && b != '-' && b != '.') {
+		letter := b|0x20 >= 'a' && b|0x20 <= 'z'
+		digit := b >= '0' && b <= '9'
+		if !letter && (i == 0 || !digit && strings.IndexByte("_-.", b) < 0) {
 			return false
 		}
 	}
@@ -163,9 +173,9 @@ func plainWord(text string) bool {
 	return true
 }
 
-func exportOrganizations(ctx context.Context, from reader, s *section) error {
+func (x *exporter) organizations(ctx context.Context, s *section) error {
 	list := func(ctx context.Context, after string, limit int) ([]keystile.Organization, error) {
-		return from.Organizations(ctx, store.Page{AfterID: after, Limit: limit})
+		return x.Organizations(ctx, store.Page{AfterID: after, Limit: limit})
 	}
 	return every(ctx, list, storedOrganizationID, func(o *keystile.Organization) error {
 		s.item()
@@ -181,12 +191,12 @@ func exportOrganizations(ctx context.Context, from reader, s *section) error {
 	})
 }
 
-func exportSites(ctx context.Context, from reader, s *section, exists map[string]bool) error {
+func (x *exporter) listSites(ctx context.Context, s *section) error {
 	list := func(ctx context.Context, after string, limit int) ([]keystile.Site, error) {
-		return from.Sites(ctx, store.SiteFilter{Page: store.Page{AfterID: after, Limit: limit}})
+		return x.Sites(ctx, store.SiteFilter{Page: store.Page{AfterID: after, Limit: limit}})
 	}
 	return every(ctx, list, storedSiteID, func(site *keystile.Site) error {
-		exists[site.ID] = true
+		x.sites[site.ID] = true
 		s.item()
 		s.text("id", site.ID)
 		s.text("organization", site.OrganizationID)
@@ -195,9 +205,9 @@ func exportSites(ctx context.Context, from reader, s *section, exists map[string
 	})
 }
 
-func exportRoles(ctx context.Context, from reader, s *section) error {
+func (x *exporter) roles(ctx context.Context, s *section) error {
 	list := func(ctx context.Context, after string, limit int) ([]keystile.Role, error) {
-		return from.Roles(ctx, store.Page{AfterID: after, Limit: limit})
+		return x.Roles(ctx, store.Page{AfterID: after, Limit: limit})
 	}
 	return every(ctx, list, storedRoleID, func(r *keystile.Role) error {
 		s.item()
@@ -208,12 +218,12 @@ func exportRoles(ctx context.Context, from reader, s *section) error {
 	})
 }
 
-// exportKeys writes live keys and returns the revoked ones: their sites may be
+// keys writes live keys and returns the revoked ones: their sites may be
 // gone, which is known only when the sites have been read.
-func exportKeys(ctx context.Context, from reader, s *section, now time.Time) ([]keystile.APIKey, error) {
+func (x *exporter) keys(ctx context.Context, s *section) ([]keystile.APIKey, error) {
 	var revoked []keystile.APIKey
 	list := func(ctx context.Context, after string, limit int) ([]keystile.APIKey, error) {
-		return from.APIKeys(ctx, store.APIKeyFilter{Page: store.Page{AfterID: after, Limit: limit}})
+		return x.APIKeys(ctx, store.APIKeyFilter{Page: store.Page{AfterID: after, Limit: limit}})
 	}
 	err := every(ctx, list, storedKeyID, func(a *keystile.APIKey) error {
 		if !a.RevokedAt.IsZero() {
@@ -223,36 +233,36 @@ func exportKeys(ctx context.Context, from reader, s *section, now time.Time) ([]
 		if s.items.Len() > yamlfile.MaxState {
 			return errTooLarge
 		}
-		return exportKey(ctx, from, s, a, now)
+		return x.key(ctx, s, a)
 	})
 	return revoked, err
 }
 
-func exportRevoked(ctx context.Context, from reader, s *section, keys []keystile.APIKey, exists map[string]bool, now time.Time) error {
+func (x *exporter) revoked(ctx context.Context, s *section, keys []keystile.APIKey) error {
 	for i := range keys {
 		a := &keys[i]
 		var sites []string
 		for _, id := range a.PermittedSiteIDs {
-			if exists[id] {
+			if x.sites[id] {
 				sites = append(sites, id)
 			}
 		}
 		a.PermittedSiteIDs = sites
-		if err := exportKey(ctx, from, s, a, now); err != nil {
+		if err := x.key(ctx, s, a); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func exportKey(ctx context.Context, from reader, s *section, a *keystile.APIKey, now time.Time) error {
-	secrets, err := from.APIKeySecrets(ctx, a.ID)
+func (x *exporter) key(ctx context.Context, s *section, a *keystile.APIKey) error {
+	secrets, err := x.APIKeySecrets(ctx, a.ID)
 	if err != nil {
 		return fmt.Errorf("secrets of API key %s: %w", a.ID, err)
 	}
 	s.item()
 	s.text("id", a.ID)
-	s.raw("digest", digests(secrets, now))
+	s.raw("digest", digests(secrets, x.now))
 	s.text("hint", a.Hint)
 	s.text("name", a.Name)
 	s.text("organization", a.OrganizationID)

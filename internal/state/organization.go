@@ -90,7 +90,7 @@ func owned[T any](r *run, e *entry[T], id string) bool {
 	if r.world.organizations.exists(r, id) {
 		return true
 	}
-	report(r, e, "organization", "name one that the files or the store have", "there is no organization %s", id)
+	report(r, e, keystile.Invalidf("organization", "name one that the files or the store have", "there is no organization %s", id))
 	return false
 }
 

@@ -105,11 +105,11 @@ identity_providers:
 
 func TestSectionsOfLaterVersionsAreRefusedAndNotDropped(t *testing.T) {
 	_, err := Parse(File{Name: "w.yaml", Data: []byte(promised)})
-	want := `w.yaml:6: users: not supported by this version of keystile; remove the section
-w.yaml:19: applications: not supported by this version of keystile; remove the section
+	want := `w.yaml:5: users: not supported by this version of keystile; remove the section
+w.yaml:18: applications: not supported by this version of keystile; remove the section
 w.yaml:29: authorizations: not supported by this version of keystile; remove the section
-w.yaml:31: signing_keys: not supported by this version of keystile; remove the section
-w.yaml:37: identity_providers: not supported by this version of keystile; remove the section`
+w.yaml:30: signing_keys: not supported by this version of keystile; remove the section
+w.yaml:36: identity_providers: not supported by this version of keystile; remove the section`
 	if err == nil {
 		t.Fatal("accepted")
 	}

@@ -101,8 +101,8 @@ func (a *apiKey) sumOf() ([sha256.Size]byte, bool) {
 }
 
 // checkSecrets checks how a key's secret is given. sums holds which key each
-// secret was given for: with one secret for two it would be a matter of chance
-// whose rights a caller gets.
+// secret was given for: with one secret for two keys it would be a matter of
+// chance whose rights a caller gets.
 func checkSecrets(c *checker, e *entry[apiKey], sums map[[sha256.Size]byte]string) {
 	a := e.value
 	given := 0
@@ -127,19 +127,26 @@ func checkSecrets(c *checker, e *entry[apiKey], sums map[[sha256.Size]byte]strin
 	if a.Hint != "" && a.Digest == nil {
 		c.add(e.from, e.path("hint"), "remove it", "stands beside digest only")
 	}
-	key, ok := a.sumOf()
-	keys := [][sha256.Size]byte{key}
-	if !ok {
-		keys = keys[:0]
-		for _, d := range a.Digest {
-			keys = append(keys, d.sum)
-		}
+	checkUnique(c, e, sums)
+}
+
+// checkUnique reports a secret that was given for another key before.
+func checkUnique(c *checker, e *entry[apiKey], sums map[[sha256.Size]byte]string) {
+	var own [][sha256.Size]byte
+	if key, ok := e.value.sumOf(); ok {
+		own = append(own, key)
 	}
-	for _, key := range keys {
+	for _, d := range e.value.Digest {
+		own = append(own, d.sum)
+	}
+	for _, key := range own {
+		if key == [sha256.Size]byte{} {
+			continue // unreadable, which the decoder reported
+		}
 		if first, ok := sums[key]; ok {
 			c.add(e.from, e.path("secret"), "give each key a secret of its own", "is the secret of %s, too", first)
 		}
-		sums[key] = "API key " + a.ID
+		sums[key] = "API key " + e.value.ID
 	}
 }
 
@@ -159,7 +166,7 @@ func (k *apiKeys) updateSecrets(ctx context.Context, tx *store.Tx, r *run, e *en
 	}
 	plan := compare(want, have, candidates, r.service.Now())
 	if plan.stale {
-		warn(r, e, "secret", "take the old secret out of the file", "API key %s was rotated since, and its newer secret stays", a.ID)
+		warn(r, e, keystile.Invalidf("secret", "take the old secret out of the file", "API key %s was rotated since, and its newer secret stays", a.ID))
 		return nil
 	}
 	if plan.nothing() {
@@ -227,11 +234,10 @@ func compare(want, have []keystile.APIKeySecret, candidates [][sha256.Size]byte,
 			p.missing = append(p.missing, w)
 			continue
 		}
-		switch end := stored.ExpiresAt; {
-		case end.Equal(w.ExpiresAt):
-		case !end.IsZero() && (w.ExpiresAt.IsZero() || end.Before(w.ExpiresAt)):
+		if later(w.ExpiresAt, stored.ExpiresAt) {
 			return plan{stale: true}
-		case p.endAt.IsZero() || w.ExpiresAt.Before(p.endAt):
+		}
+		if !stored.ExpiresAt.Equal(w.ExpiresAt) && (p.endAt.IsZero() || w.ExpiresAt.Before(p.endAt)) {
 			p.endAt = w.ExpiresAt
 		}
 		p.kept = append(p.kept, w)
@@ -244,6 +250,12 @@ func compare(want, have []keystile.APIKeySecret, candidates [][sha256.Size]byte,
 		}
 	}
 	return p
+}
+
+// later says whether a secret that ends at a outlives one that ends at b; the
+// zero time is never.
+func later(a, b time.Time) bool {
+	return !b.IsZero() && (a.IsZero() || a.After(b))
 }
 
 func find(have []keystile.APIKeySecret, digests [][sha256.Size]byte) (keystile.APIKeySecret, bool) {

@@ -71,7 +71,7 @@ func (k *sites) look(ctx context.Context, tx *store.Tx, r *run) error {
 	for i := range k.entries {
 		e := &k.entries[i]
 		if old, ok := k.stored[e.value.ID]; ok && old.OrganizationID != e.value.Organization {
-			report(r, e, "organization", "choose another id, or delete the site there first", "the site belongs to another organization, and sites do not move")
+			report(r, e, keystile.Invalidf("organization", "choose another id, or delete the site there first", "the site belongs to another organization, and sites do not move"))
 		}
 	}
 	return nil

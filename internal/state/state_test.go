@@ -104,7 +104,7 @@ func (s *shop) refuses(t testing.TB, text string, o Options, want string) {
 	if err == nil {
 		t.Fatal("apply accepted it")
 	}
-	if _, ok := yamlfile.ProblemsOf(err); !ok {
+	if problems, ok := yamlfile.ProblemsOf(err); !ok || len(problems) == 0 {
 		t.Fatalf("not problems: %v", err)
 	}
 	if diff := cmp.Diff(want, err.Error()); diff != "" {

@@ -136,7 +136,7 @@ func (t *Tx) writeEvents(ctx context.Context) error {
 			c.hash = e.Hash
 			rows[i] = []any{e.OrganizationID, e.Seq, micros(e.At), e.Actor, e.Action, e.Target, e.Detail, e.RequestID, e.PrevHash[:], e.Hash[:]}
 		}
-		_, err := insertRows(ctx, t.tx, "audit_events (organization_id, seq, at, actor, action, target, detail, request_id, prev_hash, hash)", rows, "")
+		_, err := t.store.insertRows(ctx, t.tx, "audit_events (organization_id, seq, at, actor, action, target, detail, request_id, prev_hash, hash)", rows, "")
 		if err == nil {
 			err = t.q.SaveAuditHead(ctx, c.id, c.seq, c.hash[:])
 		}

@@ -39,7 +39,7 @@ func (s *Store) RecordDecisions(ctx context.Context, batch []keystile.DecisionRe
 				d.Method, d.Path, d.ClientAddr, d.Allowed, d.Observed, string(d.Reason), d.Cause, prev[:], hash[:],
 			}
 		}
-		if _, err := insertRows(ctx, tx, decisionColumns, rows, ""); err != nil {
+		if _, err := s.insertRows(ctx, tx, decisionColumns, rows, ""); err != nil {
 			return err
 		}
 		return q.SaveAuditHead(ctx, c.id, c.seq, c.hash[:])

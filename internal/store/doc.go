@@ -46,6 +46,6 @@
 // # To add a durable thing
 //
 // A type in the root package; a migration for each engine with the next
-// number; a file in queries; "make generate"; a file here named after the
-// thing; a case in storetest.
+// number; a file in queries, and sqlc as sqlc.yaml says; a file here named
+// after the thing; a case in storetest.
 package store

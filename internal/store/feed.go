@@ -38,7 +38,7 @@ func (t *Tx) writeChanges(ctx context.Context) error {
 		c.Revision = last - n + int64(len(rows)) + 1
 		rows = append(rows, []any{c.Revision, string(c.Kind), c.ID, micros(t.now)})
 	}
-	if _, err := insertRows(ctx, t.tx, "changes (revision, kind, id, at)", rows, ""); err != nil {
+	if _, err := t.store.insertRows(ctx, t.tx, "changes (revision, kind, id, at)", rows, ""); err != nil {
 		return t.fail("write changes", err)
 	}
 	return t.fail("notify of changes", t.store.notify(ctx, t.tx))

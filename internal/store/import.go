@@ -178,6 +178,14 @@ func (j *importer) run(ctx context.Context, next func() ([]ImportRow, error), pr
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
+	if err := j.readAll(ctx, next, progress); err != nil {
+		return errors.Join(err, j.abandon(context.WithoutCancel(ctx)))
+	}
+	return j.finish(ctx)
+}
+
+// readAll writes every row that earlier runs did not.
+func (j *importer) readAll(ctx context.Context, next func() ([]ImportRow, error), progress func(int64)) error {
 	in := readAhead(ctx, next)
 	defer in.stop()
 	for more := true; more; {
@@ -200,7 +208,7 @@ func (j *importer) run(ctx context.Context, next func() ([]ImportRow, error), pr
 	if j.skipped < j.state.Resumed {
 		return conflict("import %q had %d rows before it was interrupted and now has %d; run it with the same file", j.id, j.state.Resumed, j.skipped)
 	}
-	return j.finish(ctx)
+	return nil
 }
 
 func (j *importer) finishOnly(ctx context.Context) (err error) {

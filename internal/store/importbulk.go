@@ -118,6 +118,18 @@ func (j *importer) finish(ctx context.Context) error {
 	return j.settle(ctx)
 }
 
+// abandon opens the store again after a bulk import that failed before its
+// first row was in: there is nothing to resume.
+func (j *importer) abandon(ctx context.Context) error {
+	if !j.state.Bulk || j.state.Rows > 0 {
+		return nil
+	}
+	if err := j.buildIndexes(ctx); err != nil {
+		return err
+	}
+	return gen.New(j.db).DeleteMeta(ctx, metaImport)
+}
+
 func (j *importer) buildIndexes(ctx context.Context) error {
 	for _, index := range bulkIndexes {
 		_, err := j.db.ExecContext(ctx, index.create)

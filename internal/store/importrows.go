@@ -42,18 +42,18 @@ func (j *importer) insert(ctx context.Context, t *Tx, rows []ImportRow, state *i
 	if !j.state.Bulk {
 		slices.SortFunc(good, func(a, b *ImportRow) int { return bytes.Compare(a.Digest[:], b.Digest[:]) })
 	}
-	keys, secrets := importColumns(t, good)
+	cells := importCells(t, good)
 	if j.state.Bulk {
-		if _, err := insertRows(ctx, t.tx, keyColumns, keys, ""); err != nil {
+		if _, err := t.store.insertRows(ctx, t.tx, keyColumns, cells.keys, ""); err != nil {
 			return err
 		}
-		if _, err := insertRows(ctx, t.tx, secretColumns, secrets, ""); err != nil {
+		if _, err := t.store.insertRows(ctx, t.tx, secretColumns, cells.secrets, ""); err != nil {
 			return err
 		}
 		state.Imported += int64(len(good))
 		return nil
 	}
-	return insertLive(ctx, t, good, keys, secrets, state)
+	return insertLive(ctx, t, good, cells, state)
 }
 
 func checkImport(ctx context.Context, t *Tx, row *ImportRow) error {
@@ -66,10 +66,13 @@ func checkImport(ctx context.Context, t *Tx, row *ImportRow) error {
 	return t.checkAPIKey(ctx, row.Key)
 }
 
-// importColumns cuts every row's values from one array for each table.
-func importColumns(t *Tx, good []*ImportRow) (keys, secrets [][]any) {
+// cells are the values of a batch, a row each, for the two tables.
+type cells struct{ keys, secrets [][]any }
+
+// importCells cuts every row's values from one array for each table.
+func importCells(t *Tx, good []*ImportRow) cells {
 	const keyWidth, secretWidth = 15, 5
-	keys, secrets = make([][]any, len(good)), make([][]any, len(good))
+	keys, secrets := make([][]any, len(good)), make([][]any, len(good))
 	keyCells, secretCells := make([]any, 0, len(good)*keyWidth), make([]any, 0, len(good)*secretWidth)
 	for i, row := range good {
 		k := row.Key
@@ -81,23 +84,23 @@ func importColumns(t *Tx, good []*ImportRow) (keys, secrets [][]any) {
 		secretCells = append(secretCells, row.Digest[:], k.ID, row.PepperID, c.CreatedAt, nil)
 		secrets[i] = secretCells[i*secretWidth : (i+1)*secretWidth]
 	}
-	return keys, secrets
+	return cells{keys: keys, secrets: secrets}
 }
 
 // insertLive inserts beside what is there: a row whose id or digest exists is
 // left out by the unique indexes, whoever got there first.
-func insertLive(ctx context.Context, t *Tx, good []*ImportRow, keys, secrets [][]any, state *importState) error {
-	inserted, err := insertReturning(ctx, t.tx, keyColumns, keys, "ON CONFLICT DO NOTHING RETURNING id")
+func insertLive(ctx context.Context, t *Tx, good []*ImportRow, c cells, state *importState) error {
+	inserted, err := t.store.insertReturning(ctx, t.tx, keyColumns, c.keys, "ON CONFLICT DO NOTHING RETURNING id")
 	if err != nil {
 		return err
 	}
 	fresh := make([][]any, 0, len(inserted))
 	for i, row := range good {
 		if inserted[row.Key.ID] {
-			fresh = append(fresh, secrets[i])
+			fresh = append(fresh, c.secrets[i])
 		}
 	}
-	whole, err := insertReturning(ctx, t.tx, secretColumns, fresh, "ON CONFLICT DO NOTHING RETURNING key_id")
+	whole, err := t.store.insertReturning(ctx, t.tx, secretColumns, fresh, "ON CONFLICT DO NOTHING RETURNING key_id")
 	if err != nil {
 		return err
 	}

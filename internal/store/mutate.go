@@ -95,7 +95,7 @@ func (t *Tx) note(op string, err error) error {
 		return t.store.explain(op, err)
 	}
 	if t.broken == nil {
-		t.broken = fmt.Errorf("%s: %w", op, err)
+		t.broken = t.store.explain(op, err)
 	}
 	return t.broken
 }

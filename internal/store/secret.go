@@ -3,6 +3,8 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -133,6 +135,17 @@ func digestArguments(digests [][32]byte) ([maxDigests][]byte, error) {
 // the caller's to judge.
 func (s *Store) FindAPIKeySecret(ctx context.Context, digests [][32]byte) (APIKeyLookup, error) {
 	const op = "look up an API key"
+	if len(digests) == 1 {
+		row, err := s.lookups.FindAPIKeySecret(s.lookupContext(ctx), digests[0][:])
+		if errors.Is(err, sql.ErrNoRows) {
+			return APIKeyLookup{}, errUnknownDigest
+		}
+		if err != nil {
+			return APIKeyLookup{}, s.fail(op, err)
+		}
+		found, err := lookupOf((*gen.FindAPIKeySecretsRow)(&row))
+		return found, s.fail(op, err)
+	}
 	args, err := digestArguments(digests)
 	if err != nil {
 		return APIKeyLookup{}, err

@@ -129,10 +129,10 @@ func checkBytes(data []byte) *Problem {
 // and U+2029: YAML 1.1, and with it the parser, takes those for line breaks, so
 // that text would not come through as it was written.
 func printable(r rune) bool {
-	switch {
-	case r == '\t' || r == '\n' || r == '\r':
+	switch r {
+	case '\t', '\n', '\r':
 		return true
-	case r == 0x2028 || r == 0x2029 || r == 0xfffe || r == 0xffff:
+	case 0x2028, 0x2029, 0xfffe, 0xffff:
 		return false
 	}
 	return r >= ' ' && r <= '~' || r >= 0xa0

@@ -174,7 +174,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, at *step) {
 			continue
 		}
 		f := &set.fields[index]
-		place := d.positions.add(f.Name, value.Line)
+		place := d.positions.add(f.Name, key.Line)
 		d.decode(value, v.Field(f.index), f, &step{parent: at, key: f.Name, index: -1})
 		d.positions.close(place)
 	}
@@ -271,7 +271,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, f *Field, at *step) {
 		if isStructure(element.Type()) {
 			setDefaults(element, d.known)
 		}
-		place := d.positions.add(key.Value, value.Line)
+		place := d.positions.add(key.Value, key.Line)
 		d.decode(value, element, item, &step{parent: at, key: cut(key.Value), index: -1})
 		d.positions.close(place)
 		v.SetMapIndex(reflect.ValueOf(key.Value).Convert(v.Type().Key()), element)

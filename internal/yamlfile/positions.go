@@ -3,10 +3,11 @@ package yamlfile
 import (
 	"strconv"
 	"strings"
+	"sync"
 )
 
-// Positions knows on which line each field of a decoded file stands. It is not
-// safe for concurrent use.
+// Positions knows on which line each field of a decoded file stands. It is safe
+// for concurrent use.
 type Positions struct {
 	// The file's values in document order, the value at i followed by what is
 	// inside it. Three flat slices in place of a tree keep a file of a hundred
@@ -15,6 +16,7 @@ type Positions struct {
 	lines []int32
 	sizes []int32 // how many values the one at i comprises, itself included
 
+	mu    sync.Mutex
 	items map[int32][]int32 // where the items of lists that were asked for begin
 }
 
@@ -30,7 +32,8 @@ func (p *Positions) close(at int) {
 	p.sizes[at] = int32(len(p.lines) - at) //nolint:gosec // a file of 64 MiB holds fewer values than that
 }
 
-// Line is the line of a field such as "routes[2].match.path", counted from 1.
+// Line is the line of a field such as "routes[2].match.path", counted from 1:
+// where its key stands, or for an item of a list where the item begins.
 // For a field that the file does not hold it is the line of the nearest value
 // around it; 0 for an empty file.
 func (p *Positions) Line(path string) int {
@@ -50,9 +53,8 @@ func (p *Positions) find(path string) (line int, found bool) {
 	}
 	at := int32(0)
 	for path != "" {
-		var key string
-		index := -1
-		key, index, path = nextStep(path)
+		key, index, rest := nextStep(path)
+		path = rest
 		next := p.child(at, key, index)
 		if next < 0 {
 			return int(p.lines[at]), false
@@ -98,6 +100,8 @@ func (p *Positions) child(at int32, key string, index int) int32 {
 }
 
 func (p *Positions) itemsOf(at int32) []int32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if items, ok := p.items[at]; ok {
 		return items
 	}

@@ -233,8 +233,14 @@ var sizeUnits = []struct {
 	suffix string
 	factor int64
 }{
-	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
-	{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1},
+	{"KiB", 1 << 10},
+	{"MiB", 1 << 20},
+	{"GiB", 1 << 30},
+	{"kB", 1e3},
+	{"MB", 1e6},
+	{"GB", 1e9},
+	{"B", 1},
+	{"", 1},
 }
 
 func parseSize(v reflect.Value, text string) *fault {
@@ -250,7 +256,7 @@ func parseSize(v reflect.Value, text string) *fault {
 		if n > uint64(math.MaxInt64/unit.factor) { //nolint:gosec // the factors are positive
 			return faultf("use a smaller size", "%s is out of range", Quote(text))
 		}
-		v.SetInt(int64(n) * unit.factor) //nolint:gosec // n was bounded by 63 bits
+		v.SetInt(int64(n) * unit.factor)
 		return nil
 	}
 	return faultf("write a number of bytes, alone or with KiB, MiB or GiB", "%s is not a size", Quote(text))

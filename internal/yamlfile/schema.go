@@ -85,6 +85,20 @@ func structSchema(t reflect.Type) map[string]any {
 }
 
 func scalarSchema(t reflect.Type, f *Field) map[string]any {
+	if t == typeSize {
+		return map[string]any{"type": []any{"string", "integer"}, "pattern": `^[0-9]+ ?(KiB|MiB|GiB|kB|MB|GB|B)?$`}
+	}
+	schema := typeSchema(t, f)
+	if f.Required && schema["type"] == "string" {
+		schema["minLength"] = 1
+	}
+	if len(f.Enum) > 0 {
+		schema["enum"] = f.Enum
+	}
+	return schema
+}
+
+func typeSchema(t reflect.Type, f *Field) map[string]any {
 	schema := map[string]any{"type": "string"}
 	switch {
 	case t == typeDuration:
@@ -92,8 +106,6 @@ func scalarSchema(t reflect.Type, f *Field) map[string]any {
 	case t == typeTime:
 		schema["format"] = "date-time"
 	case t == typePrefix:
-	case t == typeSize:
-		return map[string]any{"type": []any{"string", "integer"}, "pattern": `^[0-9]+ ?(KiB|MiB|GiB|kB|MB|GB|B)?$`}
 	case t == typeSecret:
 		schema["writeOnly"] = true
 	case unmarshalsText(t):
@@ -104,12 +116,6 @@ func scalarSchema(t reflect.Type, f *Field) map[string]any {
 		schema["type"] = "boolean"
 	case t.Kind() != reflect.String:
 		integerSchema(schema, f)
-	}
-	if f.Required && schema["type"] == "string" {
-		schema["minLength"] = 1
-	}
-	if len(f.Enum) > 0 {
-		schema["enum"] = f.Enum
 	}
 	return schema
 }

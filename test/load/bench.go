@@ -82,11 +82,17 @@ func (b *bench) role(ctx context.Context, role string, env ...string) (*process,
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.start(ctx, role, append(env, roleVariable+"="+role, addressVariable+"="+address), self)
+	cpus := measuredCPU
+	if role == roleUpstream {
+		cpus = otherCPUs()
+	}
+	p, err := b.start(ctx, command{
+		name: role, cpus: cpus, address: address, argv: []string{self},
+		env: append(env, roleVariable+"="+role, addressVariable+"="+address),
+	})
 	if err != nil {
 		return nil, err
 	}
-	p.address = address
 	return p, p.until(ctx, func() error { return dial(ctx, address) })
 }
 

@@ -65,6 +65,9 @@ func measureAll(ctx context.Context, o *options) (err error) {
 	if err := bench.build(ctx); err != nil {
 		return err
 	}
+	if err := stepAside(ctx); err != nil {
+		return err
+	}
 	for _, measure := range []func(context.Context) error{bench.startsAndRests, bench.decisions, bench.gateway, bench.tenMillion} {
 		if err := measure(ctx); err != nil {
 			return err

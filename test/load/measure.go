@@ -12,7 +12,7 @@ import (
 const nowhere = "127.0.0.1:9"
 
 // starts is how many starts are measured; the median counts.
-const starts = 7
+const starts = 5
 
 // startsAndRests measures the time to ready and the memory at rest of a server on an empty store.
 func (b *bench) startsAndRests(ctx context.Context) error {
@@ -90,7 +90,7 @@ func (b *bench) decisions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bare, err := b.role(ctx, "bare", answer)
+	bare, err := b.role(ctx, roleBare, answer)
 	if err != nil {
 		return err
 	}
@@ -112,11 +112,11 @@ func (b *bench) decisions(ctx context.Context) error {
 
 // gateway compares the gateway with httputil.ReverseProxy to the same upstream.
 func (b *bench) gateway(ctx context.Context) error {
-	upstream, err := b.role(ctx, "upstream")
+	upstream, err := b.role(ctx, roleUpstream)
 	if err != nil {
 		return err
 	}
-	alone, err := b.role(ctx, "reverseproxy", backendVariable+"="+upstream.address)
+	alone, err := b.role(ctx, roleReverseProxy, backendVariable+"="+upstream.address)
 	if err != nil {
 		return err
 	}

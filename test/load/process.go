@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,16 +28,48 @@ type process struct {
 // Linux fixes at 100 for user space.
 const clockTick = 10 * time.Millisecond
 
-// start runs a server on one CPU, so that its time is not spent on moving
-// between CPUs, and the load generator does not share it where there are two.
-func (b *bench) start(ctx context.Context, name string, env []string, program string, args ...string) (*process, error) {
-	if pin, err := exec.LookPath("taskset"); err == nil {
-		args = append([]string{"-c", "0", program}, args...)
-		program = pin
+// The servers under measurement have the first CPU for themselves, one at a
+// time; the load generator and the upstream have the others. A server then
+// spends nothing on moving between CPUs, and nobody takes its turn.
+const measuredCPU = "0"
+
+func otherCPUs() string { return "1-" + strconv.Itoa(runtime.NumCPU()-1) }
+
+// stepAside moves this program, all its threads, off the measured CPU. Without
+// taskset or a second CPU everything shares what there is.
+func stepAside(ctx context.Context) error {
+	pin, err := exec.LookPath("taskset")
+	if err != nil || runtime.NumCPU() < 2 {
+		return nil
 	}
-	p := &process{name: name, cmd: exec.CommandContext(ctx, program, args...), ended: make(chan error, 1)} //nolint:gosec // programs named in this package
+	out, err := exec.CommandContext(ctx, pin, "-a", "-p", "-c", otherCPUs(), strconv.Itoa(os.Getpid())).CombinedOutput() //nolint:gosec // fixed arguments
+	if err != nil {
+		return fmt.Errorf("taskset: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// command is a server to start.
+type command struct {
+	name, cpus string
+	// address it will listen on.
+	address string
+	env     []string
+	// argv is the program and its arguments.
+	argv []string
+}
+
+// start runs a server on its CPUs.
+func (b *bench) start(ctx context.Context, c command) (*process, error) {
+	name, argv := c.name, c.argv
+	if pin, err := exec.LookPath("taskset"); err == nil && runtime.NumCPU() > 1 {
+		argv = append([]string{pin, "-c", c.cpus}, argv...)
+	}
+	p := &process{ //nolint:gosec // programs named in this package
+		name: name, address: c.address, cmd: exec.CommandContext(ctx, argv[0], argv[1:]...), ended: make(chan error, 1),
+	}
 	p.cmd.Dir = b.dir
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = append(os.Environ(), c.env...)
 	p.cmd.Stderr = &p.stderr
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	if err := p.cmd.Start(); err != nil {

@@ -20,6 +20,13 @@ const (
 	backendVariable = "KEYSTILE_LOAD_BACKEND"
 )
 
+// The servers this program can be.
+const (
+	roleBare         = "bare"
+	roleUpstream     = "upstream"
+	roleReverseProxy = "reverseproxy"
+)
+
 // upstreamBody is what the upstream answers: one small record.
 const upstreamBody = `{"records":[{"asset_id":"INV-1","site_id":"site-0","timestamp":"2025-11-01T00:00:00","power":4.2,"kWh":0.35,"inverter_state":1,"run_state":1}]}`
 
@@ -43,11 +50,11 @@ func serveRole(ctx context.Context, role string) error {
 
 func roleHandler(role string) (http.Handler, error) {
 	switch role {
-	case "bare":
+	case roleBare:
 		return bareHandler([]byte(os.Getenv(answerVariable)))
-	case "upstream":
+	case roleUpstream:
 		return http.HandlerFunc(upstream), nil
-	case "reverseproxy":
+	case roleReverseProxy:
 		return reverseProxy(os.Getenv(backendVariable))
 	}
 	return nil, fmt.Errorf("no role %q", role)

@@ -102,7 +102,10 @@ func sourceOf(addr netip.Addr) netip.Addr {
 
 // Verify implements keystile.Kind. A warm key costs one cache look-up.
 func (k *Kind) Verify(ctx context.Context, p keystile.Presented) (*keystile.Principal, error) {
-	now := k.now()
+	now := p.At
+	if now.IsZero() {
+		now = k.now()
+	}
 	entry, ok := k.cache.Get(p.Digest, now)
 	if !ok {
 		var err error

@@ -18,6 +18,8 @@ type Entry struct {
 	Principal *keystile.Principal
 	// NotAfter is when the credential ends, in nanoseconds since 1970; 0 is never.
 	NotAfter int64
+	// Detail is what the kind needs to prove the credential, such as a public key.
+	Detail any
 	// Rehash asks the last-used batch to move the secret to the current pepper.
 	Rehash *Rehash
 
@@ -225,7 +227,7 @@ func (c *Cache) shard(id string) uint64 { return maphash.String(c.seed, id) % to
 func (c *Cache) Apply(change keystile.Change) {
 	sequence := c.sequence.Add(1)
 	switch change.Kind {
-	case keystile.ChangeKey:
+	case keystile.ChangeKey, keystile.ChangeSigningKey:
 		c.negGen.Add(1)
 		c.touched[c.shard(change.ID)].Store(sequence)
 		c.drop(c.byID.ofCredential(change.ID))

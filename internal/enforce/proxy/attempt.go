@@ -57,7 +57,7 @@ func (x *exchange) aim(out *http.Request, t *target) error {
 	u := out.URL
 	u.Scheme, u.Host, u.User = t.scheme, t.host, nil
 	u.Path, u.RawPath, u.Opaque = "", "", t.base+x.path
-	if x.observed() {
+	if x.observing {
 		return nil
 	}
 	if x.h.asserter == nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/enforce"
 )
 
 // exposed are the fields of an answer that scripts of other origins may read.
@@ -90,7 +91,7 @@ func (h *Handler) answerPreflight(w http.ResponseWriter, r *keystile.Request) bo
 	if route.CORS.MaxAge > 0 {
 		header["Access-Control-Max-Age"] = []string{strconv.FormatInt(int64(route.CORS.MaxAge/time.Second), 10)}
 	}
-	header["Keystile-Request-Id"] = []string{r.ID}
+	header[enforce.HeaderRequestID] = []string{r.ID}
 	w.WriteHeader(http.StatusNoContent)
 	return true
 }

@@ -40,6 +40,9 @@ type exchange struct {
 	tried    [maxAttempts]*target
 	attempts int
 	upgraded bool
+	// observing: the route only observes. Whatever the decision was, the upstream
+	// must not rely on it.
+	observing bool
 	// lateTrailers: the answer may end with trailers that were not announced.
 	lateTrailers bool
 
@@ -87,10 +90,11 @@ func (x *exchange) begin(w http.ResponseWriter, hr *http.Request, r *keystile.Re
 	x.control = http.NewResponseController(w)
 	x.in = hr.WithContext(ctx)
 	now := x.h.now()
+	x.observing = d.Observed || now.Before(d.Route.ObserveUntil)
 	x.mu.Lock()
 	x.active, x.cancel = true, cancel
 	x.waitUntil, x.waitCause = now.Add(x.timeout()), errTimeout
-	if p := d.Principal; p != nil && !x.observed() {
+	if p := d.Principal; p != nil && !x.observing {
 		x.link.credential, x.link.kind, x.link.organization = p.CredentialID, p.Kind, p.OrganizationID
 		if !p.ExpiresAt.IsZero() {
 			x.endAt, x.endCause = p.ExpiresAt, errExpired
@@ -129,12 +133,6 @@ func (x *exchange) timeout() time.Duration {
 		return t
 	}
 	return x.h.timeout
-}
-
-// observed says that the route only observes: whatever the decision was, the
-// upstream must not rely on it.
-func (x *exchange) observed() bool {
-	return x.decision.Observed || x.h.now().Before(x.decision.Route.ObserveUntil)
 }
 
 // arm sets the timer to the earlier deadline. The lock is held.
@@ -275,7 +273,7 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 	enforce.StripCredential(out, x.decision.Route)
 	enforce.StripIdentity(out.Header)
 	told := &x.decision
-	if x.observed() && !told.Observed {
+	if x.observing && !told.Observed {
 		nobody := x.decision
 		nobody.Observed = true
 		told = &nobody

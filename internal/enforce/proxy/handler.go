@@ -194,19 +194,13 @@ func (h *Handler) read(hr *http.Request, id string) (*keystile.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if hr.Method == http.MethodTrace || hr.Method == http.MethodConnect {
-		// TRACE would show the caller what the gateway adds (RFC 9110, 9.3.8);
-		// CONNECT asks for a tunnel past the gate.
-		return nil, invalid("the method is not served")
-	}
-	if !queryCanStand(r.RawQuery) {
-		return nil, invalid("the query has a character that cannot stand in it")
+	if hr.Method == http.MethodTrace {
+		// It would show the caller what the gateway adds (RFC 9110, 9.3.8).
+		return nil, &keystile.Rejection{
+			Reason: keystile.ReasonRequestInvalid, Cause: "TRACE", Public: "TRACE is not served",
+		}
 	}
 	return r, nil
-}
-
-func invalid(public string) error {
-	return &keystile.Rejection{Reason: keystile.ReasonRequestInvalid, Cause: public, Public: public}
 }
 
 // refuse writes a refusal, readable to scripts of other origins where the route

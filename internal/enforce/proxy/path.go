@@ -34,15 +34,3 @@ func forwardPath(path, prefix string) (string, bool) {
 	}
 	return path, true
 }
-
-// queryCanStand says whether a raw query may stand in a request line. A space
-// or a control byte would end the request target early (an HTTP/2 client can
-// send them); "#" starts a fragment for some servers and not for others.
-func queryCanStand(query string) bool {
-	for i := range len(query) {
-		if c := query[i]; c <= ' ' || c == 0x7f || c == '#' {
-			return false
-		}
-	}
-	return true
-}

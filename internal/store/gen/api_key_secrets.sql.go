@@ -33,6 +33,86 @@ func (q *Queries) ExpireOtherAPIKeySecrets(ctx context.Context, expiresAt sql.Nu
 	return result.RowsAffected()
 }
 
+const findAPIKeySecret = `-- name: FindAPIKeySecret :one
+SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at,
+    k.organization_id, k.name, k.environment, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm,
+    k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at,
+    o.name AS organization_name, o.environment AS organization_environment, o.tenant_id, o.key_prefix, o.disabled,
+    o.created_at AS organization_created_at, o.updated_at AS organization_updated_at,
+    f.revision
+FROM api_key_secrets AS s
+JOIN api_keys AS k ON k.id = s.key_id
+JOIN organizations AS o ON o.id = k.organization_id
+JOIN feed_head AS f ON f.id = 1
+WHERE s.digest = $1
+`
+
+type FindAPIKeySecretRow struct {
+	Digest                  []byte
+	KeyID                   string
+	PepperID                string
+	SecretCreatedAt         int64
+	SecretExpiresAt         sql.NullInt64
+	OrganizationID          string
+	Name                    string
+	Environment             string
+	PermittedSiteIds        string
+	Scopes                  string
+	AllowedIps              string
+	Rate                    string
+	RateAlgorithm           string
+	Hint                    string
+	ExpiresAt               sql.NullInt64
+	RevokedAt               sql.NullInt64
+	LastUsedAt              sql.NullInt64
+	CreatedAt               int64
+	UpdatedAt               int64
+	OrganizationName        string
+	OrganizationEnvironment string
+	TenantID                string
+	KeyPrefix               string
+	Disabled                bool
+	OrganizationCreatedAt   int64
+	OrganizationUpdatedAt   int64
+	Revision                int64
+}
+
+// The same columns as FindAPIKeySecrets, for the usual case of one pepper.
+func (q *Queries) FindAPIKeySecret(ctx context.Context, digest []byte) (FindAPIKeySecretRow, error) {
+	row := q.db.QueryRowContext(ctx, findAPIKeySecret, digest)
+	var i FindAPIKeySecretRow
+	err := row.Scan(
+		&i.Digest,
+		&i.KeyID,
+		&i.PepperID,
+		&i.SecretCreatedAt,
+		&i.SecretExpiresAt,
+		&i.OrganizationID,
+		&i.Name,
+		&i.Environment,
+		&i.PermittedSiteIds,
+		&i.Scopes,
+		&i.AllowedIps,
+		&i.Rate,
+		&i.RateAlgorithm,
+		&i.Hint,
+		&i.ExpiresAt,
+		&i.RevokedAt,
+		&i.LastUsedAt,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.OrganizationName,
+		&i.OrganizationEnvironment,
+		&i.TenantID,
+		&i.KeyPrefix,
+		&i.Disabled,
+		&i.OrganizationCreatedAt,
+		&i.OrganizationUpdatedAt,
+		&i.Revision,
+	)
+	return i, err
+}
+
 const findAPIKeySecrets = `-- name: FindAPIKeySecrets :many
 SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at,
     k.organization_id, k.name, k.environment, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm,

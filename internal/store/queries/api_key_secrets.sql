@@ -19,6 +19,20 @@ WHERE api_key_secrets.digest = sqlc.arg(old_digest)
 -- name: DeleteAPIKeySecrets :exec
 DELETE FROM api_key_secrets WHERE key_id = $1;
 
+-- The same columns as FindAPIKeySecrets, for the usual case of one pepper.
+-- name: FindAPIKeySecret :one
+SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at,
+    k.organization_id, k.name, k.environment, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm,
+    k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at,
+    o.name AS organization_name, o.environment AS organization_environment, o.tenant_id, o.key_prefix, o.disabled,
+    o.created_at AS organization_created_at, o.updated_at AS organization_updated_at,
+    f.revision
+FROM api_key_secrets AS s
+JOIN api_keys AS k ON k.id = s.key_id
+JOIN organizations AS o ON o.id = k.organization_id
+JOIN feed_head AS f ON f.id = 1
+WHERE s.digest = $1;
+
 -- name: FindAPIKeySecrets :many
 SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at,
     k.organization_id, k.name, k.environment, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm,

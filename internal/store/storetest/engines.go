@@ -73,7 +73,7 @@ func PostgresURL(t testing.TB) string {
 	}
 	t.Cleanup(func() {
 		// The test's own context has ended by now.
-		if _, err := db.Exec("DROP SCHEMA " + schema + " CASCADE"); err != nil { //nolint:noctx // see above
+		if _, err := db.Exec("DROP SCHEMA " + schema + " CASCADE"); err != nil {
 			t.Errorf("drop the schema of the test: %v", err)
 		}
 		if err := db.Close(); err != nil {

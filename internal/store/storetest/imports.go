@@ -258,6 +258,16 @@ var importBehaviours = []behaviour{
 			}
 		}
 	}},
+	{"an import that fails before its first row leaves a store that works", func(t *testing.T, s *store.Store) {
+		owner(t, s)
+		if _, err := runImport(t, s, "job", failing(nil, 1)); !errors.Is(err, errSource) {
+			t.Fatal(err)
+		}
+		Must(t, s, func(ctx context.Context, tx *store.Tx) error {
+			return tx.CreateAPIKey(ctx, Key("k", "north"), Secret("k", "k"))
+		})
+		refused(t, s, keystile.ErrConflict, func(ctx context.Context, tx *store.Tx) error { return tx.CreateAPIKey(ctx, Key("k", "north")) })
+	}},
 	{"an import of no rows leaves a store that works", func(t *testing.T, s *store.Store) {
 		owner(t, s)
 		report, err := runImport(t, s, "job", Source(nil, 1))

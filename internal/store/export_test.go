@@ -1,0 +1,28 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"io/fs"
+)
+
+// MigrateWith is Migrate with migrations of the test's own.
+func (s *Store) MigrateWith(ctx context.Context, all fs.FS, progress func(int64, string)) error {
+	return s.migrate(ctx, all, progress)
+}
+
+// Migrations are the embedded migrations of the store's engine.
+func (s *Store) Migrations() (fs.FS, error) { return fs.Sub(migrations, "migrations/"+s.Engine()) }
+
+// Writer is the connection that transactions use.
+func (s *Store) Writer() *sql.DB { return s.writer }
+
+// VersionTable is where the schema's version is kept.
+const VersionTable = versionTable
+
+// Classify says whether an engine's error means that the store is away, with
+// the text for an operator.
+func (s *Store) Classify(err error) (unavailable bool, text string) {
+	kind, text := s.engine.classify(err)
+	return kind == failureUnavailable, text
+}
