@@ -49,18 +49,14 @@ func ParseRate(text string, algorithm Algorithm) (*Rate, error) {
 	if err != nil || requests < 1 || requests > 1_000_000_000 {
 		return nil, Invalidf("", "use a whole number from 1 to 1000000000", "%q is not a number of requests", n)
 	}
-	if w != "" && (w[0] < '0' || w[0] > '9') {
-		w = "1" + w
-	}
-	window, err := time.ParseDuration(w)
-	if err != nil || window < time.Millisecond || window > 24*time.Hour {
+	window, ok := parseWindow(w)
+	if !ok {
 		return nil, Invalidf("", "use a duration from 1ms to 24h, such as 1m", "%q is not a window", w)
 	}
-	switch algorithm {
-	case "":
+	if algorithm == "" {
 		algorithm = AlgorithmWindow
-	case AlgorithmWindow, AlgorithmGCRA:
-	default:
+	}
+	if algorithm != AlgorithmWindow && algorithm != AlgorithmGCRA {
 		return nil, Invalidf("", "use window or gcra", "%q is not an algorithm", algorithm)
 	}
 	if algorithm == AlgorithmWindow && requests > MaxWindowRequests {
@@ -68,6 +64,15 @@ func ParseRate(text string, algorithm Algorithm) (*Rate, error) {
 			"%d requests a window is more than an exact window can count", requests)
 	}
 	return &Rate{Requests: requests, Window: window, Algorithm: algorithm}, nil
+}
+
+// parseWindow reads "1m", or "m" for one of it.
+func parseWindow(text string) (time.Duration, bool) {
+	if text != "" && (text[0] < '0' || text[0] > '9') {
+		text = "1" + text
+	}
+	window, err := time.ParseDuration(text)
+	return window, err == nil && window >= time.Millisecond && window <= 24*time.Hour
 }
 
 // String is the form ParseRate reads.

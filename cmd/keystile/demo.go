@@ -115,10 +115,9 @@ func startUpstream(ctx context.Context) (url string, stop func(), err error) {
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(listener) }()
 	return "http://" + listener.Addr().String(), func() {
-		if err := srv.Close(); err != nil {
-			slog.Debug("close the demo's upstream", "error", err)
+		if err := errors.Join(srv.Close(), <-done); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			slog.Warn("the demo's upstream did not end well", "error", err)
 		}
-		<-done
 	}, nil
 }
 

@@ -81,33 +81,17 @@ func (e *explained) request(a *app, rawURL string) (*keystile.Request, error) {
 	if err != nil {
 		return nil, usagef("--from %q is not an address", e.from)
 	}
-	header := http.Header{}
-	for _, line := range e.headers {
-		if line, err = a.secretArgument(line); err != nil {
-			return nil, err
-		}
-		name, value, ok := strings.Cut(line, ":")
-		if !ok || name == "" {
-			return nil, usagef("-H takes 'Name: value'")
-		}
-		if strings.EqualFold(name, "host") {
-			host = strings.TrimSpace(value)
-			continue
-		}
-		header.Add(name, strings.Trim(value, " \t"))
+	header, err := e.header(a, &host)
+	if err != nil {
+		return nil, err
 	}
 	r := &keystile.Request{
 		ID: enforce.NewRequestID(), Point: keystile.PointExplain, Method: e.method, Scheme: scheme, Host: host, Path: path, RawQuery: query,
 		Header: keystile.Header(header), ClientAddr: addr,
 	}
-	body := ""
-	if e.data != "" {
-		if body, err = a.secretArgument(e.data); err != nil {
-			return nil, err
-		}
-		if len(body) > maxExplainBody {
-			return nil, usagef("-d: the body is larger than 1 MiB")
-		}
+	body, err := e.body(a)
+	if err != nil {
+		return nil, err
 	}
 	r.Body = func(limit int64) ([]byte, error) {
 		if int64(len(body)) > limit {
@@ -122,6 +106,40 @@ func (e *explained) request(a *app, rawURL string) (*keystile.Request, error) {
 		}
 	}
 	return r, enforceHeader(r)
+}
+
+// header reads the -H flags; a Host field replaces the URL's host.
+func (e *explained) header(a *app, host *string) (http.Header, error) {
+	header := http.Header{}
+	for _, line := range e.headers {
+		line, err := a.secretArgument(line)
+		if err != nil {
+			return nil, err
+		}
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || name == "" {
+			return nil, usagef("-H takes 'Name: value'")
+		}
+		value = strings.Trim(value, " \t")
+		if strings.EqualFold(name, "host") {
+			*host = value
+			continue
+		}
+		header.Add(name, value)
+	}
+	return header, nil
+}
+
+// body reads the -d flag.
+func (e *explained) body(a *app) (string, error) {
+	if e.data == "" {
+		return "", nil
+	}
+	body, err := a.secretArgument(e.data)
+	if err == nil && len(body) > maxExplainBody {
+		err = usagef("-d: the body is larger than 1 MiB")
+	}
+	return body, err
 }
 
 // enforceHeader applies the rule every enforcement point has for header fields.

@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"io"
 
 	"keystile.dev/keystile/internal/limit"
 )
 
 // randomSource is the one source of secrets.
-var randomSource io.Reader = rand.Reader
+var randomSource = rand.Reader
 
 // limits are the counters of a server.
 type limits struct {

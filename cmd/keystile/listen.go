@@ -36,34 +36,12 @@ func (s *server) run(ctx context.Context, a *app) error {
 		return err
 	}
 	failed := make(chan error, 2)
-	var servers []*http.Server
-	start := func(address string, handler http.Handler) error {
-		srv, err := s.listen(ctx, address, handler, failed)
-		if err != nil {
-			return err
-		}
-		servers = append(servers, srv)
-		return nil
-	}
-	if err := start(s.cfg.Listen, public); err != nil {
-		return err
-	}
-	if admin != nil {
-		if err := start(s.cfg.AdminListen, admin); err != nil {
-			return errors.Join(err, s.drain(servers))
-		}
+	servers, err := s.listenAll(ctx, public, admin, failed)
+	if err != nil {
+		return errors.Join(err, s.drain(servers))
 	}
 	stop := s.background()
 	defer stop()
-	reloads := make(chan keystile.Change, 1)
-	s.feed.Subscribe(func(c keystile.Change) {
-		if c.Kind == keystile.ChangeReload {
-			select {
-			case reloads <- c:
-			default: // one reload is waiting already, and will read the newest file
-			}
-		}
-	})
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -78,7 +56,7 @@ func (s *server) run(ctx context.Context, a *app) error {
 		select {
 		case <-hup:
 			s.reload()
-		case <-reloads:
+		case <-s.reloads:
 			s.reload()
 		case err := <-failed:
 			return errors.Join(err, s.drain(servers))
@@ -87,6 +65,33 @@ func (s *server) run(ctx context.Context, a *app) error {
 		case <-ctx.Done():
 			return s.drain(servers)
 		}
+	}
+}
+
+// listenAll opens the listeners; with an error, those that were opened come too.
+func (s *server) listenAll(ctx context.Context, public, admin http.Handler, failed chan<- error) (servers []*http.Server, err error) {
+	srv, err := s.listen(ctx, s.cfg.Listen, public, failed)
+	if err != nil {
+		return nil, err
+	}
+	servers = append(servers, srv)
+	if admin != nil {
+		if srv, err = s.listen(ctx, s.cfg.AdminListen, admin, failed); err != nil {
+			return servers, err
+		}
+		servers = append(servers, srv)
+	}
+	return servers, nil
+}
+
+// noteReload asks for the routes to be read again; one request that waits is enough.
+func (s *server) noteReload(c keystile.Change) {
+	if c.Kind != keystile.ChangeReload {
+		return
+	}
+	select {
+	case s.reloads <- c:
+	default:
 	}
 }
 

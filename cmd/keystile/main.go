@@ -36,6 +36,22 @@ type environment struct {
 	environ        []string
 }
 
+// outputWriter remembers the first failure to write the result, so that printing
+// need not be checked line by line and a full disk is still exit status 1.
+type outputWriter struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (o *outputWriter) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
 // usageError is a wrong call of the command: exit status 2.
 type usageError struct{ err error }
 
@@ -48,9 +64,14 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 var errReported = errors.New("already reported")
 
 func run(ctx context.Context, env environment) int {
+	out := &outputWriter{w: env.stdout}
+	env.stdout = out
 	root := newRoot(env)
 	root.SetArgs(env.args)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("write the result: %w", out.err)
+	}
 	if err == nil {
 		return 0
 	}
@@ -83,7 +104,13 @@ Start here:   keystile demo
 Your own API: keystile init DIR, then keystile serve --config DIR/keystile.yaml`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          noArguments,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("keystile has no command %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(env.stdin)
 	root.SetOut(env.stdout)

@@ -115,7 +115,7 @@ func printFields(w io.Writer, pairs ...string) error {
 // isTerminal says whether a stream is one.
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor fits an int
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // confirm asks before something is destroyed. Without --yes it asks on a

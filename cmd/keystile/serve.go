@@ -82,11 +82,12 @@ type server struct {
 	trust    enforce.Trust
 	tls      *tls.Config
 	started  time.Time
+	reloads  chan keystile.Change
 }
 
 // serve runs the server until ctx ends. This is all the wiring there is.
 func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (err error) {
-	s := &server{cfg: cfg, options: o, started: time.Now()}
+	s := &server{cfg: cfg, options: o, started: time.Now(), reloads: make(chan keystile.Change, 1)}
 	s.log = newLogger(a.stderr, logLevel(cfg.Log.Level), cfg.Log.Format == "text")
 	for _, warning := range cfg.Warnings {
 		s.log.Warn(warning.Error())
@@ -166,6 +167,7 @@ func (s *server) buildKinds(context.Context, *app) error {
 	s.streams = proxy.NewStreams(proxy.StreamsOptions{})
 	s.feed.Subscribe(keys.Apply)
 	s.feed.Subscribe(s.streams.Drop)
+	s.feed.Subscribe(s.noteReload)
 	return nil
 }
 

@@ -184,14 +184,14 @@ func TestRememberedCredentialsAreServedForTheGraceAndNoLongerAndReconnectingDrop
 
 func TestAStepOfTheWallClockNeitherProlongsTheGraceNorEndsIt(t *testing.T) {
 	x := start(t)
-	real := time.Now()
-	x.now = real
+	clock := time.Now()
+	x.now = clock
 	x.poll(t)
-	stepped := real.Add(time.Millisecond) // the monotonic reading moved by a millisecond
+	stepped := clock.Add(time.Millisecond) // the monotonic reading moved by a millisecond
 	if !x.Fresh(stepped) {
 		t.Error("not fresh")
 	}
-	if x.Fresh(real.Add(-time.Hour)) {
+	if x.Fresh(clock.Add(-time.Hour)) {
 		t.Error("fresh an hour before contact")
 	}
 }

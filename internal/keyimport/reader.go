@@ -188,31 +188,36 @@ func (r *Reader) row(e entry) (Row, error) {
 	if err := row.identify(e); err != nil {
 		return row, err
 	}
+	return row, row.permit(e)
+}
+
+// permit sets what the key may do.
+func (row *Row) permit(e entry) error {
 	for _, scope := range e.Scopes {
 		row.Key.Scopes = append(row.Key.Scopes, keystile.Scope(scope))
 	}
 	for _, text := range e.AllowedIPs {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			return row, fmt.Errorf("allowed_ips: %q is not a network such as 10.0.0.0/8", text)
+			return fmt.Errorf("allowed_ips: %q is not a network such as 10.0.0.0/8", text)
 		}
 		row.Key.AllowedIPs = append(row.Key.AllowedIPs, prefix)
 	}
 	if e.Limit != "" {
 		rate, err := keystile.ParseRate(e.Limit, "")
 		if err != nil {
-			return row, fmt.Errorf("limit: %w", err)
+			return fmt.Errorf("limit: %w", err)
 		}
 		row.Key.Limit = rate
 	}
 	if e.ExpiresAt != "" {
 		at, err := time.Parse(time.RFC3339, e.ExpiresAt)
 		if err != nil {
-			return row, fmt.Errorf("expires_at: %q is not RFC 3339, such as 2027-01-01T00:00:00Z", e.ExpiresAt)
+			return fmt.Errorf("expires_at: %q is not RFC 3339, such as 2027-01-01T00:00:00Z", e.ExpiresAt)
 		}
 		row.Key.ExpiresAt = at
 	}
-	return row, nil
+	return nil
 }
 
 // identify sets the sum of the secret, and the id. An absent id is made of the

@@ -20,7 +20,7 @@ func importMany(b *testing.B, s *store.Store, n int) func(i int) [32]byte {
 	b.Helper()
 	digest := func(i int) [32]byte {
 		var number [8]byte
-		binary.BigEndian.PutUint64(number[:], uint64(i)) //nolint:gosec // an index
+		binary.BigEndian.PutUint64(number[:], uint64(i))
 		return sha256.Sum256(number[:])
 	}
 	storetest.Must(b, s, func(ctx context.Context, tx *store.Tx) error {

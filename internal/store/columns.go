@@ -220,5 +220,5 @@ func rowLimit(limit int) int32 {
 	if limit <= 0 {
 		return defaultLimit
 	}
-	return int32(min(limit, maxLimit)) //nolint:gosec // bounded by maxLimit
+	return int32(min(limit, maxLimit))
 }

@@ -96,7 +96,7 @@ func (s *Store) Decisions(ctx context.Context, f DecisionFilter) ([]keystile.Dec
 	}
 	all := gen.ListDecisionsParams{
 		Since: since, Until: until, CredentialID: f.CredentialID, Reason: string(f.Reason), RowLimit: rowLimit(f.Limit),
-		RowOffset: int32(max(0, min(f.Offset, math.MaxInt32))), //nolint:gosec // bounded on this line
+		RowOffset: int32(max(0, min(f.Offset, math.MaxInt32))),
 	}
 	var rows []gen.AuditDecision
 	var err error

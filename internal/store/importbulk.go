@@ -24,41 +24,58 @@ var bulkIndexes = []struct{ name, create string }{
 func (j *importer) begin(ctx context.Context) (release func() error, err error) {
 	s := j.store
 	j.db = s.writer
-	nothing := func() error { return nil }
-	running, err := s.Meta(ctx, metaImport)
-	switch {
-	case errors.Is(err, keystile.ErrNotFound):
-	case err != nil:
+	live := func() error { return nil }
+	resumed, err := j.interrupted(ctx)
+	if err != nil {
 		return nil, err
-	case running != j.id:
-		return nil, s.refuseDuringImport(ctx, s.reads)
 	}
-	resumed := running == j.id
 	if !resumed && j.state.Rows > 0 {
-		return nothing, nil // it began live
+		return live, nil // it began live
 	}
 	lease, err := s.AcquireServerLease(ctx, LeaseRequest{Holder: "import " + j.id, SharedMemory: true, purpose: importPurpose})
 	if !resumed && errors.Is(err, keystile.ErrConflict) {
-		return nothing, nil
+		return live, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !resumed {
 		if err := j.dropIndexes(ctx); err != nil || !j.state.Bulk {
-			return nothing, errors.Join(err, lease.Release())
+			return live, errors.Join(err, lease.Release())
 		}
 	}
 	j.state.Bulk = true
-	file, local := s.engine.(*sqliteFile)
+	return j.connect(lease)
+}
+
+// interrupted says whether this job is the bulk import that has not ended; that
+// another one is, is a conflict.
+func (j *importer) interrupted(ctx context.Context) (bool, error) {
+	running, err := j.store.Meta(ctx, metaImport)
+	switch {
+	case errors.Is(err, keystile.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case running != j.id:
+		return false, j.store.refuseDuringImport(ctx, j.store.reads)
+	}
+	return true, nil
+}
+
+// connect gives a bulk import a connection of its own on SQLite.
+func (j *importer) connect(lease *Lease) (release func() error, err error) {
+	file, local := j.store.engine.(*sqliteFile)
 	if !local {
 		return lease.Release, nil
 	}
-	if j.db, err = sql.Open("sqlite", file.dsn(sqliteBulk)); err != nil {
+	db, err := sql.Open("sqlite", file.dsn(sqliteBulk))
+	if err != nil {
 		return nil, errors.Join(err, lease.Release())
 	}
-	j.db.SetMaxOpenConns(1)
-	return func() error { return errors.Join(j.db.Close(), lease.Release()) }, nil
+	db.SetMaxOpenConns(1)
+	j.db = db
+	return func() error { return errors.Join(db.Close(), lease.Release()) }, nil
 }
 
 // dropIndexes begins a bulk import if there are no keys, in one transaction.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	keystile "keystile.dev/keystile"
@@ -37,11 +38,8 @@ func pepperOf(row gen.Pepper) (Pepper, error) {
 // other one is retired. Every cache is told to start over. Nothing is written
 // if nothing differs. A zero CreatedAt is now.
 func (t *Tx) PutPepper(ctx context.Context, p Pepper) error {
-	if err := checkID("id", p.ID); err != nil {
+	if err := checkSealed("id", p.ID, p.Sealed); err != nil {
 		return err
-	}
-	if len(p.Sealed) == 0 {
-		return keystile.Invalidf("sealed", "seal the pepper under the master key", "pepper %q is empty", p.ID)
 	}
 	if _, _, err := t.lock(ctx, ""); err != nil {
 		return err
@@ -50,10 +48,11 @@ func (t *Tx) PutPepper(ctx context.Context, p Pepper) error {
 	if err != nil {
 		return err
 	}
-	for _, there := range all {
-		if there.ID == p.ID && there.Current == p.Current && bytes.Equal(there.Sealed, p.Sealed) {
-			return nil
-		}
+	same := func(there Pepper) bool {
+		return there.ID == p.ID && there.Current == p.Current && bytes.Equal(there.Sealed, p.Sealed)
+	}
+	if slices.ContainsFunc(all, same) {
+		return nil
 	}
 	if p.CreatedAt.IsZero() {
 		p.CreatedAt = t.now
@@ -68,6 +67,16 @@ func (t *Tx) PutPepper(ctx context.Context, p Pepper) error {
 	}
 	t.Announce(keystile.ChangeAll, "")
 	return t.Record(ctx, "", "pepper.put", "pepper:"+p.ID, map[string]any{"current": p.Current})
+}
+
+func checkSealed(field, id string, sealed []byte) error {
+	if err := checkID(field, id); err != nil {
+		return err
+	}
+	if len(sealed) == 0 {
+		return keystile.Invalidf("sealed", "seal it under the master key", "the sealed form of %q is empty", id)
+	}
+	return nil
 }
 
 // DeletePepper removes a retired pepper that no digest names any more; one that
@@ -116,11 +125,8 @@ func (r *reads) Keyset(ctx context.Context, name string) ([]byte, error) {
 // nothing differs. It announces nothing: whoever changes keys that caches have
 // used says so with Announce.
 func (t *Tx) PutKeyset(ctx context.Context, name string, sealed []byte) error {
-	if err := checkID("name", name); err != nil {
+	if err := checkSealed("name", name, sealed); err != nil {
 		return err
-	}
-	if len(sealed) == 0 {
-		return keystile.Invalidf("sealed", "seal the keys under the master key", "keyset %q is empty", name)
 	}
 	if _, _, err := t.lock(ctx, ""); err != nil {
 		return err

@@ -69,7 +69,7 @@ func (e *postgresServer) clearLeases(ctx context.Context, q *gen.Queries, own ge
 			continue
 		}
 		if other.Exclusive || own.Exclusive {
-			return fmt.Errorf("%w: another keystile %s (pid %d) uses this store and one of the two keeps shared state in memory; stop it, or give every server the same shared: valkey://...",
+			return fmt.Errorf("%w: another keystile %s (pid %d) uses this store and one of the two keeps shared state in memory; stop it, or give every server the same Valkey as shared",
 				keystile.ErrConflict, other.Holder, other.Pid)
 		}
 	}

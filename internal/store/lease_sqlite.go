@@ -60,7 +60,7 @@ type fileLock struct{ f *os.File }
 
 func (e *sqliteFile) lockFile(purpose string) (*fileLock, error) {
 	name := e.path + ".lock"
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the file
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w: %w", name, keystile.ErrUnavailable, err)
 	}

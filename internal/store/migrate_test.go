@@ -214,12 +214,17 @@ func TestEveryQueryRunsOnBothEngines(t *testing.T) {
 	}
 	storetest.Engines(t, func(t *testing.T, s *store.Store) {
 		for _, query := range queries {
-			stmt, err := s.Writer().PrepareContext(t.Context(), query)
-			if err != nil {
-				t.Errorf("%v\n%s", err, query)
-				continue
-			}
-			noError(t, stmt.Close())
+			prepares(t, s, query)
 		}
 	})
+}
+
+func prepares(t *testing.T, s *store.Store, query string) {
+	t.Helper()
+	stmt, err := s.Writer().PrepareContext(t.Context(), query)
+	if err != nil {
+		t.Errorf("%v\n%s", err, query)
+		return
+	}
+	defer func() { noError(t, stmt.Close()) }()
 }

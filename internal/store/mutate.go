@@ -83,7 +83,7 @@ func newTx(s *Store, tx *sql.Tx, a Actor, known map[string]bool) *Tx {
 		chains: map[string]*chain{}, told: map[keystile.Change]bool{},
 		owners: map[string]bool{}, siteOwners: map[string]string{},
 	}
-	t.q = gen.New(&preparedTx{Tx: tx, stmts: map[string]*sql.Stmt{}})
+	t.q = gen.New(&preparedTx{Tx: tx, stmts: map[string]statement{}})
 	t.fail = t.note
 	return t
 }

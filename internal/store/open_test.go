@@ -132,17 +132,17 @@ func TestAFileThatMayNotBeWrittenSaysSo(t *testing.T) {
 	directory, err := os.MkdirTemp("", "keystile-store")
 	noError(t, err)
 	defer func() { noError(t, os.RemoveAll(directory)) }()
-	noError(t, os.Chmod(directory, 0o755)) //nolint:gosec // see above
+	noError(t, os.Chmod(directory, 0o755))
 	address := "sqlite:" + filepath.Join(directory, "keystile.db")
 	noError(t, storetest.OpenURL(t, address).Close())
-	noError(t, os.Chmod(pathOf(address), 0o444)) //nolint:gosec // see above
+	noError(t, os.Chmod(pathOf(address), 0o444))
 	var nobody *syscall.Credential
 	if os.Getuid() == 0 {
 		nobody = &syscall.Credential{Uid: 65534, Gid: 65534} // root may write everything
 		program, err := os.ReadFile(os.Args[0])
 		noError(t, err)
 		inside := filepath.Join(directory, "store.test")
-		noError(t, os.WriteFile(inside, program, 0o755)) //nolint:gosec // see above
+		noError(t, os.WriteFile(inside, program, 0o755))
 		defer func(was string) { os.Args[0] = was }(os.Args[0])
 		os.Args[0] = inside
 	}
@@ -306,7 +306,7 @@ func TestAnUnansweredQuestionIsUnavailable(t *testing.T) {
 func TestAFileOthersMayReadIsWarnedAbout(t *testing.T) {
 	address := storetest.SQLiteURL(t)
 	noError(t, storetest.OpenURL(t, address).Close())
-	noError(t, os.Chmod(pathOf(address), 0o644)) //nolint:gosec // what the warning is about
+	noError(t, os.Chmod(pathOf(address), 0o644))
 	var log bytes.Buffer
 	s, err := store.Open(t.Context(), store.Options{URL: address, Logger: newLogger(&log)})
 	noError(t, err)

@@ -78,14 +78,29 @@ func (e *postgresServer) classify(err error) (failure, string) {
 		return failureUnavailable, e.where + " cannot be reached; check that it runs, and the store's URL"
 	}
 	var pe *pgconn.PgError
-	if !errors.As(err, &pe) {
-		var network net.Error
-		if errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || pgconn.Timeout(err) ||
-			pgconn.SafeToRetry(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return failureUnavailable, "the connection to " + e.where + " was lost"
-		}
-		return failureOther, ""
+	if errors.As(err, &pe) {
+		return e.classifyState(pe)
 	}
+	if connectionLost(err) {
+		return failureUnavailable, "the connection to " + e.where + " was lost"
+	}
+	return failureOther, ""
+}
+
+func connectionLost(err error) bool {
+	var network net.Error
+	if errors.As(err, &network) || pgconn.Timeout(err) || pgconn.SafeToRetry(err) {
+		return true
+	}
+	for _, gone := range []error{driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *postgresServer) classifyState(pe *pgconn.PgError) (failure, string) {
 	switch pe.Code {
 	case "40001", "40P01": // serialization_failure, deadlock_detected
 		return failureRetry, ""

@@ -6,26 +6,41 @@ import (
 	"sync"
 )
 
+// statement is a prepared one. Whoever runs it does not close it: it lives as
+// long as the connections or the transaction it was prepared for.
+type statement interface {
+	ExecContext(ctx context.Context, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, args ...any) *sql.Row
+}
+
 // preparedReads runs queries as prepared statements, each prepared at its first
 // use: on SQLite parsing costs more than a look-up. The texts are constants, so
 // there are as many statements as queries. Statements live as long as db.
 type preparedReads struct {
 	db    *sql.DB
-	stmts sync.Map // text -> *sql.Stmt
+	mu    sync.RWMutex
+	stmts map[string]statement
 }
 
-func (p *preparedReads) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
-	if s, ok := p.stmts.Load(text); ok {
-		return s.(*sql.Stmt), nil
+func (p *preparedReads) prepare(ctx context.Context, text string) (statement, error) {
+	p.mu.RLock()
+	s := p.stmts[text]
+	p.mu.RUnlock()
+	if s != nil {
+		return s, nil
 	}
-	s, err := p.db.PrepareContext(ctx, text)
+	prepared, err := p.db.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	if first, raced := p.stmts.LoadOrStore(text, s); raced {
-		return first.(*sql.Stmt), s.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if first := p.stmts[text]; first != nil {
+		return first, prepared.Close()
 	}
-	return s, nil
+	p.stmts[text] = prepared
+	return prepared, nil
 }
 
 // ExecContext implements gen.DBTX.
@@ -62,21 +77,21 @@ func (p *preparedReads) QueryRowContext(ctx context.Context, text string, args .
 type preparedTx struct {
 	*sql.Tx
 	// stmts holds nil for a text that has been run once. They are closed with the transaction.
-	stmts map[string]*sql.Stmt
+	stmts map[string]statement
 }
 
-func (p *preparedTx) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
+func (p *preparedTx) prepare(ctx context.Context, text string) (statement, error) {
 	s, again := p.stmts[text]
 	if s != nil || !again {
 		p.stmts[text] = s
 		return s, nil
 	}
-	s, err := p.PrepareContext(ctx, text)
+	prepared, err := p.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	p.stmts[text] = s
-	return s, nil
+	p.stmts[text] = prepared
+	return prepared, nil
 }
 
 // ExecContext implements gen.DBTX.

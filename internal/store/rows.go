@@ -17,43 +17,46 @@ const rowsAtOnce = 100
 // insertRows inserts many rows with few statements. into is the table and its
 // columns, tail follows the values. It returns how many rows were inserted.
 func (s *Store) insertRows(ctx context.Context, tx *sql.Tx, into string, rows [][]any, tail string) (inserted int64, err error) {
-	if len(rows) == 0 {
-		return 0, nil
-	}
-	args := make([]any, 0, min(len(rows), rowsAtOnce)*len(rows[0]))
 	if len(rows) >= 2*rowsAtOnce {
-		stmt, err := tx.PrepareContext(ctx, s.insertText(into, rowsAtOnce, len(rows[0]), tail))
-		if err != nil {
-			return 0, err
-		}
-		for len(rows) >= rowsAtOnce {
-			result, err := stmt.ExecContext(ctx, flatten(args[:0], rows[:rowsAtOnce])...)
-			if err != nil {
-				return inserted, closeAfter(stmt, err)
-			}
-			n, err := result.RowsAffected()
-			if err != nil {
-				return inserted, closeAfter(stmt, err)
-			}
-			inserted += n
-			rows = rows[rowsAtOnce:]
-		}
-		if err := stmt.Close(); err != nil {
+		full := len(rows) - len(rows)%rowsAtOnce
+		if inserted, err = s.insertFull(ctx, tx, into, rows[:full], tail); err != nil {
 			return inserted, err
 		}
+		rows = rows[full:]
 	}
-	for len(rows) > 0 {
-		n := min(len(rows), rowsAtOnce)
-		result, err := tx.ExecContext(ctx, s.insertText(into, n, len(rows[0]), tail), flatten(args[:0], rows[:n])...)
+	for chunk := range slices.Chunk(rows, rowsAtOnce) {
+		args := flatten(make([]any, 0, len(chunk)*len(chunk[0])), chunk)
+		result, err := tx.ExecContext(ctx, s.insertText(into, len(chunk), len(chunk[0]), tail), args...)
 		if err != nil {
 			return inserted, err
 		}
-		affected, err := result.RowsAffected()
+		n, err := result.RowsAffected()
 		if err != nil {
 			return inserted, err
 		}
-		inserted += affected
-		rows = rows[n:]
+		inserted += n
+	}
+	return inserted, nil
+}
+
+// insertFull inserts a multiple of rowsAtOnce rows with one prepared statement.
+func (s *Store) insertFull(ctx context.Context, tx *sql.Tx, into string, rows [][]any, tail string) (inserted int64, err error) {
+	stmt, err := tx.PrepareContext(ctx, s.insertText(into, rowsAtOnce, len(rows[0]), tail))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, stmt.Close()) }()
+	args := make([]any, 0, rowsAtOnce*len(rows[0]))
+	for chunk := range slices.Chunk(rows, rowsAtOnce) {
+		result, err := stmt.ExecContext(ctx, flatten(args[:0], chunk)...)
+		if err != nil {
+			return inserted, err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return inserted, err
+		}
+		inserted += n
 	}
 	return inserted, nil
 }
@@ -85,14 +88,6 @@ func collect(ctx context.Context, tx *sql.Tx, into map[string]bool, query string
 		into[id] = true
 	}
 	return rows.Err()
-}
-
-// closeAfter closes a statement that failed; the failure is what matters.
-func closeAfter(stmt *sql.Stmt, err error) error {
-	if closing := stmt.Close(); closing != nil && err == nil {
-		return closing
-	}
-	return err
 }
 
 func flatten(args []any, rows [][]any) []any {

@@ -66,7 +66,7 @@ func openSQLite(ctx context.Context, s *Store, name string, o Options) error {
 		s.writer.SetMaxOpenConns(1)
 		s.writer.SetMaxIdleConns(1)
 	}
-	queries := gen.New(&preparedReads{db: s.reader})
+	queries := gen.New(&preparedReads{db: s.reader, stmts: map[string]statement{}})
 	s.q, s.lookups = queries, queries
 	if err := e.identify(ctx, s.writer); err != nil {
 		return s.fail("open the store", err)
@@ -87,30 +87,19 @@ func sqlitePath(name string, readOnly bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the store's file: %w", err)
 	}
-	away := func(problem, remedy string, err error) error {
-		return fmt.Errorf("open the store: %s %s; %s: %w: %w", path, problem, remedy, keystile.ErrUnavailable, err)
-	}
 	directory := filepath.Dir(path)
 	if _, err := os.Stat(directory); errors.Is(err, fs.ErrNotExist) {
-		return "", away("cannot be created: its directory does not exist", "create it: mkdir -m 700 "+directory, err)
+		return "", fmt.Errorf("open the store: %s cannot be created: its directory does not exist; create it: mkdir -m 700 %s: %w: %w",
+			path, directory, keystile.ErrUnavailable, err)
 	}
 	flags := os.O_RDWR | os.O_CREATE
 	if readOnly {
 		flags = os.O_RDONLY
 	}
 	// 0600 from the first byte: SQLite gives its -wal and -shm files the same mode.
-	f, err := os.OpenFile(path, flags, 0o600)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", away("does not exist", "create it with: keystile init", err)
-	case errors.Is(err, syscall.EISDIR):
-		return "", away("is a directory", "name a file in it", err)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return "", away("cannot be written by this user", "check the owner and mode of the file and its directory, and that the file system is not mounted read-only", err)
-	case errors.Is(err, syscall.ENOSPC):
-		return "", away("cannot be created: the disk is full", "free some space there", err)
-	case err != nil:
-		return "", away("cannot be opened", "check the path", err)
+	f, err := os.OpenFile(path, flags, 0o600) //nolint:gosec // the operator names the file
+	if err != nil {
+		return "", fmt.Errorf("open the store: %s %s: %w: %w", path, openRemedy(err), keystile.ErrUnavailable, err)
 	}
 	if err := f.Close(); err != nil {
 		return "", fmt.Errorf("open %s: %w", path, err)
@@ -120,6 +109,21 @@ func sqlitePath(name string, readOnly bool) (string, error) {
 		return "", fmt.Errorf("find the store's file: %w", err)
 	}
 	return resolved, nil
+}
+
+// openRemedy says what is wrong with a file that the system would not open.
+func openRemedy(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "does not exist; create it with: keystile init"
+	case errors.Is(err, syscall.EISDIR):
+		return "is a directory; name a file in it"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return "cannot be written by this user; check the owner and mode of the file and its directory, and that the file system is not mounted read-only"
+	case errors.Is(err, syscall.ENOSPC):
+		return "cannot be created: the disk is full; free some space there"
+	}
+	return "cannot be opened; check the path"
 }
 
 // sqliteUse is what a connection is for.
@@ -182,14 +186,24 @@ func (e *sqliteFile) dsn(use sqliteUse) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: e.path}).EscapedPath(), RawQuery: v.Encode()}).String()
 }
 
-// identify reads the schema, which finds damage early, and refuses files of other programs.
-func (e *sqliteFile) identify(ctx context.Context, db *sql.DB) error {
+// identify reads the schema, which finds damage early, and refuses files of other
+// programs. It reads in one transaction: another process may be migrating.
+func (e *sqliteFile) identify(ctx context.Context, db *sql.DB) (err error) {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if end := tx.Rollback(); err == nil {
+			err = end
+		}
+	}()
 	var id int64
-	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+	if err := tx.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		return err
 	}
 	var foreign int
-	err := db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name <> $1 AND name NOT LIKE 'sqlite_%'", versionTable).Scan(&foreign)
+	err = tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name <> $1 AND name NOT LIKE 'sqlite_%'", versionTable).Scan(&foreign)
 	if err != nil {
 		return err
 	}

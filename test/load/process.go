@@ -65,9 +65,8 @@ func (b *bench) start(ctx context.Context, c command) (*process, error) {
 	if pin, err := exec.LookPath("taskset"); err == nil && runtime.NumCPU() > 1 {
 		argv = append([]string{pin, "-c", c.cpus}, argv...)
 	}
-	p := &process{ //nolint:gosec // programs named in this package
-		name: name, address: c.address, cmd: exec.CommandContext(ctx, argv[0], argv[1:]...), ended: make(chan error, 1),
-	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // programs named in this package
+	p := &process{name: name, address: c.address, cmd: cmd, ended: make(chan error, 1)}
 	p.cmd.Dir = b.dir
 	p.cmd.Env = append(os.Environ(), c.env...)
 	p.cmd.Stderr = &p.stderr

@@ -152,7 +152,7 @@ func TestAKeyEndsAtItsExpiryAndNotAMomentLater(t *testing.T) {
 		t.Fatalf("refused before its expiry: %v", err)
 	}
 	w.now = w.now.Add(1)
-	if _, reason, _ := check(k, secret); reason != keystile.ReasonCredentialExpired {
+	if _, reason, err := check(k, secret); err == nil || reason != keystile.ReasonCredentialExpired {
 		t.Errorf("at its expiry: %q", reason)
 	}
 }
@@ -168,7 +168,7 @@ func TestARotatedSecretWorksToTheEndOfTheOverlap(t *testing.T) {
 		}
 	}
 	w.now = w.now.Add(time.Hour)
-	if _, reason, _ := check(k, old); reason != keystile.ReasonCredentialRevoked && reason != keystile.ReasonCredentialExpired {
+	if _, reason, err := check(k, old); err == nil || reason != keystile.ReasonCredentialRevoked && reason != keystile.ReasonCredentialExpired {
 		t.Errorf("after the overlap: %q", reason)
 	}
 	if _, _, err := check(k, fresh); err != nil {
@@ -190,7 +190,7 @@ func TestAKeyUnderARetiredPepperWorksAndIsMovedToTheCurrentOne(t *testing.T) {
 		t.Errorf("uses: %+v", w.used)
 	}
 	w.peppers = 4
-	if _, reason, _ := check(w.kind(t), secret); reason != keystile.ReasonCredentialUnknown {
+	if _, reason, err := check(w.kind(t), secret); err == nil || reason != keystile.ReasonCredentialUnknown {
 		t.Errorf("under a pepper that is gone: %q", reason)
 	}
 }

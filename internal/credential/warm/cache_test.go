@@ -154,7 +154,9 @@ func TestAFillThatReadBeforeAChangeIsThrownAway(t *testing.T) {
 	if err := <-second; !errors.Is(err, keystile.ErrRejected) {
 		t.Errorf("a request begun after the revocation got %v", err)
 	}
-	<-first
+	if err := <-first; err != nil {
+		t.Logf("the request begun before the revocation: %v", err)
+	}
 	if _, ok := c.Get(digest(1), time.Now()); ok {
 		t.Error("the old read was remembered")
 	}

@@ -111,15 +111,22 @@ type Meta struct {
 	Value string
 }
 
+type NonceFloor struct {
+	ID    int64
+	Floor int64
+}
+
 type Organization struct {
-	ID          string
-	Name        string
-	Environment string
-	TenantID    string
-	KeyPrefix   string
-	Disabled    bool
-	CreatedAt   int64
-	UpdatedAt   int64
+	ID                 string
+	Name               string
+	Environment        string
+	TenantID           string
+	KeyPrefix          string
+	Disabled           bool
+	CreatedAt          int64
+	UpdatedAt          int64
+	OnetimeClockWindow int64
+	OnetimeForms       string
 }
 
 type Pepper struct {
@@ -147,10 +154,42 @@ type ServerLease struct {
 	ExpiresAt    int64
 }
 
+type SigningKey struct {
+	ID               string
+	OrganizationID   string
+	Name             string
+	Environment      string
+	ApiKey           string
+	Algorithm        string
+	PublicKey        string
+	SealedSecret     []byte
+	PermittedSiteIds string
+	Scopes           string
+	AllowedIps       string
+	Rate             string
+	RateAlgorithm    string
+	ExpiresAt        sql.NullInt64
+	RevokedAt        sql.NullInt64
+	LastUsedAt       sql.NullInt64
+	CreatedAt        int64
+	UpdatedAt        int64
+}
+
+type SigningKeyName struct {
+	ApiKey       string
+	SigningKeyID string
+	TakenAt      int64
+}
+
 type Site struct {
 	ID             string
 	OrganizationID string
 	Name           string
 	CreatedAt      int64
 	UpdatedAt      int64
+}
+
+type SpentNonce struct {
+	Nonce     []byte
+	KeepUntil int64
 }

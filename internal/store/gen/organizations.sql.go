@@ -19,7 +19,7 @@ func (q *Queries) DeleteOrganization(ctx context.Context, id string) error {
 }
 
 const getOrganization = `-- name: GetOrganization :one
-SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at FROM organizations WHERE id = $1
+SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms FROM organizations WHERE id = $1
 `
 
 func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization, error) {
@@ -34,25 +34,29 @@ func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization,
 		&i.Disabled,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.OnetimeClockWindow,
+		&i.OnetimeForms,
 	)
 	return i, err
 }
 
 const insertOrganization = `-- name: InsertOrganization :execrows
-INSERT INTO organizations (id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO organizations (id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT DO NOTHING
 `
 
 type InsertOrganizationParams struct {
-	ID          string
-	Name        string
-	Environment string
-	TenantID    string
-	KeyPrefix   string
-	Disabled    bool
-	CreatedAt   int64
-	UpdatedAt   int64
+	ID                 string
+	Name               string
+	Environment        string
+	TenantID           string
+	KeyPrefix          string
+	Disabled           bool
+	CreatedAt          int64
+	UpdatedAt          int64
+	OnetimeClockWindow int64
+	OnetimeForms       string
 }
 
 func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganizationParams) (int64, error) {
@@ -65,6 +69,8 @@ func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganization
 		arg.Disabled,
 		arg.CreatedAt,
 		arg.UpdatedAt,
+		arg.OnetimeClockWindow,
+		arg.OnetimeForms,
 	)
 	if err != nil {
 		return 0, err
@@ -73,7 +79,7 @@ func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganization
 }
 
 const listOrganizations = `-- name: ListOrganizations :many
-SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at FROM organizations WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms FROM organizations WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 func (q *Queries) ListOrganizations(ctx context.Context, afterID string, rowLimit int32) ([]Organization, error) {
@@ -94,6 +100,8 @@ func (q *Queries) ListOrganizations(ctx context.Context, afterID string, rowLimi
 			&i.Disabled,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.OnetimeClockWindow,
+			&i.OnetimeForms,
 		); err != nil {
 			return nil, err
 		}
@@ -121,18 +129,21 @@ func (q *Queries) TenantIDTaken(ctx context.Context, tenantID string, iD string)
 
 const updateOrganization = `-- name: UpdateOrganization :exec
 UPDATE organizations
-SET name = $2, environment = $3, tenant_id = $4, key_prefix = $5, disabled = $6, updated_at = $7
+SET name = $2, environment = $3, tenant_id = $4, key_prefix = $5, disabled = $6, updated_at = $7,
+    onetime_clock_window = $8, onetime_forms = $9
 WHERE id = $1
 `
 
 type UpdateOrganizationParams struct {
-	ID          string
-	Name        string
-	Environment string
-	TenantID    string
-	KeyPrefix   string
-	Disabled    bool
-	UpdatedAt   int64
+	ID                 string
+	Name               string
+	Environment        string
+	TenantID           string
+	KeyPrefix          string
+	Disabled           bool
+	UpdatedAt          int64
+	OnetimeClockWindow int64
+	OnetimeForms       string
 }
 
 func (q *Queries) UpdateOrganization(ctx context.Context, arg UpdateOrganizationParams) error {
@@ -144,6 +155,8 @@ func (q *Queries) UpdateOrganization(ctx context.Context, arg UpdateOrganization
 		arg.KeyPrefix,
 		arg.Disabled,
 		arg.UpdatedAt,
+		arg.OnetimeClockWindow,
+		arg.OnetimeForms,
 	)
 	return err
 }

@@ -79,7 +79,7 @@ var organizationBehaviours = []behaviour{
 			{"delete its API keys first", func(ctx context.Context, tx *store.Tx) error { return tx.DeleteAPIKey(ctx, "north-key") }},
 			{"revoke its admin tokens first", func(ctx context.Context, tx *store.Tx) error { return tx.RevokeAdminToken(ctx, "north-token", T0) }},
 		} {
-			err := refused(t, s, keystile.ErrConflict, remove)
+			err := refusal(t, s, keystile.ErrConflict, remove)
 			if !strings.Contains(err.Error(), step.names) {
 				t.Errorf("the refusal is %q; it should say %q", err, step.names)
 			}
@@ -205,9 +205,16 @@ func noError(t *testing.T, err error) {
 	}
 }
 
-// refused fails the test unless the change is refused with the given error, and
-// returns the refusal.
-func refused(t *testing.T, s *store.Store, want error, fn func(context.Context, *store.Tx) error) error {
+// refused fails the test unless the change is refused with the given error.
+func refused(t *testing.T, s *store.Store, want error, fn func(context.Context, *store.Tx) error) {
+	t.Helper()
+	if err := refusal(t, s, want, fn); err == nil {
+		t.Fatal("the change was not refused")
+	}
+}
+
+// refusal is refused for tests that read the refusal.
+func refusal(t *testing.T, s *store.Store, want error, fn func(context.Context, *store.Tx) error) error {
 	t.Helper()
 	err := s.Mutate(t.Context(), Actor, fn)
 	if !errors.Is(err, want) {

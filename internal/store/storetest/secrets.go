@@ -114,8 +114,10 @@ var secretBehaviours = []behaviour{
 		Seed(t, s)
 		unchanged(t, s, func() {
 			noError(t, s.TouchAPIKeys(t.Context(), []store.APIKeyUse{
-				{KeyID: "south-key", At: T0.Add(2 * time.Second)}, {KeyID: "north-key", At: T0.Add(time.Minute)},
-				{KeyID: "north-key", At: T0.Add(time.Second)}, {KeyID: "gone", At: T0},
+				{KeyID: "south-key", At: T0.Add(2 * time.Second)},
+				{KeyID: "north-key", At: T0.Add(time.Minute)},
+				{KeyID: "north-key", At: T0.Add(time.Second)},
+				{KeyID: "gone", At: T0},
 			}))
 			noError(t, s.TouchAPIKeys(t.Context(), []store.APIKeyUse{{KeyID: "north-key", At: T0}}))
 			noError(t, s.TouchAPIKeys(t.Context(), nil))
@@ -278,8 +280,10 @@ var keyringBehaviours = []behaviour{
 var decisionBehaviours = []behaviour{
 	{"decisions come back newest first, filtered, whatever bytes a caller sent", func(t *testing.T, s *store.Store) {
 		batch := []keystile.DecisionRecord{
-			{At: T0, RequestID: "r1", OrganizationID: "north", Kind: keystile.KindAPIKey, CredentialID: "k1", RouteID: "GET /x", Point: keystile.PointGateway,
-				Method: "GET", Path: "/x", ClientAddr: "10.0.0.1", Allowed: true},
+			{
+				At: T0, RequestID: "r1", OrganizationID: "north", Kind: keystile.KindAPIKey, CredentialID: "k1", RouteID: "GET /x", Point: keystile.PointGateway,
+				Method: "GET", Path: "/x", ClientAddr: "10.0.0.1", Allowed: true,
+			},
 			{At: T0.Add(time.Second), OrganizationID: "south", CredentialID: "k2", Path: "/\xff\x00", Reason: keystile.ReasonRateLimited, Observed: true, Cause: "full"},
 			{At: T0.Add(2 * time.Second), OrganizationID: "north", CredentialID: "k1", Reason: keystile.ReasonScopeMissing},
 		}

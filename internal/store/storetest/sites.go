@@ -52,7 +52,7 @@ var siteBehaviours = []behaviour{
 	}},
 	{"TestThreat30 a site id is not free for others while a live key permits it", func(t *testing.T, s *store.Store) {
 		Seed(t, s)
-		err := refused(t, s, keystile.ErrConflict, func(ctx context.Context, tx *store.Tx) error { return tx.DeleteSite(ctx, "north-1") })
+		err := refusal(t, s, keystile.ErrConflict, func(ctx context.Context, tx *store.Tx) error { return tx.DeleteSite(ctx, "north-1") })
 		if !strings.Contains(err.Error(), "north-key") {
 			t.Errorf("the refusal is %q; it should name the key", err)
 		}
