@@ -120,7 +120,6 @@ func NewCSV(r io.Reader, created time.Time) (*Reader, error) {
 	return &Reader{now: created, next: func() (entry, int64, error) {
 		var e entry
 		record, err := records.Read()
-		line, _ := records.FieldPos(0)
 		var parse *csv.ParseError
 		switch {
 		case errors.Is(err, io.EOF):
@@ -133,6 +132,7 @@ func NewCSV(r io.Reader, created time.Time) (*Reader, error) {
 		for i, value := range record {
 			set[i](&e, strings.Clone(value))
 		}
+		line, _ := records.FieldPos(0) // only after a good record: it panics otherwise
 		return e, int64(line), nil
 	}}, nil
 }

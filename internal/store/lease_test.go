@@ -92,7 +92,7 @@ func TestServersShareAPostgreSQLStoreUnlessOneKeepsStateInMemory(t *testing.T) {
 			t.Errorf("memory %v beside memory %v: %v", c.second, c.first, err)
 		}
 		if c.refused {
-			if !strings.Contains(err.Error(), "pid") || !strings.Contains(err.Error(), "valkey") {
+			if !strings.Contains(err.Error(), "pid") || !strings.Contains(err.Error(), "Valkey") {
 				t.Errorf("the refusal says: %v", err)
 			}
 			noError(t, lease.Release())

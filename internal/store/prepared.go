@@ -30,14 +30,14 @@ func (p *preparedReads) prepare(ctx context.Context, text string) (statement, er
 	if s != nil {
 		return s, nil
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.stmts[text]; s != nil {
+		return s, nil
+	}
 	prepared, err := p.db.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if first := p.stmts[text]; first != nil {
-		return first, prepared.Close()
 	}
 	p.stmts[text] = prepared
 	return prepared, nil

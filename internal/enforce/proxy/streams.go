@@ -124,7 +124,7 @@ func (s *Streams) Open() int { return int(s.open.Load()) }
 // entry of the feed; changes that no credential hangs on are ignored.
 func (s *Streams) Drop(c keystile.Change) {
 	switch c.Kind {
-	case keystile.ChangeKey, keystile.ChangeOrganization, keystile.ChangeAll:
+	case keystile.ChangeKey, keystile.ChangeSigningKey, keystile.ChangeOrganization, keystile.ChangeAll:
 	case keystile.ChangeAdminToken, keystile.ChangeReload:
 		return
 	}
@@ -133,7 +133,7 @@ func (s *Streams) Drop(c keystile.Change) {
 	s.recent[s.drops.Load()%changesMemory] = c
 	s.drops.Add(1)
 	s.recentMu.Unlock()
-	if c.Kind == keystile.ChangeKey {
+	if c.Kind == keystile.ChangeKey || c.Kind == keystile.ChangeSigningKey {
 		s.shard(c.ID).each(c.ID, func(l *link) { l.dropIf(c, s.grace) })
 		return
 	}
@@ -294,6 +294,8 @@ func (l *link) dropIf(c keystile.Change, grace time.Duration) {
 		stale = l.organization == c.ID
 	case keystile.ChangeKey:
 		stale = l.kind == keystile.KindAPIKey && l.credential == c.ID
+	case keystile.ChangeSigningKey:
+		stale = l.kind == keystile.KindOneTime && l.credential == c.ID
 	case keystile.ChangeAdminToken, keystile.ChangeReload:
 	}
 	if stale {
