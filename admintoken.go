@@ -21,6 +21,6 @@ type AdminToken struct {
 // AdminScopes lists every scope of the management API.
 var AdminScopes = []Scope{
 	"organizations:read", "organizations:write", "sites:read", "sites:write", "roles:read", "roles:write",
-	"keys:read", "keys:write", "routes:read", "audit:read", "admin_tokens:read", "admin_tokens:write",
+	"keys:read", "keys:write", "signing_keys:read", "signing_keys:write", "routes:read", "audit:read", "admin_tokens:read", "admin_tokens:write",
 	"state:read", "state:write", "decisions:check", "metrics:read",
 }

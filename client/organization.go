@@ -24,19 +24,30 @@ type Organization struct {
 	TenantID    string    `json:"tenant_id"`
 	KeyPrefix   string    `json:"key_prefix"`
 	Disabled    bool      `json:"disabled"`
+	OneTime     OneTime   `json:"onetime"`
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
+}
+
+// OneTime is what an organization asks of one-time signed requests.
+type OneTime struct {
+	// ClockWindow is how far a stamp may be from the server's clock, such as "60s";
+	// nil is the server's default.
+	ClockWindow *string `json:"clock_window"`
+	// Forms that are accepted ("header", "jwt", "http_signature"); none: all.
+	Forms []string `json:"forms"`
 }
 
 // OrganizationCreate says what an organization is to be; every empty member
 // has a default.
 type OrganizationCreate struct {
-	ID          string `json:"id,omitempty"`
-	Name        string `json:"name,omitempty"`
-	Environment string `json:"environment,omitempty"`
-	TenantID    string `json:"tenant_id,omitempty"`
-	KeyPrefix   string `json:"key_prefix,omitempty"`
-	Disabled    bool   `json:"disabled,omitempty"`
+	ID          string   `json:"id,omitempty"`
+	Name        string   `json:"name,omitempty"`
+	Environment string   `json:"environment,omitempty"`
+	TenantID    string   `json:"tenant_id,omitempty"`
+	KeyPrefix   string   `json:"key_prefix,omitempty"`
+	Disabled    bool     `json:"disabled,omitempty"`
+	OneTime     *OneTime `json:"onetime,omitempty"`
 }
 
 // OrganizationUpdate says what changes; nil stays as it is.
@@ -46,6 +57,8 @@ type OrganizationUpdate struct {
 	TenantID    *string `json:"tenant_id,omitempty"`
 	KeyPrefix   *string `json:"key_prefix,omitempty"`
 	Disabled    *bool   `json:"disabled,omitempty"`
+	// OneTime replaces all of it.
+	OneTime *OneTime `json:"onetime,omitempty"`
 }
 
 const organizations = "organizations"

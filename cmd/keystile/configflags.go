@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -43,8 +45,18 @@ func (v *optionValue) String() string     { return v.text }
 func (v *optionValue) Set(s string) error { v.text = s; return nil }
 func (v *optionValue) Type() string       { return v.kind }
 
-// load reads the configuration with the flags of cmd on top.
+// load reads the configuration with the flags of cmd on top. Problems of its
+// routes are told with the others: whoever mends the file does so once.
 func (c *configFlags) load(a *app, cmd *cobra.Command) (*config.Config, error) {
+	cfg, err := c.read(a, cmd)
+	if err == nil || cfg == nil {
+		return cfg, err
+	}
+	_, ofRoutes := compileRoutes(cfg, c.demo, slog.New(slog.DiscardHandler))
+	return cfg, errors.Join(err, ofRoutes)
+}
+
+func (c *configFlags) read(a *app, cmd *cobra.Command) (*config.Config, error) {
 	flags := map[string]string{}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if v, ok := f.Value.(*optionValue); ok {

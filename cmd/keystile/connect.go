@@ -143,24 +143,36 @@ func plainError(err error) error {
 }
 
 // secretArgument reads a secret given on the command line: @FILE, - for standard
-// input, or the text itself.
+// input, or the text itself. Line ends at the end of a file do not count.
 func (a *app) secretArgument(text string) (string, error) {
+	secret, err := a.exactSecret(text)
+	if text == "-" || strings.HasPrefix(text, "@") {
+		secret = strings.TrimRight(secret, "\r\n")
+	}
+	return secret, err
+}
+
+// exactSecret is secretArgument with every byte of a file.
+func (a *app) exactSecret(text string) (string, error) {
 	switch {
 	case text == "-":
-		raw, err := io.ReadAll(io.LimitReader(a.stdin, 64<<10))
+		raw, err := io.ReadAll(io.LimitReader(a.stdin, maxSecret))
 		if err != nil {
 			return "", fmt.Errorf("read standard input: %w", err)
 		}
-		return strings.TrimRight(string(raw), "\r\n"), nil
+		return string(raw), nil
 	case strings.HasPrefix(text, "@"):
 		raw, err := os.ReadFile(text[1:])
 		if err != nil {
 			return "", fmt.Errorf("read the secret: %w", err)
 		}
-		return strings.TrimRight(string(raw), "\r\n"), nil
+		return string(raw), nil
 	}
 	return text, nil
 }
+
+// maxSecret bounds what is read from standard input.
+const maxSecret = 1 << 20
 
 // timeText prints a time, or "-" for none.
 func timeText(t *time.Time) string {

@@ -18,8 +18,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"keystile.dev/keystile/examples/finapi"
 	"keystile.dev/keystile/examples/telemetry"
 	"keystile.dev/keystile/internal/config"
+	"keystile.dev/keystile/internal/enforce"
 	"keystile.dev/keystile/internal/keyring"
 	"keystile.dev/keystile/internal/state"
 	"keystile.dev/keystile/internal/store"
@@ -45,6 +47,7 @@ type demoSecrets struct {
 	Sibaya  string `json:"sibaya"`
 	Busy    string `json:"busy"`
 	Expired string `json:"expired"`
+	Bank    string `json:"bank"`
 }
 
 func newDemo(a *app) *cobra.Command {
@@ -70,12 +73,17 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.checkAddress(); err != nil {
 		return err
 	}
-	upstream, stop, err := startUpstream(ctx)
+	solar, stop, err := startUpstream(ctx, telemetry.Handler())
 	if err != nil {
 		return err
 	}
 	defer stop()
-	if err := d.prepare(ctx, upstream); err != nil {
+	bank, stop, err := startUpstream(ctx, finapi.Handler(time.Now, enforce.NewRequestID))
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if err := d.prepare(ctx, fmt.Sprintf(demoConfig, d.listen, solar, solar, bank)); err != nil {
 		return err
 	}
 	file := filepath.Join(d.dir, "keystile.yaml")
@@ -105,13 +113,13 @@ func (d *demo) checkAddress() error {
 	return nil
 }
 
-// startUpstream serves the telemetry API on a free port of the loopback address.
-func startUpstream(ctx context.Context) (url string, stop func(), err error) {
+// startUpstream serves one of the demo's APIs on a free port of the loopback address.
+func startUpstream(ctx context.Context, handler http.Handler) (url string, stop func(), err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, fmt.Errorf("start the demo's upstream: %w", err)
 	}
-	srv := &http.Server{Handler: telemetry.Handler(), ReadHeaderTimeout: headerTimeout}
+	srv := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(listener) }()
 	return "http://" + listener.Addr().String(), func() {
@@ -123,7 +131,7 @@ func startUpstream(ctx context.Context) (url string, stop func(), err error) {
 
 // prepare makes the data directory what the demo needs; a second start finds
 // everything in place.
-func (d *demo) prepare(ctx context.Context, upstream string) (err error) {
+func (d *demo) prepare(ctx context.Context, configuration string) (err error) {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
@@ -139,8 +147,7 @@ func (d *demo) prepare(ctx context.Context, upstream string) (err error) {
 	if err := d.drawSecrets(); err != nil {
 		return err
 	}
-	text := fmt.Sprintf(demoConfig, d.listen, upstream, upstream)
-	if err := os.WriteFile(filepath.Join(d.dir, "keystile.yaml"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(d.dir, "keystile.yaml"), []byte(configuration), 0o600); err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
 	master, err := keyring.LoadMaster("file:"+keyFile, os.Getenv)
@@ -181,7 +188,7 @@ func (d *demo) drawSecrets() error {
 		}
 		return nil
 	}
-	for _, into := range []*string{&d.secrets.Sibaya, &d.secrets.Busy, &d.secrets.Expired} {
+	for _, into := range []*string{&d.secrets.Sibaya, &d.secrets.Busy, &d.secrets.Expired, &d.secrets.Bank} {
 		secret, err := newDemoKey()
 		if err != nil {
 			return err
@@ -199,7 +206,7 @@ func (d *demo) drawSecrets() error {
 
 // populate applies the demo's world and marks the store as the demo's.
 func (d *demo) populate(ctx context.Context, h *house) error {
-	text := fmt.Sprintf(demoWorld, d.secrets.Sibaya, d.secrets.Busy, d.secrets.Expired)
+	text := fmt.Sprintf(demoWorld, d.secrets.Sibaya, d.secrets.Busy, d.secrets.Expired, d.secrets.Bank)
 	world, err := state.Parse(state.File{Name: "demo world", Data: []byte(text)})
 	if err != nil {
 		return err
@@ -232,7 +239,7 @@ func (d *demo) printCommands(w io.Writer, configFile string) error {
 	}
 	text := strings.NewReplacer(
 		"{url}", "http://"+d.listen, "{key}", d.secrets.Sibaya, "{busy}", d.secrets.Busy, "{expired}", d.secrets.Expired,
-		"{keystile}", program, "{config}", configFile, "{admin}", admin,
+		"{keystile}", program, "{config}", configFile, "{data}", d.dir, "{admin}", admin,
 	).Replace(demoCommands)
 	return writeText(w, []byte(text))
 }

@@ -10,7 +10,8 @@ func newDemoKey() (string, error) {
 	return secret.Reveal(), err
 }
 
-// demoConfig is the demo's configuration: listen address and upstream, twice.
+// demoConfig is the demo's configuration: listen address, telemetry upstream twice,
+// financial upstream.
 const demoConfig = `# Written by keystile demo at every start.
 listen: %s
 store: sqlite:keystile.db
@@ -32,12 +33,18 @@ routes:
     scopes:   [telemetry:read]
     limit:    {rate: 60/1m, per: credential}
     errors:   ona
+  - match:    {path: /finapi/**}
+    upstream: %s
+    accept:   [onetime]
+    scopes:   [finapi:use]
+    errors:   ownera
 `
 
-// demoWorld is the demo's state: the secrets of its keys.
+// demoWorld is the demo's state: the secrets of its keys, the bank's last.
 const demoWorld = `organizations:
   - {id: sibaya-power, name: Sibaya Power, environment: production}
   - {id: north-coast-solar, name: North Coast Solar, environment: production}
+  - {id: bank-x, name: Bank X, environment: production}
 sites:
   - {id: Sibaya, organization: sibaya-power, name: Sibaya}
   - {id: Umhlanga, organization: north-coast-solar, name: Umhlanga}
@@ -48,6 +55,8 @@ api_keys:
   - {id: key_sibaya, name: Sibaya dashboards, secret: %s, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"]}
   - {id: key_busy, name: Busy batch job, secret: %s, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"]}
   - {id: key_expired, name: Last year, secret: %s, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"], expires_at: 2025-12-31T00:00:00Z}
+signing_keys:
+  - {organization: bank-x, api_key: bank-x-payments, algorithm: HS256, secret: %s, scopes: ["finapi:*"]}
 `
 
 // demoCommands is what the demo prints.
@@ -67,6 +76,13 @@ $ curl -i -H "x-api-key: {key}" "{url}/prod/telemetry/site?site_id=Umhlanga&star
 
 # 429: the 61st request within a minute
 $ for i in $(seq 61); do curl -s -w ' %{http_code}\n' -H "x-api-key: {busy}" "{url}/prod/telemetry/data-period?site_id=Sibaya"; done | tail -n 2
+
+# A bank signs each request with a one-time token. The first of the same header is answered, the second is refused:
+$ curl -H "$({keystile} sign --config {config} --key bank-x-payments)" {url}/finapi/profiles/owner
+$ H=$({keystile} sign --config {config} --key bank-x-payments); for i in 1 2; do curl -s -w ' %{http_code}\n' -H "$H" {url}/finapi/profiles/owner; done
+
+# The same with an HTTP message signature (RFC 9421), which covers method, URL and body too:
+$ {keystile} sign --config {config} --key bank-x-payments --form http-signature -X POST -d '{"asset":"EUR","amount":"10.50"}' {url}/finapi/payments/deposit > {data}/fields; for i in 1 2; do curl -s -w ' %{http_code}\n' -H @{data}/fields -d '{"asset":"EUR","amount":"10.50"}' {url}/finapi/payments/deposit; done
 
 # Why would a request be refused? Step by step:
 $ {keystile} explain --config {config} -H "x-api-key: {key}" "{url}/prod/telemetry/site?site_id=Umhlanga"

@@ -78,6 +78,7 @@ func (d *doctor) examine(ctx context.Context, c *configFlags, cmd *cobra.Command
 		for _, p := range problems {
 			d.add("config", findingFailed, p.Error())
 		}
+		d.routes(cfg)
 		return
 	}
 	file := c.path(d.app)

@@ -15,6 +15,7 @@ import (
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/config"
 	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/credential/onetime"
 	"keystile.dev/keystile/internal/enforce"
 	"keystile.dev/keystile/internal/gate"
 	"keystile.dev/keystile/internal/limit"
@@ -170,7 +171,20 @@ func (a *app) explain(ctx context.Context, cfg *config.Config, r *keystile.Reque
 		return d, nil, err
 	}
 	defer keys.Close()
-	g, err := gate.New(table, gate.Options{Kinds: []keystile.Kind{keys}, Limiter: limit.NewMemory(limit.MemoryOptions{}), Now: time.Now})
+	spent, done, err := lookupLedger(ctx, h, cfg)
+	if err != nil {
+		return d, nil, err
+	}
+	defer done()
+	once, err := onetime.New(onetime.Options{
+		Find: findSigningKeys(h.store), Open: h.sealer.Open, Ledger: spent, Fresh: func(time.Time) bool { return true }, Now: time.Now,
+		DefaultWindow: clockWindow(cfg),
+	})
+	if err != nil {
+		return d, nil, err
+	}
+	defer once.Close()
+	g, err := gate.New(table, gate.Options{Kinds: []keystile.Kind{keys, once}, Limiter: limit.NewMemory(limit.MemoryOptions{}), Now: time.Now})
 	if err != nil {
 		return d, nil, err
 	}

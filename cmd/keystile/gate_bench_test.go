@@ -44,7 +44,7 @@ func warmGate(tb testing.TB, keys int) (*gate.Gate, *keystile.Request) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	world, err := state.Parse(state.File{Name: "world", Data: fmt.Appendf(nil, demoWorld, secret, secret+"x", secret+"y")})
+	world, err := state.Parse(state.File{Name: "world", Data: fmt.Appendf(nil, demoWorld, secret, secret+"x", secret+"y", secret+"z")})
 	if err != nil {
 		tb.Fatal(err)
 	}

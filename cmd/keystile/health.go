@@ -40,6 +40,8 @@ func (s *server) serveReady(w http.ResponseWriter, r *http.Request) {
 	part("feed", s.feed.Fresh(time.Now()), "lost")
 	part("routes", s.gate.Table() != nil, "none")
 	part("lease", !s.leaseLost(), "lost")
+	spent := s.ledger.status()
+	part("ledger", spent.Ready, spent.Text)
 	// Rate limits go on being counted on this node: degraded, and still ready.
 	parts["limits"] = "ok"
 	if s.limits.fallback != nil && s.limits.fallback.Outage().Down {
@@ -153,6 +155,14 @@ func (s *server) addGauges() {
 	s.metrics.Counter("keystile_limit_refused_total", "Requests refused because there was no memory for a counter.", func() float64 { return float64(s.limits.memory.Stats().Refused) })
 	s.metrics.Gauge("keystile_limit_shared_down", "1 while the shared counters cannot be reached.", func() float64 {
 		if s.limits.fallback != nil && s.limits.fallback.Outage().Down {
+			return 1
+		}
+		return 0
+	})
+	s.metrics.Gauge("keystile_ledger_nonces", "Spent nonces that this server holds.", func() float64 { return float64(s.ledger.status().Live) })
+	s.metrics.Gauge("keystile_ledger_bytes", "Memory that spent nonces take.", func() float64 { return float64(s.ledger.status().Bytes) })
+	s.metrics.Gauge("keystile_ledger_ready", "1 while one-time requests can be accepted.", func() float64 {
+		if s.ledger.status().Ready {
 			return 1
 		}
 		return 0

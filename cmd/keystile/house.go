@@ -11,6 +11,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/credential/onetime"
 	"keystile.dev/keystile/internal/keyring"
 	"keystile.dev/keystile/internal/manage"
 	"keystile.dev/keystile/internal/store"
@@ -70,7 +71,7 @@ func openHouse(ctx context.Context, o houseOptions) (h *house, err error) {
 	if err := h.openKeys(ctx, o.master); err != nil {
 		return nil, err
 	}
-	h.service = &manage.Service{Store: st, Digester: h.digester, Random: rand.Reader, Now: time.Now}
+	h.service = &manage.Service{Store: st, Digester: h.digester, Sealer: h.sealer, Random: rand.Reader, Now: time.Now}
 	return h, nil
 }
 
@@ -170,5 +171,13 @@ func findAPIKeys(st *store.Store) apikey.Find {
 			return apikey.Record{}, err
 		}
 		return apikey.Record{Key: found.Key, Secret: found.Secret, Organization: found.Organization}, nil
+	}
+}
+
+// findSigningKeys is the onetime kind's view of the store.
+func findSigningKeys(st *store.Store) func(context.Context, string) (onetime.Record, error) {
+	return func(ctx context.Context, apiKey string) (onetime.Record, error) {
+		found, err := st.FindSigningKey(ctx, apiKey)
+		return onetime.Record{Key: found.Key, Organization: found.Organization}, err
 	}
 }

@@ -157,7 +157,7 @@ func (s *server) drain(servers []*http.Server) error {
 func (s *server) background() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	for _, run := range []func(context.Context){s.feed.Run, s.recorder.Run, s.used.Run, s.purge, s.sweep} {
+	for _, run := range []func(context.Context){s.feed.Run, s.recorder.Run, s.used.Run, s.signed.Run, s.purge, s.purgeLedger, s.sweep} {
 		wg.Go(func() { run(ctx) })
 	}
 	return func() {

@@ -17,6 +17,7 @@ import (
 	"keystile.dev/keystile/internal/audit"
 	"keystile.dev/keystile/internal/config"
 	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/credential/onetime"
 	"keystile.dev/keystile/internal/enforce"
 	"keystile.dev/keystile/internal/enforce/forwardauth"
 	"keystile.dev/keystile/internal/enforce/proxy"
@@ -69,10 +70,13 @@ type server struct {
 	house   *house
 
 	feed     *feed.Feed
+	ledger   *ledger
 	keys     *apikey.Kind
+	onetime  *onetime.Kind
 	limits   *limits
 	recorder *audit.Recorder
 	used     *usage.Batcher[store.APIKeyUse]
+	signed   *usage.Batcher[store.SigningKeyUse]
 	metrics  *metrics.Metrics
 	tracer   *tracing.Tracer
 	gate     *gate.Gate
@@ -97,6 +101,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.openHouse,    // store, schema, keys
 		s.takeLease,    // one server on one SQLite store
 		s.buildFeed,    // changes to caches
+		s.buildLedger,  // once only
 		s.buildKinds,   // credentials that are verified
 		s.buildLimits,  // how often
 		s.buildRecords, // audit, metrics, last used, traces
@@ -164,8 +169,19 @@ func (s *server) buildKinds(context.Context, *app) error {
 		return err
 	}
 	s.keys = keys
+	s.signed = usage.New(s.house.store.TouchSigningKeys, s.log)
+	s.onetime, err = onetime.New(onetime.Options{
+		Find: findSigningKeys(s.house.store), Open: s.house.sealer.Open, Ledger: spentNonces{s.ledger}, Fresh: s.feed.Fresh, Now: time.Now,
+		DefaultWindow: clockWindow(s.cfg), Used: func(u onetime.Use) { s.signed.Add(u.KeyID, store.SigningKeyUse(u)) },
+		MaxEntries: s.cfg.Limits.WarmCredentials, MaxRejections: s.cfg.Limits.WarmRefusals,
+		Lookups: s.cfg.Limits.Lookups, LookupBatch: s.cfg.Limits.LookupBatch,
+	})
+	if err != nil {
+		return err
+	}
 	s.streams = proxy.NewStreams(proxy.StreamsOptions{})
 	s.feed.Subscribe(keys.Apply)
+	s.feed.Subscribe(s.onetime.Apply)
 	s.feed.Subscribe(s.streams.Drop)
 	s.feed.Subscribe(s.noteReload)
 	return nil
@@ -198,7 +214,7 @@ func (s *server) buildGate(context.Context, *app) error {
 		return err
 	}
 	s.gate, err = gate.New(table, gate.Options{
-		Kinds: []keystile.Kind{s.keys}, Limiter: s.limits.limiter, Strict: s.limits.strict,
+		Kinds: []keystile.Kind{s.keys, s.onetime}, Limiter: s.limits.limiter, Strict: s.limits.strict,
 		Observers: []gate.Observer{s.metrics, s.recorder}, Now: time.Now,
 	})
 	return err
@@ -250,6 +266,12 @@ func (s *server) close() error {
 	}
 	if s.keys != nil {
 		s.keys.Close()
+	}
+	if s.onetime != nil {
+		s.onetime.Close()
+	}
+	if s.ledger != nil {
+		errs = append(errs, s.ledger.close())
 	}
 	if s.lease != nil {
 		errs = append(errs, s.lease.Release())

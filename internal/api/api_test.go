@@ -98,7 +98,7 @@ func newServer(t testing.TB) *server {
 	if err := st.Migrate(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.service = &manage.Service{Store: st, Digester: newDigester(t), Random: rand.Reader, Now: s.clock}
+	s.service = &manage.Service{Store: st, Digester: newDigester(t), Sealer: newSealer(t), Random: rand.Reader, Now: s.clock}
 	s.handler, err = api.New(s.options())
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +174,7 @@ func (s *server) kind() keystile.Kind {
 	return kind
 }
 
-func newDigester(t testing.TB) *keyring.Digester {
+func newSealer(t testing.TB) *keyring.Sealer {
 	t.Helper()
 	raw := make([]byte, keyring.MasterKeyLength)
 	if _, err := rand.Read(raw); err != nil {
@@ -188,7 +188,12 @@ func newDigester(t testing.TB) *keyring.Digester {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pepper, _, err := keyring.NewPepper(rand.Reader, sealer)
+	return sealer
+}
+
+func newDigester(t testing.TB) *keyring.Digester {
+	t.Helper()
+	pepper, _, err := keyring.NewPepper(rand.Reader, newSealer(t))
 	if err != nil {
 		t.Fatal(err)
 	}

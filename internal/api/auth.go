@@ -28,6 +28,8 @@ type caller struct {
 	token   keystile.AdminToken
 	service *manage.Service
 	actor   manage.Actor
+	// operator: a command beside the store, see Local.
+	operator bool
 }
 
 type contextKey int

@@ -31,9 +31,10 @@ func (l local) RoundTrip(r *http.Request) (*http.Response, error) {
 		problem.Write(answer, problem.ForStatus(http.StatusNotFound))
 	} else {
 		c := &caller{
-			token:   keystile.AdminToken{ID: l.actor, Scopes: keystile.AdminScopes},
-			service: l.api.options.Service,
-			actor:   manage.Actor{Name: l.actor, RequestID: requestID(r.Context())},
+			token:    keystile.AdminToken{ID: l.actor, Scopes: keystile.AdminScopes},
+			service:  l.api.options.Service,
+			actor:    manage.Actor{Name: l.actor, RequestID: requestID(r.Context())},
+			operator: true,
 		}
 		l.api.mux.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), keyCaller, c)))
 	}

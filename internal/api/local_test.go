@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"keystile.dev/keystile/client"
@@ -32,5 +33,22 @@ func TestTheLocalTransportActsAsTheOperatorAndIsNoHandler(t *testing.T) {
 	var e *client.Error
 	if !errors.As(err, &e) || e.Status != http.StatusNotFound {
 		t.Errorf("a key's own operation: %v", err)
+	}
+}
+
+func TestOnlyTheOperatorBesideTheStoreIsToldTheCauseOfAFailure(t *testing.T) {
+	s := newServer(t)
+	s.organization("acme", "Roof", "key_a")
+	c, err := client.New("http://local", "none", client.WithTransport(s.handler.Local("cli")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cause := `organization "acme" still has`
+	var e *client.Error
+	if err := c.DeleteOrganization(context.Background(), "acme"); !errors.As(err, &e) || e.Status != http.StatusConflict || !strings.Contains(e.Detail, cause) {
+		t.Errorf("the operator: %v", err)
+	}
+	if a := s.as(http.StatusConflict, "DELETE", "/v1/organizations/acme", ""); strings.Contains(a.body, cause) {
+		t.Errorf("a token: %s", a.body)
 	}
 }

@@ -75,6 +75,13 @@ var operations = []Operation{
 	{ID: "rotate-key", Method: http.MethodPost, Path: "/v1/keys/{id}/rotate", Access: AccessToken, Scope: "keys:write", Status: 200, Summary: "Give an API key a new secret"},
 	{ID: "revoke-key", Method: http.MethodPost, Path: "/v1/keys/{id}/revoke", Access: AccessToken, Scope: "keys:write", Status: 200, Summary: "End every secret of an API key"},
 
+	{ID: "list-signing-keys", Method: http.MethodGet, Path: "/v1/signing-keys", Access: AccessToken, Scope: "signing_keys:read", Status: 200, Summary: "List signing keys"},
+	{ID: "create-signing-key", Method: http.MethodPost, Path: "/v1/signing-keys", Access: AccessToken, Scope: "signing_keys:write", Status: 201, Summary: "Create or import a signing key"},
+	{ID: "get-signing-key", Method: http.MethodGet, Path: "/v1/signing-keys/{id}", Access: AccessToken, Scope: "signing_keys:read", Status: 200, Summary: "Get a signing key"},
+	{ID: "update-signing-key", Method: http.MethodPatch, Path: "/v1/signing-keys/{id}", Access: AccessToken, Scope: "signing_keys:write", Status: 200, Conditional: true, Summary: "Change what a signing key may do"},
+	{ID: "rotate-signing-key", Method: http.MethodPost, Path: "/v1/signing-keys/{id}/rotate", Access: AccessToken, Scope: "signing_keys:write", Status: 200, Summary: "Make a new signing key of the same rights and end the old one"},
+	{ID: "revoke-signing-key", Method: http.MethodPost, Path: "/v1/signing-keys/{id}/revoke", Access: AccessToken, Scope: "signing_keys:write", Status: 200, Summary: "End a signing key"},
+
 	{ID: "list-routes", Method: http.MethodGet, Path: "/v1/routes", Access: AccessGlobal, Scope: "routes:read", Status: 200, Summary: "List the routes that are enforced"},
 
 	{ID: "list-admin-tokens", Method: http.MethodGet, Path: "/v1/admin-tokens", Access: AccessToken, Scope: "admin_tokens:read", Status: 200, Summary: "List admin tokens"},

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	keystile "keystile.dev/keystile"
@@ -14,6 +15,7 @@ type Organization struct {
 	ID          string    `json:"id" example:"sibaya-power"`
 	Name        string    `json:"name" example:"Sibaya Power"`
 	Environment string    `json:"environment" enum:"production,sandbox"`
+	OneTime     OneTime   `json:"onetime" doc:"What it asks of one-time signed requests"`
 	TenantID    string    `json:"tenant_id" example:"6a1f2f0e-7f6b-4b57-9d39-2f2d8f1f7c11"`
 	KeyPrefix   string    `json:"key_prefix" example:"opa" doc:"What new API keys begin with"`
 	Disabled    bool      `json:"disabled" doc:"Credentials of a disabled organization are refused"`
@@ -24,27 +26,75 @@ type Organization struct {
 func wireOrganization(o keystile.Organization) Organization {
 	return Organization{
 		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID,
-		KeyPrefix: o.KeyPrefix, Disabled: o.Disabled, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
+		KeyPrefix: o.KeyPrefix, Disabled: o.Disabled, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, OneTime: wireOneTime(o.OneTime),
 	}
+}
+
+// OneTime is what an organization asks of one-time signed requests, on the wire.
+type OneTime struct {
+	ClockWindow *string  `json:"clock_window" example:"60s" doc:"How far a stamp may be from the server's clock, either way; null: the server's default"`
+	Forms       []string `json:"forms" nullable:"false" enum:"header,jwt,http_signature" doc:"Forms that are accepted; none: all"`
+}
+
+func wireOneTime(p keystile.OneTimePolicy) OneTime {
+	out := OneTime{Forms: []string{}}
+	if p.ClockWindow != 0 {
+		text := strconv.FormatInt(int64(p.ClockWindow/time.Second), 10) + "s"
+		out.ClockWindow = &text
+	}
+	for _, form := range p.Forms {
+		out.Forms = append(out.Forms, string(form))
+	}
+	return out
+}
+
+// OneTimeUpdate changes what an organization asks of one-time requests.
+type OneTimeUpdate struct {
+	ClockWindow clearable[string]   `json:"clock_window,omitzero" example:"60s" doc:"A duration of whole seconds from 5s to 15m; null: the server's default"`
+	Forms       clearable[[]string] `json:"forms,omitzero" example:"[\"jwt\"]" doc:"header, jwt, http_signature; none or null: all"`
+}
+
+func (u OneTimeUpdate) edit(p *keystile.OneTimePolicy) error {
+	if u.Forms.Set {
+		p.Forms = nil // null: all
+		for _, form := range u.Forms.Value {
+			p.Forms = append(p.Forms, keystile.OneTimeForm(form))
+		}
+	}
+	if !u.ClockWindow.Set {
+		return nil
+	}
+	p.ClockWindow = 0
+	if u.ClockWindow.Null {
+		return nil
+	}
+	window, err := time.ParseDuration(u.ClockWindow.Value)
+	if err != nil || window == 0 {
+		return keystile.Invalidf("onetime.clock_window", "write a duration such as 60s, or null for the server's default", "not a clock window")
+	}
+	p.ClockWindow = window
+	return nil
 }
 
 // OrganizationCreate is the body of create-organization.
 type OrganizationCreate struct {
-	ID          string `json:"id,omitempty" example:"sibaya-power" doc:"Absent: drawn"`
-	Name        string `json:"name,omitempty" example:"Sibaya Power" doc:"Absent: the id"`
-	Environment string `json:"environment,omitempty" enum:"production,sandbox" doc:"Absent: production"`
-	TenantID    string `json:"tenant_id,omitempty" doc:"A UUID; absent: the id if that is one, else drawn"`
-	KeyPrefix   string `json:"key_prefix,omitempty" example:"opa" doc:"1 to 16 of a-z 0-9; absent: opa"`
-	Disabled    bool   `json:"disabled,omitempty"`
+	ID          string         `json:"id,omitempty" example:"sibaya-power" doc:"Absent: drawn"`
+	Name        string         `json:"name,omitempty" example:"Sibaya Power" doc:"Absent: the id"`
+	Environment string         `json:"environment,omitempty" enum:"production,sandbox" doc:"Absent: production"`
+	TenantID    string         `json:"tenant_id,omitempty" doc:"A UUID; absent: the id if that is one, else drawn"`
+	KeyPrefix   string         `json:"key_prefix,omitempty" example:"opa" doc:"1 to 16 of a-z 0-9; absent: opa"`
+	Disabled    bool           `json:"disabled,omitempty"`
+	OneTime     *OneTimeUpdate `json:"onetime,omitempty" doc:"What it asks of one-time signed requests; absent: the server's defaults"`
 }
 
 // OrganizationUpdate is the body of update-organization, a merge patch.
 type OrganizationUpdate struct {
-	Name        member[string] `json:"name,omitzero" example:"Sibaya Power"`
-	Environment member[string] `json:"environment,omitzero" enum:"production,sandbox"`
-	TenantID    member[string] `json:"tenant_id,omitzero"`
-	KeyPrefix   member[string] `json:"key_prefix,omitzero" example:"opa"`
-	Disabled    member[bool]   `json:"disabled,omitzero"`
+	Name        member[string]           `json:"name,omitzero" example:"Sibaya Power"`
+	Environment member[string]           `json:"environment,omitzero" enum:"production,sandbox"`
+	TenantID    member[string]           `json:"tenant_id,omitzero"`
+	KeyPrefix   member[string]           `json:"key_prefix,omitzero" example:"opa"`
+	Disabled    member[bool]             `json:"disabled,omitzero"`
+	OneTime     clearable[OneTimeUpdate] `json:"onetime,omitzero" doc:"What it asks of one-time signed requests; null: the server's defaults"`
 }
 
 func (u OrganizationUpdate) edit(o *keystile.Organization) error {
@@ -55,7 +105,10 @@ func (u OrganizationUpdate) edit(o *keystile.Organization) error {
 		u.Disabled.onto("disabled", &o.Disabled),
 	)
 	o.Environment = keystile.Environment(environment)
-	return err
+	if u.OneTime.Null {
+		o.OneTime = keystile.OneTimePolicy{}
+	}
+	return errors.Join(err, u.OneTime.Value.edit(&o.OneTime))
 }
 
 type organizationOutput struct {
@@ -94,10 +147,16 @@ func registerOrganizations(a *API) error {
 			})
 		}),
 		handle(a, "create-organization", func(ctx context.Context, c *caller, in *struct{ Body OrganizationCreate }) (*organizationOutput, error) {
-			made, err := c.service.CreateOrganization(ctx, c.actor, keystile.Organization{
+			wanted := keystile.Organization{
 				ID: in.Body.ID, Name: in.Body.Name, Environment: keystile.Environment(in.Body.Environment),
 				TenantID: in.Body.TenantID, KeyPrefix: in.Body.KeyPrefix, Disabled: in.Body.Disabled,
-			})
+			}
+			if in.Body.OneTime != nil {
+				if err := in.Body.OneTime.edit(&wanted.OneTime); err != nil {
+					return nil, err
+				}
+			}
+			made, err := c.service.CreateOrganization(ctx, c.actor, wanted)
 			if err != nil {
 				return nil, err
 			}

@@ -66,6 +66,11 @@ func (a *API) refuse(ctx context.Context, operation string, err error) *refusal 
 		a.options.Logger.ErrorContext(ctx, "management operation failed",
 			"operation", operation, "request_id", requestID(ctx), "error", err)
 	}
+	if c, ok := callerOf(ctx); ok && c.operator && p.Detail == "" && (p.Status == http.StatusConflict || p.Status >= http.StatusInternalServerError) {
+		// Who runs commands beside the store owns its files: the cause and its
+		// remedy ("the disk is full") are no secret, and all there is to act on.
+		p = problem.New(p.Status, p.Code, err.Error())
+	}
 	return withRequestID(ctx, p)
 }
 

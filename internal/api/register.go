@@ -26,7 +26,7 @@ const (
 // query parameter that is quietly ignored.
 func humaConfig(version string) huma.Config {
 	config := huma.DefaultConfig("Keystile management API", version)
-	config.Info.Description = "Organizations, sites, roles, API keys, admin tokens, routes, audit events and state of a Keystile server.\n\n" +
+	config.Info.Description = "Organizations, sites, roles, API keys, signing keys, admin tokens, routes, audit events and state of a Keystile server.\n\n" +
 		"Lists answer `{\"items\": [...], \"next_cursor\": \"...\"}`; an empty `next_cursor` is the end. Errors are problem details (RFC 9457) with a stable `code`. " +
 		"A secret is in the answer that made it and nowhere else."
 	config.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}

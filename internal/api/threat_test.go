@@ -136,10 +136,11 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 	s.organization("other", "Plant", "key_b")
 	mine := s.boundWithEveryScope("acme")
 	s.boundWithEveryScope("other")
+	s.as(201, "POST", "/v1/signing-keys", `{"organization":"other","api_key":"their-signing-key","algorithm":"HS256"}`)
 	foreign := map[string]string{
-		"organizations": "other", "sites": "Plant", "keys": "key_b", "admin-tokens": "adm_bound_other",
+		"organizations": "other", "sites": "Plant", "keys": "key_b", "admin-tokens": "adm_bound_other", "signing-keys": "their-signing-key",
 	}
-	bodies := map[string]string{"rotate-key": `{"overlap":"0s"}`}
+	bodies := map[string]string{"rotate-key": `{"overlap":"0s"}`, "rotate-signing-key": `{"overlap":"0s"}`}
 	checked := 0
 	for _, op := range s.handler.Operations() {
 		if !strings.Contains(op.Path, "{id}") || op.Access != api.AccessToken {
@@ -164,13 +165,13 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 	if checked < 10 {
 		t.Errorf("only %d operations were tried", checked)
 	}
-	for _, list := range []string{"organizations", "sites", "keys", "admin-tokens", "audit"} {
+	for _, list := range []string{"organizations", "sites", "keys", "signing-keys", "admin-tokens", "audit"} {
 		for _, query := range []string{"", "?organization=other"} {
 			if list == "organizations" && query != "" {
 				continue
 			}
 			a := s.request("GET", "/v1/"+list+query, mine, "").want(200)
-			for _, leak := range []string{"other", "Plant", "key_b", "adm_root"} {
+			for _, leak := range []string{"other", "Plant", "key_b", "their-signing-key", "adm_root"} {
 				if strings.Contains(a.body, leak) {
 					t.Errorf("GET /v1/%s%s shows %s: %s", list, query, leak, a.body)
 				}
@@ -181,6 +182,7 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 		"/v1/keys":         `{"organization":"other"}`,
 		"/v1/sites":        `{"id":"New","organization":"other"}`,
 		"/v1/admin-tokens": `{"organization":"other"}`,
+		"/v1/signing-keys": `{"organization":"other","algorithm":"HS256"}`,
 	} {
 		theirs := s.request("POST", path, mine, body).want(422)
 		absent := s.request("POST", path, mine, strings.Replace(body, "other", "absent", 1)).want(422)

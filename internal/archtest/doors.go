@@ -18,9 +18,10 @@ const anything = "*"
 // folder whose name ends in "test" may import the room it lies in and whatever
 // that room may. Rooms that are not built yet may have rows.
 var doors = map[string][]string{
-	root:     {},
-	"client": {}, // what a stranger would write: it shares no code with the server
-	"cmd/*":  {anything},
+	root:       {},
+	"client":   {}, // what a stranger would write: it shares no code with the server
+	"sdk/go/*": {}, // the same: what callers build into their own programs
+	"cmd/*":    {anything},
 
 	"internal/gate": {root, "internal/credential", "internal/policy", "internal/limit", "internal/replay"},
 
@@ -47,7 +48,7 @@ var doors = map[string][]string{
 	"internal/enforce":   {root, "internal/dialect", "internal/problem"},
 	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/problem"},
 
-	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey"},
+	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime"},
 	"internal/keyimport": {root, "internal/credential/apikey", "internal/store"},
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},
 	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey"},

@@ -1,5 +1,7 @@
 package credential
 
+import "slices"
+
 // Alphabet is the set of alphabets a base64 text may use (RFC 4648, sections 4 and 5).
 type Alphabet byte
 
@@ -37,42 +39,41 @@ var sextets = func() (table [256]byte) {
 // must be zero, padding is whole or absent, the alphabets are not mixed, and
 // there are no line breaks. Otherwise ok is false and dst holds rubbish.
 func AppendBase64(dst []byte, text string, alphabet Alphabet) (decoded []byte, ok bool) {
-	body := text
+	rest := text
 	if alphabet == AlphabetEither {
-		for len(text)-len(body) < 2 && len(body) > 0 && body[len(body)-1] == '=' {
-			body = body[:len(body)-1]
+		for len(text)-len(rest) < 2 && rest != "" && rest[len(rest)-1] == '=' {
+			rest = rest[:len(rest)-1]
 		}
-		if len(body) != len(text) && len(text)%4 != 0 {
+		if len(rest) != len(text) && len(text)%4 != 0 {
 			return dst, false
 		}
 	}
 	var marks byte
-	whole := len(body) &^ 3
-	for i := 0; i < whole; i += 4 {
-		a, b, c, d := sextets[body[i]], sextets[body[i+1]], sextets[body[i+2]], sextets[body[i+3]]
+	at, whole := len(dst), len(rest)/4*3
+	dst = slices.Grow(dst, whole+2)[:at+whole]
+	for out := dst[at:]; len(rest) >= 4 && len(out) >= 3; rest, out = rest[4:], out[3:] {
+		a, b, c, d := sextets[rest[0]], sextets[rest[1]], sextets[rest[2]], sextets[rest[3]]
 		marks |= a | b | c | d
-		dst = append(dst, a<<2|b&63>>4, b<<4|c&63>>2, c<<6|d&63)
+		out[0], out[1], out[2] = a<<2|b&63>>4, b<<4|c&63>>2, c<<6|d&63
 	}
-	switch rest := body[whole:]; len(rest) {
-	case 1:
+	dst, last, ok := appendLast(dst, rest)
+	if marks |= last; marks&notBase64 == notBase64 || alphabet == AlphabetJWT && marks&onlyStandard != 0 {
 		return dst, false
+	}
+	return dst, ok
+}
+
+// appendLast decodes the none, two or three characters that are left at the end.
+func appendLast(dst []byte, rest string) (decoded []byte, marks byte, ok bool) {
+	switch len(rest) {
+	case 0:
+		return dst, 0, true
 	case 2:
 		a, b := sextets[rest[0]], sextets[rest[1]]
-		marks |= a | b
-		if b&0x0f != 0 {
-			return dst, false
-		}
-		dst = append(dst, a<<2|b&63>>4)
+		return append(dst, a<<2|b&63>>4), a | b, b&0x0f == 0
 	case 3:
 		a, b, c := sextets[rest[0]], sextets[rest[1]], sextets[rest[2]]
-		marks |= a | b | c
-		if c&0x03 != 0 {
-			return dst, false
-		}
-		dst = append(dst, a<<2|b&63>>4, b<<4|c&63>>2)
+		return append(dst, a<<2|b&63>>4, b<<4|c&63>>2), a | b | c, c&0x03 == 0
 	}
-	if marks&notBase64 == notBase64 || alphabet == AlphabetJWT && marks&onlyStandard != 0 {
-		return dst, false
-	}
-	return dst, true
+	return dst, 0, false
 }

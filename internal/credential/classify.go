@@ -46,39 +46,65 @@ func Classify(text string) keystile.KindName {
 func classifyJWT(text string) keystile.KindName {
 	head, rest, _ := strings.Cut(text, ".")
 	body, _, _ := strings.Cut(rest, ".")
-	var space [1024]byte
-	accessToken := false
-	if !eachMember(space[:0], head, func(name []byte, value Value) {
-		if typ, ok := value.Text(); ok && string(name) == "typ" {
-			accessToken = isAccessTokenType(typ)
-		}
-	}) {
+	var space [1024]byte // most parts fit: nothing is copied on the heap
+	accessToken, ok := namesAccessToken(space[:0], head)
+	switch {
+	case !ok:
 		return keystile.KindSessionJWT
-	}
-	if accessToken {
+	case accessToken:
 		return keystile.KindOAuthToken
 	}
-	var apiKey, sub, nonce, iss, sid bool
-	if !eachMember(space[:0], body, func(name []byte, _ Value) {
-		switch string(name) {
-		case "apiKey":
-			apiKey = true
-		case "sub":
-			sub = true
-		case "nonce":
-			nonce = true
-		case "iss":
-			iss = true
-		case "sid":
-			sid = true
-		}
-	}) {
-		return keystile.KindSessionJWT
-	}
-	if apiKey || sub && nonce && !iss && !sid {
+	has, ok := claimsOf(space[:0], body)
+	if ok && (has.apiKey || has.sub && has.nonce && !has.iss && !has.sid) {
 		return keystile.KindOneTime
 	}
 	return keystile.KindSessionJWT
+}
+
+// namesAccessToken says whether typ in a JWT's header is that of an access
+// token. ok says whether the header can be read. It is decoded into space.
+func namesAccessToken(space []byte, head string) (accessToken, ok bool) {
+	decoded, ok := AppendBase64(space, head, AlphabetJWT)
+	if !ok {
+		return false, false
+	}
+	object := NewObject(decoded)
+	object.AllowRepeats()
+	for name, value, more := object.Next(); more; name, value, more = object.Next() {
+		if string(name) == "typ" {
+			typ, isText := value.Text()
+			accessToken = isText && isAccessTokenType(typ)
+		}
+	}
+	return accessToken, object.Good()
+}
+
+// tellingClaims are the claims that tell one kind of JWT from another.
+type tellingClaims struct{ apiKey, sub, nonce, iss, sid bool }
+
+// claimsOf says which of them a payload has. ok says whether it can be read.
+func claimsOf(space []byte, body string) (has tellingClaims, ok bool) {
+	decoded, ok := AppendBase64(space, body, AlphabetJWT)
+	if !ok {
+		return has, false
+	}
+	object := NewObject(decoded)
+	object.AllowRepeats()
+	for name, _, more := object.Next(); more; name, _, more = object.Next() {
+		switch string(name) {
+		case "apiKey":
+			has.apiKey = true
+		case "sub":
+			has.sub = true
+		case "nonce":
+			has.nonce = true
+		case "iss":
+			has.iss = true
+		case "sid":
+			has.sid = true
+		}
+	}
+	return has, object.Good()
 }
 
 // isAccessTokenType knows "at+jwt", with or without the application/ prefix, in
@@ -89,21 +115,6 @@ func isAccessTokenType(typ []byte) bool {
 		typ = typ[len(media):]
 	}
 	return bytes.EqualFold(typ, []byte("at+jwt"))
-}
-
-// eachMember shows the members of a part of a JWT and says whether it is a good
-// object. space is where it is decoded, if it fits.
-func eachMember(space []byte, part string, show func(name []byte, value Value)) bool {
-	decoded, ok := AppendBase64(space, part, AlphabetJWT)
-	if !ok {
-		return false
-	}
-	object := NewObject(decoded)
-	object.AllowRepeats()
-	for name, value, more := object.Next(); more; name, value, more = object.Next() {
-		show(name, value)
-	}
-	return object.Good()
 }
 
 // looksLikeBase64Object says whether text could be base64 of a JSON object:

@@ -32,6 +32,10 @@ func TestTheTextAloneNamesTheKind(t *testing.T) {
 		"a JWT with sub and nonce":                   {jwt(`{"alg":"HS256"}`, `{"sub":"k","nonce":"n"}`), keystile.KindOneTime},
 		"a JWT with sub, nonce and iss is a session": {jwt(`{}`, `{"sub":"k","nonce":"n","iss":"i"}`), keystile.KindSessionJWT},
 		"a JWT with sub, nonce and sid is a session": {jwt(`{}`, `{"sub":"k","nonce":"n","sid":"i"}`), keystile.KindSessionJWT},
+		"a JWT with apiKey twice":                    {jwt(`{"alg":"HS256"}`, `{"apiKey":"k","apiKey":"l"}`), keystile.KindOneTime},
+		"a JWT with a long payload":                  {jwt(`{"alg":"HS256"}`, `{"x":"`+strings.Repeat("x", 3000)+`","apiKey":"k"}`), keystile.KindOneTime},
+		"a JWT whose typ has another name":           {jwt(`{"TYP":"at+jwt"}`, `{"apiKey":"k"}`), keystile.KindOneTime},
+		"base64 of an empty object":                  {"e30=", keystile.KindOneTime},
 		"a session JWT":                              {jwt(`{"alg":"HS256","typ":"JWT"}`, `{"user_id":"u"}`), keystile.KindSessionJWT},
 		"three parts that cannot be read":            {"a.b.c", keystile.KindSessionJWT},
 		"base64 of a JSON object":                    {base64.StdEncoding.EncodeToString([]byte(object)), keystile.KindOneTime},
@@ -90,6 +94,51 @@ func TestExactlyOneCredentialIsFound(t *testing.T) {
 			}
 			if found.Value.Reveal() != c.want || reason != c.reason {
 				t.Errorf("got %q, %q; want %q, %q", found.Value.Reveal(), reason, c.want, c.reason)
+			}
+		})
+	}
+}
+
+func TestAMessageSignatureIsACredentialOnlyWhereOneTimeRequestsAreTaken(t *testing.T) {
+	once := &keystile.Route{Accept: []keystile.KindName{keystile.KindOneTime}}
+	both := &keystile.Route{Accept: []keystile.KindName{keystile.KindAPIKey, keystile.KindOneTime}}
+	keys := &keystile.Route{Accept: []keystile.KindName{keystile.KindAPIKey}}
+	signature := keystile.Header{"Signature": {"s=:AA==:"}, "Signature-Input": {"s=()"}}
+	with := func(name, value string) keystile.Header {
+		h := keystile.Header{name: {value}}
+		for k, v := range signature {
+			h[k] = v
+		}
+		return h
+	}
+	for name, c := range map[string]struct {
+		route  *keystile.Route
+		header keystile.Header
+		kind   keystile.KindName
+		from   string
+		reason keystile.Reason
+	}{
+		"a signature":                            {once, signature, keystile.KindOneTime, "Signature", ""},
+		"a signature, where keys are taken too":  {both, signature, keystile.KindOneTime, "Signature", ""},
+		"half of one":                            {once, keystile.Header{"Signature-Input": {"s=()"}}, keystile.KindOneTime, "Signature", ""},
+		"the other half":                         {once, keystile.Header{"Signature": {"s=:AA==:"}}, keystile.KindOneTime, "Signature", ""},
+		"a signature meant for the upstream":     {keys, with("X-Api-Key", "k"), "", "X-Api-Key", ""},
+		"no credential but one for the upstream": {keys, signature, "", "", keystile.ReasonCredentialMissing},
+		"a signature and a key":                  {both, with("X-Api-Key", "k"), "", "", keystile.ReasonCredentialMalformed},
+		"a signature and an Authorization":       {once, with("Authorization", "Bearer x"), "", "", keystile.ReasonCredentialMalformed},
+		"a spoilt header is a one-time request":  {once, keystile.Header{"Authorization": {"Bearer ***"}}, keystile.KindOneTime, "Authorization", ""},
+		"or a key, where keys are taken":         {both, keystile.Header{"Authorization": {"Bearer ***"}}, "", "Authorization", ""},
+		"a key of ours stays one":                {once, keystile.Header{"Authorization": {"Bearer opa_prod_x"}}, "", "Authorization", ""},
+		"a key in its own field stays one":       {once, keystile.Header{"X-Api-Key": {"aGVsbG8="}}, "", "X-Api-Key", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, rejection := credential.Find(&keystile.Request{Header: c.header}, c.route)
+			var reason keystile.Reason
+			if rejection != nil {
+				reason = rejection.Reason
+			}
+			if found.Kind != c.kind || found.Header != c.from || reason != c.reason {
+				t.Errorf("got %+v, %q", found, reason)
 			}
 		})
 	}

@@ -9,6 +9,12 @@
 //	base64 of a JSON object onetime
 //	anything else           unknown here: one digest look-up names the kind
 //
+// A signature of the whole message (fields Signature and Signature-Input) is
+// onetime on routes that take that kind, and nothing to us on others. Such a
+// route that takes no API keys hands the kind what is unknown in Authorization,
+// too: there it is a one-time header that was spoilt, and "malformed" says more
+// than "another kind".
+//
 // Whether the route accepts that kind is asked afterwards, by the gate.
 //
 // One folder per kind lives below; each both proves and issues its kind.

@@ -29,8 +29,34 @@ const (
 // A signature of the whole message is a credential only on a route that takes
 // one-time requests; anywhere else it is a matter between caller and upstream.
 func Find(r *keystile.Request, route *keystile.Route) (keystile.Found, *keystile.Rejection) {
-	var found keystile.Found
-	count := 0
+	oneTime := slices.Contains(route.Accept, keystile.KindOneTime)
+	found, count := collect(r, route)
+	if oneTime && hasSignature(r.Header) {
+		count++
+		found = keystile.Found{Kind: keystile.KindOneTime, Header: HeaderSignature, Value: keystile.Secret(r.Header.Get(HeaderSignature))}
+	}
+	switch {
+	case count == 0:
+		return found, keystile.Reject(keystile.ReasonCredentialMissing, "no credential in the request")
+	case count > 1:
+		return keystile.Found{}, keystile.Reject(keystile.ReasonCredentialMalformed, "more than one credential in the request")
+	case found.Kind == keystile.KindOneTime:
+		return found, nil // a message signature has a grammar of its own, which the kind reads
+	}
+	text := found.Value.Reveal()
+	if problem := unreadable(text); problem != "" {
+		return keystile.Found{}, keystile.Reject(keystile.ReasonCredentialMalformed, problem)
+	}
+	found.Kind = Classify(text)
+	if found.Kind == "" && oneTime && found.Header == headerAuthorization && isNoKeyOf(route, text) {
+		found.Kind = keystile.KindOneTime
+	}
+	return found, nil
+}
+
+// collect is the last of the credentials in the fields and the query parameter
+// that the route takes one from, and how many there are.
+func collect(r *keystile.Request, route *keystile.Route) (found keystile.Found, count int) {
 	if values := r.Header[headerAPIKey]; len(values) > 0 {
 		count += len(values)
 		found = keystile.Found{Header: headerAPIKey, Value: keystile.Secret(values[0])}
@@ -47,34 +73,12 @@ func Find(r *keystile.Request, route *keystile.Route) (keystile.Found, *keystile
 		found = keystile.Found{Header: headerAuthorization, Scheme: scheme, Value: keystile.Secret(value)}
 	}
 	if route.CredentialQuery != "" && r.RawQuery != "" {
-		values := queryValues(r.RawQuery, route.CredentialQuery)
-		if len(values) > 0 {
+		if values := queryValues(r.RawQuery, route.CredentialQuery); len(values) > 0 {
 			count += len(values)
 			found = keystile.Found{Query: route.CredentialQuery, Value: keystile.Secret(values[0])}
 		}
 	}
-	oneTime := slices.Contains(route.Accept, keystile.KindOneTime)
-	if oneTime && hasSignature(r.Header) {
-		count++
-		found = keystile.Found{Kind: keystile.KindOneTime, Header: HeaderSignature, Value: keystile.Secret(r.Header.Get(HeaderSignature))}
-	}
-	if count == 0 {
-		return found, keystile.Reject(keystile.ReasonCredentialMissing, "no credential in the request")
-	}
-	if count > 1 {
-		return keystile.Found{}, keystile.Reject(keystile.ReasonCredentialMalformed, "more than one credential in the request")
-	}
-	if found.Header == HeaderSignature && found.Kind == keystile.KindOneTime {
-		return found, nil // its text has a grammar of its own, which the kind reads
-	}
-	if problem := unreadable(found.Value.Reveal()); problem != "" {
-		return keystile.Found{}, keystile.Reject(keystile.ReasonCredentialMalformed, problem)
-	}
-	found.Kind = Classify(found.Value.Reveal())
-	if found.Kind == "" && oneTime && found.Header == headerAuthorization && isNoKeyOf(route, found.Value.Reveal()) {
-		found.Kind = keystile.KindOneTime
-	}
-	return found, nil
+	return found, count
 }
 
 // hasSignature says whether a request carries a message signature, or half of one.

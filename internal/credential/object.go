@@ -1,14 +1,14 @@
 package credential
 
 import (
-	"bytes"
+	"hash/maphash"
 	"unicode/utf8"
 )
 
 // Limits of the objects that are read. A credential holds a handful of members
 // and nothing nested that matters.
 const (
-	maxMembers = 32
+	maxMembers = 24
 	maxDepth   = 16
 )
 
@@ -21,7 +21,7 @@ const (
 //	good := o.Good()
 //
 // Members are worth nothing until Good has said true at the end. It refuses
-// text that is not UTF-8, anything before or after the object, more than 32
+// text that is not UTF-8, anything before or after the object, more than 24
 // members, more than 16 levels, and a member that is there twice: two readers
 // of such a text can see two different objects.
 type Object struct {
@@ -31,8 +31,12 @@ type Object struct {
 	done    bool
 	bad     bool
 	repeats bool // members may repeat
-	names   [maxMembers][]byte
+	// names are hashes of the names that came. Two names with one hash, one chance
+	// in 2^64, would be taken for a repeat, and the text refused.
+	names [maxMembers]uint64
 }
+
+var nameSeed = maphash.MakeSeed()
 
 // NewObject begins to read data, which is not changed and must not change meanwhile.
 func NewObject(data []byte) Object {
@@ -101,12 +105,13 @@ func (o *Object) note(name []byte) bool {
 		return false
 	}
 	if !o.repeats {
+		hash := maphash.Bytes(nameSeed, name)
 		for _, seen := range o.names[:o.members] {
-			if bytes.Equal(seen, name) {
+			if seen == hash {
 				return false
 			}
 		}
-		o.names[o.members] = name
+		o.names[o.members] = hash
 	}
 	o.members++
 	return true
@@ -134,21 +139,24 @@ func (o *Object) space() {
 // value walks over one value and returns it as it stands.
 func (o *Object) value(depth int) (Value, bool) {
 	start := o.at
+	ok := o.skip(depth)
+	return Value(o.data[start:o.at]), ok
+}
+
+// skip walks over one value.
+func (o *Object) skip(depth int) bool {
 	if o.at >= len(o.data) || depth > maxDepth {
-		return nil, false
+		return false
 	}
-	ok := false
 	switch c := o.data[o.at]; {
 	case c == '"':
-		ok = o.text()
+		return o.text()
 	case c == '{', c == '[':
-		ok = o.nested(depth, c)
+		return o.nested(depth, c)
 	case c == '-', c >= '0' && c <= '9':
-		ok = o.number()
-	default:
-		ok = o.word("true") || o.word("false") || o.word("null")
+		return o.number()
 	}
-	return Value(o.data[start:o.at]), ok
+	return o.word("true") || o.word("false") || o.word("null")
 }
 
 func (o *Object) word(w string) bool {
@@ -175,7 +183,7 @@ func (o *Object) nested(depth int, open byte) bool {
 		if open == '{' && !o.innerName(depth) {
 			return false
 		}
-		if _, ok := o.value(depth + 1); !ok {
+		if !o.skip(depth + 1) {
 			return false
 		}
 		o.space()
@@ -189,8 +197,7 @@ func (o *Object) nested(depth int, open byte) bool {
 }
 
 func (o *Object) innerName(depth int) bool {
-	name, ok := o.value(depth + 1)
-	if !ok || name[0] != '"' {
+	if o.at >= len(o.data) || o.data[o.at] != '"' || !o.skip(depth+1) {
 		return false
 	}
 	o.space()

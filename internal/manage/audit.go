@@ -14,9 +14,10 @@ type (
 	Actor = store.Actor
 	// Page is which part of a list is wanted.
 	Page = store.Page
-	// SiteFilter, APIKeyFilter, AdminTokenFilter and EventFilter say which things are wanted.
+	// SiteFilter, APIKeyFilter, SigningKeyFilter, AdminTokenFilter and EventFilter say which things are wanted.
 	SiteFilter       = store.SiteFilter
 	APIKeyFilter     = store.APIKeyFilter
+	SigningKeyFilter = store.SigningKeyFilter
 	AdminTokenFilter = store.AdminTokenFilter
 	EventFilter      = store.EventFilter
 )

@@ -1,5 +1,5 @@
 // Package manage holds the operations that change what Keystile knows:
-// organisations, sites, roles, API keys and admin tokens.
+// organisations, sites, roles, API keys, signing keys and admin tokens.
 //
 // It is free of any transport. The management API, the command line and the
 // declarative state file all end here, so that a rule is written once:
@@ -20,7 +20,8 @@
 // they were not there, and [ErrNotPermitted] for what no confined token may do.
 //
 // Secrets are returned once, by the operation that made them. They are kept as
-// keyed digests and appear in no audit event and no error.
+// keyed digests, those of HS256 signing keys sealed, private keys not at all; none
+// appears in an audit event or an error.
 //
 // It is not the place for requests being checked: that is the gate's, which
 // shares nothing with this package but the store.

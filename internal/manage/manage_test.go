@@ -61,7 +61,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	return &world{
-		Service: &manage.Service{Store: st, Digester: newDigester(t), Random: rand.Reader, Now: clock.Now},
+		Service: &manage.Service{Store: st, Digester: newDigester(t), Sealer: newSealer(t), Random: rand.Reader, Now: clock.Now},
 		clock:   clock,
 	}
 }
@@ -71,7 +71,7 @@ func newDigester(t testing.TB) *keyring.Digester {
 	return must(keyring.NewDigester(newPepper(t)))(t)
 }
 
-func newPepper(t testing.TB) keyring.Pepper {
+func newSealer(t testing.TB) *keyring.Sealer {
 	t.Helper()
 	raw := make([]byte, keyring.MasterKeyLength)
 	if _, err := rand.Read(raw); err != nil {
@@ -82,7 +82,12 @@ func newPepper(t testing.TB) keyring.Pepper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pepper, _, err := keyring.NewPepper(rand.Reader, sealer)
+	return sealer
+}
+
+func newPepper(t testing.TB) keyring.Pepper {
+	t.Helper()
+	pepper, _, err := keyring.NewPepper(rand.Reader, newSealer(t))
 	if err != nil {
 		t.Fatal(err)
 	}

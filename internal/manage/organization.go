@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"time"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/apikey"
@@ -115,7 +116,32 @@ func checkOrganization(p problems, org keystile.Organization) error {
 	if !apikey.ValidPrefix(org.KeyPrefix) {
 		p.add("key_prefix", "use 1 to 16 of a-z 0-9 and no prefix that names another kind of credential", "not a usable key prefix")
 	}
+	checkOneTime(&p, org.OneTime)
 	return p.err()
+}
+
+// Bounds of an organisation's clock window: a narrower one refuses honest
+// clocks, a wider one keeps every nonce for longer.
+const (
+	MinClockWindow = 5 * time.Second
+	MaxClockWindow = 15 * time.Minute
+)
+
+func checkOneTime(p *problems, policy keystile.OneTimePolicy) {
+	if w := policy.ClockWindow; w != 0 && (w < MinClockWindow || w > MaxClockWindow || w%time.Second != 0) {
+		p.add("onetime.clock_window", "use whole seconds from 5s to 15m, or leave it out for the server's default", "not a clock window")
+	}
+	seen := map[keystile.OneTimeForm]bool{}
+	for i, form := range policy.Forms {
+		at := fmt.Sprintf("onetime.forms[%d]", i)
+		switch {
+		case form != keystile.FormHeader && form != keystile.FormJWT && form != keystile.FormHTTPSignature:
+			p.add(at, "use header, jwt or http_signature", "not a form of one-time requests")
+		case seen[form]:
+			p.add(at, "name it once", "names a form a second time")
+		}
+		seen[form] = true
+	}
 }
 
 func checkEnvironment(p *problems, env keystile.Environment) {
@@ -151,6 +177,9 @@ func (s *Service) UpdateOrganizationTx(ctx context.Context, tx *store.Tx, id str
 		return keystile.Organization{}, err
 	}
 	org.ID, org.CreatedAt, org.UpdatedAt = old.ID, old.CreatedAt, old.UpdatedAt
+	if len(org.OneTime.Forms) == 0 {
+		org.OneTime.Forms = nil
+	}
 	if reflect.DeepEqual(org, old) && len(p) == 0 {
 		return old, nil
 	}
@@ -169,7 +198,7 @@ func (s *Service) UpdateOrganizationTx(ctx context.Context, tx *store.Tx, id str
 }
 
 // DeleteOrganization deletes an organisation that owns nothing any more; one
-// that still owns sites, keys or admin tokens is keystile.ErrConflict.
+// that still owns sites, keys, signing keys or admin tokens is keystile.ErrConflict.
 func (s *Service) DeleteOrganization(ctx context.Context, a store.Actor, id string) error {
 	return remove(ctx, s, a, func(ctx context.Context, tx *store.Tx) error {
 		return s.DeleteOrganizationTx(ctx, tx, id)

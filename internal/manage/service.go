@@ -16,12 +16,24 @@ import (
 // this to it, such as giving another token more than it has itself.
 var ErrNotPermitted = errors.New("not permitted")
 
+// Sealer seals values for one place each; [keyring.Sealer] is one. It is safe
+// for concurrent use.
+type Sealer interface {
+	Seal(plain []byte, place string) ([]byte, error)
+	// Open opens what was sealed for the same place by the same store.
+	Open(sealed []byte, place string) ([]byte, error)
+	// MasterID names the master key that the sealed values hang on.
+	MasterID() string
+}
+
 // Service runs management operations on one store. It is safe for concurrent
 // use; its fields are set once, before first use.
 type Service struct {
 	Store *store.Store
 	// Digester makes the keyed digests that secrets are stored as.
 	Digester *keyring.Digester
+	// Sealer seals what must be readable again: HS256 secrets of signing keys.
+	Sealer Sealer
 	// Random is a cryptographic source, crypto/rand.Reader outside tests.
 	Random io.Reader
 	// Now is the clock, time.Now outside tests.

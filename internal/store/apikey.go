@@ -144,7 +144,12 @@ func (t *Tx) checkAPIKey(ctx context.Context, k keystile.APIKey) error {
 	if err := t.ownerExists(ctx, "organization", k.OrganizationID); err != nil {
 		return err
 	}
-	for i, id := range k.PermittedSiteIDs {
+	return t.sitesBelong(ctx, k.OrganizationID, k.PermittedSiteIDs)
+}
+
+// sitesBelong refuses permitted sites that an organisation does not have.
+func (t *Tx) sitesBelong(ctx context.Context, organizationID string, sites []string) error {
+	for i, id := range sites {
 		field := fmt.Sprintf("permitted_site_ids[%d]", i)
 		owner, ok := t.siteOwners[id]
 		if !ok {
@@ -157,7 +162,7 @@ func (t *Tx) checkAPIKey(ctx context.Context, k keystile.APIKey) error {
 				t.siteOwners[id] = owner
 			}
 		}
-		if owner != k.OrganizationID {
+		if owner != organizationID {
 			// The same words as for a site that is not there: whose ids exist is nobody else's business.
 			return noSuch(field, "site", id)
 		}

@@ -16,9 +16,12 @@ import (
 	"keystile.dev/keystile/internal/store/gen"
 )
 
-// serverClock reads the database's clock in microseconds: the servers' own may
-// differ by more than a lease lasts.
-const serverClock = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+// databaseClock is the database's clock in microseconds.
+const databaseClock = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+
+// serverClock reads the database's clock: the servers' own may differ by more
+// than a lease lasts.
+const serverClock = "SELECT " + databaseClock
 
 // leaseLock is the row in meta that makes servers ask one after the other.
 const leaseLock = ownMeta + "lease_lock"

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/store/gen"
@@ -48,6 +49,7 @@ func (t *Tx) CreateOrganization(ctx context.Context, o keystile.Organization) er
 	n, err := t.q.InsertOrganization(ctx, gen.InsertOrganizationParams{
 		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID, KeyPrefix: o.KeyPrefix,
 		Disabled: o.Disabled, CreatedAt: micros(o.CreatedAt), UpdatedAt: micros(o.UpdatedAt),
+		OnetimeClockWindow: o.OneTime.ClockWindow.Microseconds(), OnetimeForms: joinList(o.OneTime.Forms),
 	})
 	if err != nil {
 		return t.fail("create organization "+o.ID, err)
@@ -79,6 +81,7 @@ func (t *Tx) UpdateOrganization(ctx context.Context, o keystile.Organization) er
 	err = t.q.UpdateOrganization(ctx, gen.UpdateOrganizationParams{
 		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID, KeyPrefix: o.KeyPrefix,
 		Disabled: o.Disabled, UpdatedAt: micros(t.now),
+		OnetimeClockWindow: o.OneTime.ClockWindow.Microseconds(), OnetimeForms: joinList(o.OneTime.Forms),
 	})
 	if err != nil {
 		return t.fail("update organization "+o.ID, err)
@@ -88,7 +91,7 @@ func (t *Tx) UpdateOrganization(ctx context.Context, o keystile.Organization) er
 }
 
 // DeleteOrganization removes an organisation that has nothing left: one with
-// sites, API keys or live admin tokens is [keystile.ErrConflict]. Its revoked
+// sites, API keys, signing keys or live admin tokens is [keystile.ErrConflict]. Its revoked
 // admin tokens go with it; its audit chain stays.
 func (t *Tx) DeleteOrganization(ctx context.Context, id string) error {
 	o, err := t.Organization(ctx, id)
@@ -123,6 +126,13 @@ func (t *Tx) organizationEmpty(ctx context.Context, id string) error {
 	}
 	if len(keys) > 0 {
 		return conflict("organization %q still has API key %q; delete its API keys first", id, keys[0].ID)
+	}
+	signing, err := t.q.ListSigningKeysOfOrganization(ctx, id, "", 1)
+	if err != nil {
+		return t.fail("delete organization "+id, err)
+	}
+	if len(signing) > 0 {
+		return conflict("organization %q still has signing key %q; delete its signing keys first", id, signing[0].ID)
 	}
 	tokens, err := t.q.LiveAdminTokenOfOrganization(ctx, id)
 	if err != nil {
@@ -165,6 +175,9 @@ func organizationOf(row gen.Organization) (keystile.Organization, error) {
 	return keystile.Organization{
 		ID: row.ID, Name: row.Name, Environment: keystile.Environment(row.Environment), TenantID: row.TenantID,
 		KeyPrefix: row.KeyPrefix, Disabled: row.Disabled, CreatedAt: timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt),
+		OneTime: keystile.OneTimePolicy{
+			ClockWindow: time.Duration(row.OnetimeClockWindow) * time.Microsecond, Forms: splitList[keystile.OneTimeForm](row.OnetimeForms),
+		},
 	}, nil
 }
 
@@ -176,11 +189,27 @@ func organizationMembers(o keystile.Organization) []member {
 		{"tenant_id", o.TenantID},
 		{"key_prefix", o.KeyPrefix},
 		{"disabled", o.Disabled},
+		{"onetime.clock_window", windowText(o.OneTime.ClockWindow)},
+		{"onetime.forms", texts(o.OneTime.Forms)},
 	}
+}
+
+// windowText is a clock window as a member's value; "" for the default.
+func windowText(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
 }
 
 func checkOrganization(o keystile.Organization) error {
 	if err := checkID("id", o.ID); err != nil {
+		return err
+	}
+	if w := o.OneTime.ClockWindow; w < 0 || w%time.Microsecond != 0 {
+		return keystile.Invalidf("onetime.clock_window", "use a duration such as 60s", "%s is not a clock window that can be kept", w)
+	}
+	if err := checkList("onetime.forms", o.OneTime.Forms); err != nil {
 		return err
 	}
 	return checkTexts(text{"name", o.Name}, text{"environment", string(o.Environment)}, text{"tenant_id", o.TenantID}, text{"key_prefix", o.KeyPrefix})

@@ -103,8 +103,9 @@ func secretOf(row gen.ApiKeySecret) (keystile.APIKeySecret, error) {
 
 // APIKeyLookup is what a digest leads to.
 type APIKeyLookup struct {
-	Secret       keystile.APIKeySecret
-	Key          keystile.APIKey
+	Secret keystile.APIKeySecret
+	Key    keystile.APIKey
+	// Organization is without its OneTime, which no API key needs.
 	Organization keystile.Organization
 	// Revision of the feed, read by the same statement: a cache drops what it
 	// read before a newer change of the same thing.

@@ -92,7 +92,7 @@ func (t *Tx) UpdateSite(ctx context.Context, s keystile.Site) error {
 	return t.Record(ctx, s.OrganizationID, "site.update", "site:"+s.ID, detail)
 }
 
-// DeleteSite removes a site that no live API key permits; otherwise it is
+// DeleteSite removes a site that no live API key or signing key permits; otherwise it is
 // [keystile.ErrConflict]. Were it not, the key would open the site of whoever
 // is given the id next.
 func (t *Tx) DeleteSite(ctx context.Context, id string) error {
@@ -107,6 +107,13 @@ func (t *Tx) DeleteSite(ctx context.Context, id string) error {
 	}
 	if len(keys) > 0 {
 		return conflict("site %q is permitted to API keys (%s); take it off their sites or revoke them first", id, strings.Join(keys, ", "))
+	}
+	signing, err := t.q.ListLiveSigningKeysPermittingSite(ctx, s.OrganizationID, " "+id+" ", named)
+	if err != nil {
+		return t.fail("delete site "+id, err)
+	}
+	if len(signing) > 0 {
+		return conflict("site %q is permitted to signing keys (%s); take it off their sites or revoke them first", id, strings.Join(signing, ", "))
 	}
 	if err := t.q.DeleteSite(ctx, id); err != nil {
 		return t.fail("delete site "+id, err)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,14 +40,8 @@ func (s *Store) TouchAPIKeys(ctx context.Context, uses []APIKeyUse) error {
 	}
 	latest := latestUses(uses)
 	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for chunk := range slices.Chunk(latest, usesAtOnce) {
-			args := make([]any, 0, 2*len(chunk))
-			for _, u := range chunk {
-				args = append(args, u.KeyID, micros(u.At))
-			}
-			if _, err := tx.ExecContext(ctx, touchText(len(chunk)), args...); err != nil {
-				return err
-			}
+		if err := s.touch(ctx, tx, "api_keys", latest); err != nil {
+			return err
 		}
 		q := gen.New(tx)
 		for _, u := range uses {
@@ -65,6 +60,39 @@ func (s *Store) TouchAPIKeys(ctx context.Context, uses []APIKeyUse) error {
 // usesAtOnce is how many keys one UPDATE touches.
 const usesAtOnce = 500
 
+// touch writes the last use of each key. PostgreSQL is asked once for many keys;
+// SQLite, which answers in microseconds, once a key: for an UPDATE from a list it
+// would read the whole table.
+func (s *Store) touch(ctx context.Context, tx *sql.Tx, table string, latest []APIKeyUse) error {
+	if _, local := s.engine.(*sqliteFile); local {
+		return touchOneByOne(ctx, tx, table, latest)
+	}
+	for chunk := range slices.Chunk(latest, usesAtOnce) {
+		args := make([]any, 0, 2*len(chunk))
+		for _, u := range chunk {
+			args = append(args, u.KeyID, micros(u.At))
+		}
+		if _, err := tx.ExecContext(ctx, touchText(table, len(chunk)), args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func touchOneByOne(ctx context.Context, tx *sql.Tx, table string, latest []APIKeyUse) (err error) {
+	update, err := tx.PrepareContext(ctx, touchText(table, 1))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, update.Close()) }()
+	for _, u := range latest {
+		if _, err := update.ExecContext(ctx, u.KeyID, micros(u.At)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // latestUses keeps the last use of each key, ordered by key so that two servers
 // touch rows in the same order.
 func latestUses(uses []APIKeyUse) []APIKeyUse {
@@ -75,17 +103,20 @@ func latestUses(uses []APIKeyUse) []APIKeyUse {
 	return slices.CompactFunc(latest, func(a, b APIKeyUse) bool { return a.KeyID == b.KeyID })
 }
 
-// touchText is one UPDATE for n keys. Both engines name the columns of VALUES
-// column1 and column2.
-func touchText(n int) string {
+// touchText is one UPDATE of table for n keys. Both engines name the columns of
+// VALUES column1 and column2.
+func touchText(table string, n int) string {
+	if n == 1 {
+		return "UPDATE " + table + " SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)"
+	}
 	var b strings.Builder
-	b.WriteString("UPDATE api_keys SET last_used_at = u.column2 FROM (VALUES ")
+	b.WriteString("UPDATE " + table + " SET last_used_at = u.column2 FROM (VALUES ")
 	for i := range n {
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		b.WriteString("(CAST($" + strconv.Itoa(2*i+1) + " AS text), CAST($" + strconv.Itoa(2*i+2) + " AS bigint))")
 	}
-	b.WriteString(") AS u WHERE api_keys.id = u.column1 AND (api_keys.last_used_at IS NULL OR api_keys.last_used_at < u.column2)")
+	b.WriteString(") AS u WHERE " + table + ".id = u.column1 AND (" + table + ".last_used_at IS NULL OR " + table + ".last_used_at < u.column2)")
 	return b.String()
 }

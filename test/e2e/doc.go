@@ -5,17 +5,20 @@
 // Each script gets the built binary as keystile, a directory of its own, and
 // these commands besides testscript's own:
 //
-//	address VAR...                sets VARs to free loopback addresses
-//	upstream VAR                  starts an API that shows what it receives
-//	listening NAME ADDRESS        waits until a server started with & listens
-//	http [!] STATUS [curl's -X, -H, -d] URL
-//	                              makes a request; waits for STATUS with "until"
-//	until STATUS ... URL          repeats a request until it is answered so
-//	field VAR NAME...             sets VAR to a member of the JSON on stdout
-//	status N keystile ARGS...     runs the program and wants the exit status
-//	mode FILE 0600                wants the file's permissions
-//	load NAME ADDRESS ...         requests without pause; "loaded NAME STATUS" ends
-//	                              it and wants every answer to have had STATUS
+//	address VAR...            sets VARs to free loopback addresses
+//	upstream VAR              starts an API that answers what it receives
+//	status N COMMAND ARGS...  runs a command and wants its exit status
+//	serve NAME ARGS...        starts "keystile ARGS" and waits until it listens
+//	output NAME [!] PATTERN   waits until its standard error matches, or wants no match
+//	hup NAME                  sends it SIGHUP
+//	stop NAME                 sends it SIGTERM and wants exit status 0
+//	http STATUS ARGS... URL   makes a request with curl's -X, -H and -d
+//	until STATUS ARGS... URL  repeats a request until it is answered so
+//	load NAME STATUS ARGS... URL
+//	                          requests without a pause from now on
+//	loaded NAME               ends that, and wants each request answered so
+//	field VAR PATH            sets VAR to a member of the JSON on stdout: id, 0.id
+//	mode FILE PERMISSIONS     wants the file's permissions, such as 0600
 //
 // Nothing here reads the program's source.
 package e2e

@@ -39,7 +39,7 @@ type Use struct {
 
 // useInterval is how often the use of one key is recorded: its last-used time
 // lags by at most this much.
-const useInterval = time.Minute
+const useInterval = 5 * time.Minute
 
 // Kind proves API keys. It is safe for concurrent use.
 type Kind struct {
@@ -57,7 +57,7 @@ type Options struct {
 	// Fresh says whether changes are still heard of.
 	Fresh func(time.Time) bool
 	Now   func() time.Time
-	// Used is told that a key was used, at most once a minute a key; it must not block.
+	// Used is told that a key was used, at most once in five minutes a key; it must not block.
 	Used func(Use)
 	// MaxEntries and MaxRejections bound what is remembered, Lookups and LookupBatch
 	// what may be asked of the store at once; 0 is the default of package warm.

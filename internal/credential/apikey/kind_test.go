@@ -221,7 +221,7 @@ func TestTheUseOfAKeyIsReportedOnceInAnInterval(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.now = w.now.Add(time.Minute)
+	w.now = w.now.Add(5 * time.Minute)
 	if _, _, err := check(k, secret); err != nil {
 		t.Fatal(err)
 	}

@@ -111,9 +111,10 @@ type Meta struct {
 	Value string
 }
 
-type NonceFloor struct {
-	ID    int64
-	Floor int64
+type NonceBound struct {
+	ID          int64
+	Floor       int64
+	RefuseUntil int64
 }
 
 type Organization struct {

@@ -44,9 +44,11 @@ CREATE TABLE spent_nonces (
 );
 CREATE INDEX spent_nonces_keep_until ON spent_nonces (keep_until);
 
--- One row: whatever was to be kept until then or less may have been purged.
-CREATE TABLE nonce_floor (
-    id    bigint NOT NULL PRIMARY KEY CHECK (id = 1),
-    floor bigint NOT NULL
+-- One row; 0 is none. Tokens good until floor or less may be forgotten. Tokens
+-- stamped up to refuse_until may have been spent without being known here.
+CREATE TABLE nonce_bounds (
+    id           bigint NOT NULL PRIMARY KEY CHECK (id = 1),
+    floor        bigint NOT NULL,
+    refuse_until bigint NOT NULL
 );
-INSERT INTO nonce_floor (id, floor) VALUES (1, 0);
+INSERT INTO nonce_bounds (id, floor, refuse_until) VALUES (1, 0, 0);

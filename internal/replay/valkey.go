@@ -1,0 +1,324 @@
+package replay
+
+import (
+	"context"
+	_ "embed" // for the script
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/valkey-io/valkey-go"
+
+	keystile "keystile.dev/keystile"
+)
+
+//go:embed claim.lua
+var claimScript string
+
+// Defaults of ValkeyOptions.
+const (
+	DefaultPrefix  = "keystile:nonce:"
+	DefaultTimeout = 250 * time.Millisecond
+)
+
+// ValkeyOptions configures NewValkey.
+type ValkeyOptions struct {
+	// URL of the server: valkey://, redis://, valkeys:// or rediss:// (TLS),
+	// with user:password@ and /DB where needed. Not used if Client is set.
+	URL string
+	// Client is a connection that others use too; Close leaves it open.
+	Client valkey.Client
+	// Prefix of every key written; empty: DefaultPrefix. Nodes with one prefix on
+	// one server share a ledger; two installations must not.
+	Prefix string
+	// Timeout bounds each call; 0: DefaultTimeout.
+	Timeout time.Duration
+	// Epoch is what Epoch() answered last time, kept by the store; empty if the
+	// store never knew a ledger.
+	Epoch string
+	// Memory is for what this node claimed itself: its caps hold for this node.
+	Memory MemoryOptions
+
+	script string // for tests: with another clock
+}
+
+// Valkey is a ledger for all nodes together, on a Valkey or Redis server (7 or
+// later, not a cluster) and by that server's clock. Each claim is one script, so
+// one round trip. The server holds about 70 bytes a nonce and must run with
+// maxmemory-policy noeviction: full, it refuses.
+//
+// Whatever replaces the server's data, or part of it, changes its replication id:
+// a restart, with or without persistence, or the promotion of a replica. The first
+// call that sees another id than the epoch's begins an incompleteness, for all nodes.
+// So restarting the server costs about one window of refusals.
+type Valkey struct {
+	client  valkey.Client
+	owned   bool
+	script  *valkey.Lua
+	keys    []string
+	timeout time.Duration
+	memory  *Memory
+	epoch   epoch
+	fixed   []string // ARGV 8 to 12
+
+	mu      sync.Mutex
+	trouble error
+	refuse  time.Time
+	floor   time.Time
+}
+
+var _ Ledger = (*Valkey)(nil)
+
+// What the script is asked to do.
+const (
+	doClaim = "claim"
+	doLook  = "look"
+	doCheck = "check"
+	doBegin = "begin"
+)
+
+// errForeign: another installation uses the same prefix.
+var errForeign = fmt.Errorf("the ledger of spent nonces was taken over by another store; give each installation its own prefix: %w", keystile.ErrUnavailable)
+
+// NewValkey connects, checks the server and joins its ledger, or begins one. It
+// fails with keystile.ErrUnavailable if the server does not answer, and with a
+// *keystile.Invalid if it may not be used as it is.
+func NewValkey(ctx context.Context, o ValkeyOptions) (*Valkey, error) {
+	o.Memory = o.Memory.withDefaults()
+	if o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.script == "" {
+		o.script = claimScript
+	}
+	known, exists, err := parseEpoch(o.Epoch)
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	fresh, err := newEpoch(o.Memory.Random, 0)
+	if err != nil {
+		return nil, err
+	}
+	window := max(o.Memory.Window, known.window)
+	// Four or five buckets are alive at a time: few to look into, few to drop.
+	width := ((2*window+MaxTokenLife+o.Memory.Margin)/4 + time.Second).Truncate(time.Second)
+	v := &Valkey{
+		client: o.Client, script: valkey.NewLuaScript(o.script), timeout: o.Timeout, memory: newMemory(o.Memory, shared),
+		keys:  []string{o.Prefix + "epoch", o.Prefix + "buckets", o.Prefix + "bucket:"},
+		fixed: []string{milli(window), milli(o.Memory.Margin), milli(width), milli(MaxTokenLife), milli(MaxSkew)},
+	}
+	if v.client == nil {
+		if v.client, err = connect(o.URL, o.Timeout); err != nil {
+			return nil, err
+		}
+		v.owned = true
+	}
+	if err := v.join(ctx, known, exists, fresh); err != nil {
+		v.Close()
+		return nil, err
+	}
+	v.epoch.window = window
+	return v, nil
+}
+
+// connect opens a connection that never asks twice.
+func connect(url string, timeout time.Duration) (valkey.Client, error) {
+	option, err := valkey.ParseURL(url)
+	if err != nil {
+		return nil, errors.New("replay: the Valkey URL cannot be read; write valkey://HOST:PORT") // the cause quotes the password
+	}
+	option.DisableCache = true     // nothing here is read twice
+	option.DisableRetry = true     // a claim repeated after a lost answer would find itself spent
+	option.AlwaysPipelining = true // reads all the time, so a connection that was cut is noticed before its next use
+	option.Dialer.Timeout = timeout
+	option.ConnWriteTimeout = max(timeout, time.Second)
+	client, err := valkey.NewClient(option)
+	if err != nil {
+		return nil, fmt.Errorf("replay: connect to Valkey at %s: %w: %w",
+			strings.Join(option.InitAddress, ", "), keystile.ErrUnavailable, err)
+	}
+	return client, nil
+}
+
+func milli(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// join checks the server and makes this node one of its ledger's.
+func (v *Valkey) join(ctx context.Context, known epoch, exists bool, fresh epoch) error {
+	if err := v.checkServer(ctx); err != nil {
+		return err
+	}
+	id := ""
+	if exists {
+		id = hex.EncodeToString(known.id[:])
+	}
+	a, err := v.call(ctx, doBegin, id, hex.EncodeToString(fresh.id[:]), &mark{}, 0)
+	if err != nil {
+		return err
+	}
+	if a.code == codeSkewed {
+		return fmt.Errorf("replay: join the ledger on Valkey: %w; set both clocks by NTP", ErrClock)
+	}
+	raw, err := hex.DecodeString(a.id)
+	if err != nil || len(raw) != len(v.epoch.id) {
+		return fmt.Errorf("replay: the ledger on Valkey is named %q: %w", a.id, keystile.ErrUnavailable)
+	}
+	copy(v.epoch.id[:], raw)
+	return nil
+}
+
+// checkServer refuses a server that may lose single nonces.
+func (v *Valkey) checkServer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	facts := map[string]string{}
+	for _, section := range []string{"server", "memory", "cluster"} {
+		text, err := v.client.Do(ctx, v.client.B().Info().Section(section).Build()).ToString()
+		if err != nil {
+			return v.note(fmt.Errorf("replay: ask Valkey how it runs: %w: %w", keystile.ErrUnavailable, err))
+		}
+		for line := range strings.Lines(text) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+			facts[name] = value
+		}
+	}
+	switch policy := facts["maxmemory_policy"]; {
+	case policy != "noeviction":
+		return v.note(keystile.Invalidf("valkey", "set maxmemory-policy noeviction, or use another server for nonces",
+			"the server runs with maxmemory-policy %s, so it may drop a spent nonce, which could be used again", policy))
+	case facts["cluster_enabled"] == "1":
+		return v.note(keystile.Invalidf("valkey", "use a server that is not a cluster", "the ledger of spent nonces needs one server with one history"))
+	}
+	version := facts["valkey_version"]
+	if version == "" {
+		version = facts["redis_version"]
+	}
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err != nil || n < 7 {
+		return v.note(keystile.Invalidf("valkey", "use Valkey, or Redis 7 or later", "the server's version is %q", version))
+	}
+	return nil
+}
+
+// Close ends the connection, if it is Valkey's own.
+func (v *Valkey) Close() {
+	if v.owned {
+		v.client.Close()
+	}
+}
+
+// Epoch is what the store must keep before the first claim is answered, and
+// pass to the next NewValkey. All nodes answer the same id.
+func (v *Valkey) Epoch() string { return v.epoch.String() }
+
+// Claim implements Ledger. A claim whose answer is lost or late is
+// unavailable: it may have been made.
+func (v *Valkey) Claim(ctx context.Context, n Nonce) error {
+	now := v.memory.now()
+	k, err := v.memory.admit(&n, now)
+	if err != nil {
+		return err
+	}
+	if err := v.memory.spend(&k, now); err != nil {
+		return err
+	}
+	return v.ask(ctx, doClaim, &n, &k)
+}
+
+// Spent implements Ledger.
+func (v *Valkey) Spent(ctx context.Context, n Nonce) error {
+	k, err := v.memory.admit(&n, v.memory.now())
+	if err != nil {
+		return err
+	}
+	if err := v.memory.spent(&k); err != nil {
+		return err
+	}
+	return v.ask(ctx, doLook, &n, &k)
+}
+
+// Check asks the server, so that Status is of now and a loss is noticed before
+// the next claim. Call it every few seconds.
+func (v *Valkey) Check(ctx context.Context) error {
+	if err := v.checkServer(ctx); err != nil {
+		return err
+	}
+	id := hex.EncodeToString(v.epoch.id[:])
+	a, err := v.call(ctx, doCheck, id, id, &mark{}, 0)
+	if err != nil {
+		return err
+	}
+	if a.code == codeSkewed || a.code == codeForeign {
+		return v.note(a.err())
+	}
+	return nil
+}
+
+// ask has one nonce claimed or looked up.
+func (v *Valkey) ask(ctx context.Context, todo string, n *Nonce, k *mark) error {
+	id := hex.EncodeToString(v.epoch.id[:])
+	a, err := v.call(ctx, todo, id, id, k, n.stamp(v.memory.window).UnixMilli())
+	if err != nil {
+		return err
+	}
+	err = a.err()
+	if a.code == codeSkewed || a.code == codeForeign {
+		return v.note(err)
+	}
+	return err
+}
+
+// call runs the script.
+func (v *Valkey) call(ctx context.Context, todo, id, fresh string, k *mark, stamp int64) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	args := make([]string, 0, 12)
+	args = append(args, todo, id, fresh, string(k.key[:]),
+		strconv.FormatInt(k.last/int64(time.Millisecond), 10), strconv.FormatInt(stamp, 10),
+		strconv.FormatInt(v.memory.now().UnixMilli(), 10))
+	reply, err := v.script.Exec(ctx, v.client, v.keys, append(args, v.fixed...)).ToArray()
+	if err != nil {
+		return answer{}, v.note(fmt.Errorf("ask the ledger of spent nonces on Valkey: %w: %w", keystile.ErrUnavailable, err))
+	}
+	a, err := readAnswer(reply)
+	if err != nil {
+		return a, v.note(err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.trouble, v.refuse, v.floor = nil, a.refuse, a.floor
+	return a, nil
+}
+
+// note keeps a trouble for Status.
+func (v *Valkey) note(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err // the request ended, which says nothing of the server
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.trouble = err
+	return err
+}
+
+// Status says how the ledger was when it was last asked; see Check.
+func (v *Valkey) Status() Status {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := Status{
+		Ready: true, Text: "ok", Live: v.memory.Live(), Bytes: v.memory.Bytes(), Floor: v.floor, IncompleteUntil: v.refuse,
+	}
+	switch {
+	case v.trouble != nil:
+		s.Ready, s.Text = false, v.trouble.Error()
+	case !v.refuse.IsZero() && !v.memory.now().After(v.refuse):
+		s.Ready, s.Text = false, incompleteText(v.refuse)
+	}
+	return s
+}

@@ -1,0 +1,14 @@
+/**
+ * Signs one-time requests for a Keystile server. It sends nothing and verifies
+ * nothing.
+ *
+ * @module
+ */
+export { OneTimeSigner } from "./onetime.js";
+export { SignError } from "./key.js";
+export type Algorithm = import("./key.js").Algorithm;
+export type SignerOptions = import("./onetime.js").SignerOptions;
+export type Stamp = import("./onetime.js").Stamp;
+/** @typedef {import("./key.js").Algorithm} Algorithm */
+/** @typedef {import("./onetime.js").SignerOptions} SignerOptions */
+/** @typedef {import("./onetime.js").Stamp} Stamp */

@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"keystile.dev/keystile/test/e2e/program"
+)
+
+// binary is the built program.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) (status int) {
+	dir, err := os.MkdirTemp("", "keystile-e2e-")
+	if err == nil {
+		defer func() {
+			if err := os.RemoveAll(dir); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				status = 1
+			}
+		}()
+		binary, err = program.Build(context.Background(), dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+func TestTheProgramAnswersAsTheScriptsSay(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			s := &stage{ctx: t.Context(), servers: map[string]*program.Process{}, loads: map[string]*load{}}
+			env.Values[stageKey{}] = s
+			env.Defer(func() {
+				if err := s.clear(); err != nil {
+					t.Error(err)
+				}
+			})
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"address": address, "upstream": upstream, "status": status, "serve": serve, "output": outputMatches, "hup": hup,
+			"stop": stopServer, "http": request, "until": until, "load": startLoad, "loaded": endLoad, "field": field, "mode": mode,
+		},
+	})
+}
+
+// stage is what one script has running.
+type stage struct {
+	ctx     context.Context //nolint:containedctx // the test's, for commands that get none
+	servers map[string]*program.Process
+	loads   map[string]*load
+	closers []func() error
+}
+
+type stageKey struct{}
+
+func stageOf(ts *testscript.TestScript) *stage {
+	s, ok := ts.Value(stageKey{}).(*stage)
+	if !ok {
+		ts.Fatalf("the script has no stage")
+	}
+	return s
+}
+
+// clear ends everything the script left running.
+func (s *stage) clear() error {
+	var errs []error
+	for _, l := range s.loads {
+		l.end()
+	}
+	for _, p := range s.servers {
+		errs = append(errs, p.Kill())
+	}
+	for _, closer := range s.closers {
+		errs = append(errs, closer())
+	}
+	return errors.Join(errs...)
+}
