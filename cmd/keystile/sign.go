@@ -76,13 +76,19 @@ Any other key takes --private-key @FILE. With --organization and --secret or
 }
 
 // signer makes the signer of the key that was asked for.
-func (a *app) signer(cmd *cobra.Command, g *signing) (_ *sign.Signer, err error) {
+func (a *app) signer(cmd *cobra.Command, g *signing) (*sign.Signer, error) {
 	if g.secret != "" && g.privateKey != "" {
 		return nil, usagef("--secret and --private-key: give one of them")
 	}
 	if g.organization != "" && (g.secret != "" || g.privateKey != "") {
 		return a.givenSigner(g, g.organization, g.key)
 	}
+	return a.storedSigner(cmd, g)
+}
+
+// storedSigner signs for a key of the store: with its sealed secret, or with what
+// the command line gives.
+func (a *app) storedSigner(cmd *cobra.Command, g *signing) (_ *sign.Signer, err error) {
 	cfg, err := g.config.load(a, cmd)
 	if err != nil {
 		return nil, err

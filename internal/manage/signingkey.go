@@ -140,7 +140,7 @@ func (s *Service) DeleteSigningKeyTx(ctx context.Context, tx *store.Tx, id strin
 
 // SigningRotation says how a signing key is replaced by a new one.
 type SigningRotation struct {
-	// Overlap is how long the old key stays good, at most [MaxOverlap]; 0 ends it at once.
+	// Overlap is how long the old key stays good, at most [MaxOverlap]; 0 revokes it at once.
 	Overlap time.Duration
 	// APIKey of the new key; empty: one is drawn.
 	APIKey string
@@ -200,6 +200,13 @@ func (s *Service) replaceSigningKey(ctx context.Context, tx *store.Tx, seen keys
 	made, err := s.createSigningKey(ctx, tx, ready)
 	if err != nil {
 		return MadeSigningKey{}, err
+	}
+	if overlap == 0 {
+		// Not an expiry: that could be taken back.
+		if err := tx.RevokeSigningKey(ctx, old.ID, s.now()); err != nil {
+			return MadeSigningKey{}, fmt.Errorf("revoke signing key %q: %w", old.ID, err)
+		}
+		return made, nil
 	}
 	if end := s.now().Add(overlap); old.ExpiresAt.IsZero() || old.ExpiresAt.After(end) {
 		old.ExpiresAt = end

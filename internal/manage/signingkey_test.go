@@ -210,7 +210,7 @@ func TestRotationMakesANewKeyOfTheSameRightsAndEndsTheOldOne(t *testing.T) {
 		t.Errorf("the old key ends %v", ends("old"))
 	}
 	must(w.RotateSigningKey(ctx, operator, "third", manage.SigningRotation{}))(t)
-	if state := manage.SigningStateOf(must(w.SigningKey(ctx, "third"))(t), w.clock.Now()); state != manage.KeyExpired {
+	if state := manage.SigningStateOf(must(w.SigningKey(ctx, "third"))(t), w.clock.Now()); state != manage.KeyRevoked {
 		t.Errorf("rotated without overlap it is %s", state)
 	}
 	_, err := w.RotateSigningKey(ctx, operator, "third", manage.SigningRotation{Overlap: time.Hour})

@@ -107,10 +107,17 @@ func (s *Service) importSecret(in NewSigningKey) ([]byte, error) {
 	return in.Sealed, nil
 }
 
+// CheckSigningSecret says whether a text may be the secret of an HS256 key. Its
+// error is *keystile.Invalid.
+func CheckSigningSecret(secret keystile.Secret) error {
+	_, err := onetime.CheckSecret(secret)
+	return err
+}
+
 // SealSigningSecret checks an HS256 secret and seals it for the signing key of
 // an id. A secret that may not be one is *keystile.Invalid.
 func (s *Service) SealSigningSecret(id string, secret keystile.Secret) ([]byte, error) {
-	if _, err := onetime.CheckSecret(secret); err != nil {
+	if err := CheckSigningSecret(secret); err != nil {
 		return nil, err
 	}
 	if s.Sealer == nil {

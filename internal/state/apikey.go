@@ -57,45 +57,61 @@ func (k *apiKeys) check(c *checker) {
 		reference(c, e, "organization", e.value.Organization)
 		label(c, e, "name", e.value.Name)
 		scopes(c, e, e.value.Scopes)
-		checkRights(c, e)
+		a := e.value
+		a.limit = checkRights(c, e, rights{
+			sites: a.PermittedSiteIDs, addresses: a.AllowedIPs, limit: a.Limit, algorithm: a.LimitAlgorithm,
+			times: []*time.Time{&a.ExpiresAt, &a.RevokedAt}, warnings: manage.NewKey{AllowedIPs: a.AllowedIPs, Secret: a.Secret}.Warnings(),
+		})
 		checkSecrets(c, e, sums)
 	}
 	k.byID = namesOf(k.entries, func(a *apiKey) string { return a.ID })
 }
 
+// rights is what API keys and signing keys have in common, as a file writes it.
+type rights struct {
+	sites            []string
+	addresses        []netip.Prefix
+	limit, algorithm string
+	times            []*time.Time
+	// warnings are those of package manage.
+	warnings []string
+}
+
 // checkRights checks sites, addresses and limit, and settles times to the
-// resolution that stores keep.
-func checkRights(c *checker, e *entry[apiKey]) {
-	a := e.value
-	if len(a.PermittedSiteIDs) > manage.MaxSites {
-		c.add(e.from, e.path("permitted_site_ids"), fmt.Sprintf("name at most %d", manage.MaxSites), "names %d sites", len(a.PermittedSiteIDs))
+// resolution that stores keep. It returns the limit.
+func checkRights[T any](c *checker, e *entry[T], in rights) (limit *keystile.Rate) {
+	if len(in.sites) > manage.MaxSites {
+		c.add(e.from, e.path("permitted_site_ids"), fmt.Sprintf("name at most %d", manage.MaxSites), "names %d sites", len(in.sites))
 	}
-	if len(a.AllowedIPs) > manage.MaxAddresses {
-		c.add(e.from, e.path("allowed_ips"), fmt.Sprintf("name at most %d", manage.MaxAddresses), "names %d networks", len(a.AllowedIPs))
+	if len(in.addresses) > manage.MaxAddresses {
+		c.add(e.from, e.path("allowed_ips"), fmt.Sprintf("name at most %d", manage.MaxAddresses), "names %d networks", len(in.addresses))
 	}
-	once(c, e, "permitted_site_ids", a.PermittedSiteIDs)
-	once(c, e, "allowed_ips", a.AllowedIPs)
-	for i, id := range a.PermittedSiteIDs {
+	once(c, e, "permitted_site_ids", in.sites)
+	once(c, e, "allowed_ips", in.addresses)
+	for i, id := range in.sites {
 		reference(c, e, fmt.Sprintf("permitted_site_ids[%d]", i), id)
 	}
-	a.ExpiresAt, a.RevokedAt = a.ExpiresAt.Truncate(time.Microsecond), a.RevokedAt.Truncate(time.Microsecond)
+	for _, at := range in.times {
+		*at = at.Truncate(time.Microsecond)
+	}
 	switch {
-	case a.Limit != "":
+	case in.limit != "":
 		algorithm := keystile.AlgorithmWindow // also for an unknown one, which the decoder reported
-		if a.LimitAlgorithm == string(keystile.AlgorithmGCRA) {
+		if in.algorithm == string(keystile.AlgorithmGCRA) {
 			algorithm = keystile.AlgorithmGCRA
 		}
-		rate, err := keystile.ParseRate(a.Limit, algorithm)
+		rate, err := keystile.ParseRate(in.limit, algorithm)
 		c.adopt(e.from, e.path("limit"), err)
-		a.limit = rate
-	case a.LimitAlgorithm != "":
+		limit = rate
+	case in.algorithm != "":
 		c.add(e.from, e.path("limit_algorithm"), "add limit, or remove it", "there is no limit to count")
 	}
-	for _, text := range (manage.NewKey{AllowedIPs: a.AllowedIPs, Secret: a.Secret}).Warnings() {
+	for _, text := range in.warnings {
 		member, rest, _ := strings.Cut(text, ": ")
 		problem, remedy, _ := strings.Cut(rest, "; ")
 		*c.warnings = append(*c.warnings, e.from.problem(e.path(member), remedy, problem))
 	}
+	return limit
 }
 
 // owners lists the organisations that keys refer to.
@@ -153,15 +169,20 @@ func (k *apiKeys) lookAt(r *run, e *entry[apiKey]) {
 	if ok && !old.RevokedAt.IsZero() {
 		return // stays as it is, whatever it refers to
 	}
-	for i, id := range a.PermittedSiteIDs {
-		if owner, ok := r.world.sites.owner(r, id); !ok || owner != a.Organization {
-			report(r, e, keystile.Invalidf(fmt.Sprintf("permitted_site_ids[%d]", i), "name a site of the key's organization", "organization %s has no site %s", a.Organization, id))
-		}
-	}
+	lookAtSites(r, e, a.Organization, a.PermittedSiteIDs)
 	for i, d := range a.Digest {
 		if !r.service.Digester.Knows(d.pepper) {
 			report(r, e, keystile.Invalidf(fmt.Sprintf("digest[%d]", i), "apply it to the store that it was exported from, or give secret or sha256",
 				"was made with pepper %s, which this store does not have", d.pepper))
+		}
+	}
+}
+
+// lookAtSites reports permitted sites that the organisation will not have.
+func lookAtSites[T any](r *run, e *entry[T], organization string, sites []string) {
+	for i, id := range sites {
+		if owner, ok := r.world.sites.owner(r, id); !ok || owner != organization {
+			report(r, e, keystile.Invalidf(fmt.Sprintf("permitted_site_ids[%d]", i), "name a site of the key's organization", "organization %s has no site %s", organization, id))
 		}
 	}
 }
@@ -281,7 +302,7 @@ func (k *apiKeys) update(ctx context.Context, tx *store.Tx, r *run, e *entry[api
 		}
 		return nil
 	}
-	want := a.wanted(old, k.environmentOf(r, old.OrganizationID))
+	want := a.wanted(old, r.world.organizations.environmentOf(old.OrganizationID))
 	d := keyDiff(old, want)
 	if len(d) > 0 {
 		if err := tx.UpdateAPIKey(ctx, want); err != nil {
@@ -301,15 +322,6 @@ func (k *apiKeys) update(ctx context.Context, tx *store.Tx, r *run, e *entry[api
 		r.updated("api_key", a.ID, d)
 	}
 	return nil
-}
-
-// environmentOf is the environment that an organisation will have.
-func (k *apiKeys) environmentOf(r *run, id string) keystile.Environment {
-	old := r.world.organizations.stored[id]
-	if e := r.world.organizations.byID[id]; e != nil {
-		return e.value.wanted(old).Environment
-	}
-	return old.Environment
 }
 
 func keyDiff(old, want keystile.APIKey) diff {

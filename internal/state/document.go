@@ -16,7 +16,7 @@ type document struct {
 	APIKeys           []apiKey           `yaml:"api_keys" doc:"API keys. Without secret, sha256 and digest a secret is generated and shown once."`
 	Applications      []application      `yaml:"applications" doc:"Partners' applications. Not supported by this version."`
 	Authorizations    []authorization    `yaml:"authorizations" doc:"Which tenants admitted which application. Not supported by this version."`
-	SigningKeys       []signingKey       `yaml:"signing_keys" doc:"Keys that one-time requests are signed with. Not supported by this version."`
+	SigningKeys       []signingKey       `yaml:"signing_keys" doc:"Keys that one-time requests are signed with."`
 	IdentityProviders []identityProvider `yaml:"identity_providers" doc:"Trusted outside issuers. Not supported by this version."`
 }
 
@@ -31,7 +31,6 @@ func (s *source) unsupported(c *checker) {
 		{"users", len(d.Users)},
 		{"applications", len(d.Applications)},
 		{"authorizations", len(d.Authorizations)},
-		{"signing_keys", len(d.SigningKeys)},
 		{"identity_providers", len(d.IdentityProviders)},
 	} {
 		if section.items > 0 {
@@ -63,6 +62,10 @@ What ` + "`keystile apply -f FILE…`" + ` makes a store match, and what ` + "`k
 - A key that was revoked stays revoked, and a secret that was rotated out stays out, with a warning: take them out of
   the file. A changed ` + "`secret`" + ` replaces all secrets of the key at once.
 - A site and a key never move to another organization: delete it and create it anew.
+- A signing key is known by its ` + "`api_key`" + `, which is never used again, not even after the key was deleted. A rotation
+  makes a new key and gives the old one an end: write that ` + "`expires_at`" + `, or take the old key out of the file.
+- ` + "`sealed`" + ` is how an export carries the secret of an HS256 signing key: encrypted, with the id of the store's master key.
+  Any other store refuses it and names that id.
 - ` + "`digest`" + ` is how an export carries a secret: HMAC-SHA-256 under a pepper of the store that it came from. Any other
   store refuses it and names the pepper.
 `

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ type reader interface {
 	Sites(context.Context, store.SiteFilter) ([]keystile.Site, error)
 	Roles(context.Context, store.Page) ([]keystile.Role, error)
 	APIKeys(context.Context, store.APIKeyFilter) ([]keystile.APIKey, error)
+	SigningKeys(context.Context, store.SigningKeyFilter) ([]keystile.SigningKey, error)
 	APIKeySecrets(ctx context.Context, keyID string) ([]keystile.APIKeySecret, error)
 }
 
@@ -29,12 +31,20 @@ type reader interface {
 // a store with the same peppers. The order is that of the ids, so that two
 // exports of one world are the same bytes. now is the clock by which secrets
 // have ended; ended ones are left out unless the key has no other.
-func Export(ctx context.Context, s *store.Store, now time.Time) ([]byte, error) {
+//
+// Secrets of HS256 signing keys are written as they are sealed, with the id of
+// the master key they hang on: without [SealedUnder] a store that has such keys is
+// not exported.
+func Export(ctx context.Context, s *store.Store, now time.Time, options ...ExportOption) ([]byte, error) {
+	var o exportOptions
+	for _, set := range options {
+		set(&o)
+	}
 	before, err := s.Revision(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	out, err := write(ctx, &exporter{reader: s, now: now})
+	out, err := write(ctx, &exporter{reader: s, now: now, exportOptions: o})
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
@@ -48,7 +58,7 @@ func Export(ctx context.Context, s *store.Store, now time.Time) ([]byte, error) 
 	// Something was changed or deleted in between, so that what was read may not
 	// fit together: read it again while nobody can write.
 	err = s.Mutate(ctx, store.Actor{Name: "system"}, func(ctx context.Context, tx *store.Tx) (err error) {
-		out, err = write(ctx, &exporter{reader: tx, now: now})
+		out, err = write(ctx, &exporter{reader: tx, now: now, exportOptions: o})
 		return err
 	})
 	if err != nil {
@@ -57,11 +67,26 @@ func Export(ctx context.Context, s *store.Store, now time.Time) ([]byte, error) 
 	return out, nil
 }
 
+// ExportOption says how an export is made.
+type ExportOption func(*exportOptions)
+
+type exportOptions struct{ masterID string }
+
+// SealedUnder names the master key that the store's sealed secrets hang on
+// (manage.Sealer.MasterID).
+func SealedUnder(masterID string) ExportOption {
+	return func(o *exportOptions) { o.masterID = masterID }
+}
+
+// errNoMasterID: a sealed secret without the name of its key could not be refused elsewhere.
+var errNoMasterID = errors.New("the store has sealed secrets, and the master key that they hang on is not known")
+
 const exportHead = "# Written by keystile export; keystile apply takes it back.\n"
 
 // exporter reads a store and writes sections.
 type exporter struct {
 	reader
+	exportOptions
 	// now decides which secrets have ended.
 	now time.Time
 	// sites that exist.
@@ -71,8 +96,13 @@ type exporter struct {
 // write reads keys before what they refer to: what is created meanwhile then
 // dangles nowhere.
 func write(ctx context.Context, x *exporter) ([]byte, error) {
-	keys, roleText, siteText, orgText := newSection("api_keys"), newSection("roles"), newSection("sites"), newSection("organizations")
+	keys, signing := newSection("api_keys"), newSection("signing_keys")
+	roleText, siteText, orgText := newSection("roles"), newSection("sites"), newSection("organizations")
 	revoked, err := x.keys(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	revokedSigning, err := x.signingKeys(ctx, signing)
 	if err != nil {
 		return nil, err
 	}
@@ -82,13 +112,14 @@ func write(ctx context.Context, x *exporter) ([]byte, error) {
 		func() error { return x.listSites(ctx, siteText) },
 		func() error { return x.organizations(ctx, orgText) },
 		func() error { return x.revoked(ctx, keys, revoked) },
+		func() error { return x.revokedSigning(signing, revokedSigning) },
 	} {
 		if err := step(); err != nil {
 			return nil, err
 		}
 	}
 	out := []byte(exportHead)
-	for _, s := range []*section{orgText, siteText, roleText, keys} {
+	for _, s := range []*section{orgText, siteText, roleText, keys, signing} {
 		out = append(out, s.String()...)
 	}
 	if len(out) > yamlfile.MaxState {
@@ -187,6 +218,7 @@ func (x *exporter) organizations(ctx context.Context, s *section) error {
 		if o.Disabled {
 			s.raw("disabled", "true")
 		}
+		s.oneTime(o.OneTime)
 		return nil
 	})
 }

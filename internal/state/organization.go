@@ -4,20 +4,54 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/manage"
 	"keystile.dev/keystile/internal/store"
 )
 
 // organization is a tenant as a file writes it.
 type organization struct {
-	ID          string `yaml:"id,required" example:"sibaya-power" doc:"Id."`
-	Name        string `yaml:"name" example:"Sibaya Power" doc:"Name for people. Absent: the id."`
-	Environment string `yaml:"environment" enum:"production sandbox" doc:"Environment of its credentials. Absent: production."`
-	TenantID    string `yaml:"tenant_id" doc:"UUID, its id on Aurora's wire. Absent: the id itself if that is one, else drawn once."`
-	KeyPrefix   string `yaml:"key_prefix" doc:"Start of its new API keys: 1-16 of a-z 0-9. Absent: opa."`
-	Disabled    bool   `yaml:"disabled" doc:"Its credentials are refused. Absent: false."`
+	ID          string  `yaml:"id,required" example:"sibaya-power" doc:"Id."`
+	Name        string  `yaml:"name" example:"Sibaya Power" doc:"Name for people. Absent: the id."`
+	Environment string  `yaml:"environment" enum:"production sandbox" doc:"Environment of its credentials. Absent: production."`
+	TenantID    string  `yaml:"tenant_id" doc:"UUID, its id on Aurora's wire. Absent: the id itself if that is one, else drawn once."`
+	KeyPrefix   string  `yaml:"key_prefix" doc:"Start of its new API keys: 1-16 of a-z 0-9. Absent: opa."`
+	Disabled    bool    `yaml:"disabled" doc:"Its credentials are refused. Absent: false."`
+	OneTime     oneTime `yaml:"onetime" doc:"What it asks of one-time signed requests."`
+}
+
+// oneTime is what an organisation asks of one-time requests, as a file writes it.
+type oneTime struct {
+	ClockWindow time.Duration `yaml:"clock_window" example:"60s" doc:"How far a stamp may be from the server's clock, either way: whole seconds from 5s to 15m. Absent: the server's default."`
+	Forms       []string      `yaml:"forms" enum:"header jwt http_signature" example:"[jwt, http_signature]" doc:"Forms that are accepted. Absent: all."`
+}
+
+// policy is what it means.
+func (o oneTime) policy() keystile.OneTimePolicy {
+	return keystile.OneTimePolicy{ClockWindow: o.ClockWindow, Forms: converted[keystile.OneTimeForm](o.Forms)}
+}
+
+// checkOneTime checks it, as package manage will.
+func checkOneTime(c *checker, e *entry[organization]) {
+	const member = "onetime.clock_window"
+	w := e.value.OneTime.ClockWindow
+	written := e.from.positions.Has(e.path(member))
+	if written && (w < manage.MinClockWindow || w > manage.MaxClockWindow || w%time.Second != 0) {
+		c.add(e.from, e.path(member), "use whole seconds from 5s to 15m, or remove the line for the server's default", "is not a clock window")
+	}
+	once(c, e, "onetime.forms", e.value.OneTime.Forms)
+}
+
+// windowText is a clock window as a file writes it; "" for the default.
+func windowText(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(d/time.Second), 10) + "s"
 }
 
 // organizations is the collection of the section of that name.
@@ -51,6 +85,7 @@ func (k *organizations) check(c *checker) {
 		if o.KeyPrefix != "" && !validPrefix(o.KeyPrefix) {
 			c.add(e.from, e.path("key_prefix"), "use 1 to 16 of a-z 0-9", "is not a key prefix")
 		}
+		checkOneTime(c, e)
 	}
 	k.byID = namesOf(k.entries, organizationID)
 }
@@ -71,6 +106,7 @@ func (k *organizations) look(ctx context.Context, tx *store.Tx, r *run) error {
 	}
 	ids = append(ids, r.world.sites.owners()...)
 	ids = append(ids, r.world.keys.owners()...)
+	ids = append(ids, r.world.signing.owners()...)
 	var err error
 	k.stored, err = fetch(ctx, listOrganizations(tx), storedOrganizationID, ids)
 	return err
@@ -83,6 +119,15 @@ func (k *organizations) exists(r *run, id string) bool {
 	}
 	_, stored := k.stored[id]
 	return stored && !r.prunes(k.named)
+}
+
+// environmentOf is the environment that an organisation will have.
+func (k *organizations) environmentOf(id string) keystile.Environment {
+	old := k.stored[id]
+	if e := k.byID[id]; e != nil {
+		return e.value.wanted(old).Environment
+	}
+	return old.Environment
 }
 
 // owned reports an entry whose organisation does not exist.
@@ -119,6 +164,7 @@ func (o *organization) wanted(old keystile.Organization) keystile.Organization {
 	want := old
 	want.ID = o.ID
 	want.Name, want.Environment, want.KeyPrefix, want.Disabled = o.Name, keystile.Environment(o.Environment), o.KeyPrefix, o.Disabled
+	want.OneTime = o.OneTime.policy()
 	if want.Name == "" {
 		want.Name = o.ID
 	}
@@ -156,6 +202,8 @@ func (k *organizations) update(ctx context.Context, tx *store.Tx, r *run, e *ent
 	d.text("tenant_id", old.TenantID, want.TenantID)
 	d.text("key_prefix", old.KeyPrefix, want.KeyPrefix)
 	d.text("disabled", fmt.Sprint(old.Disabled), fmt.Sprint(want.Disabled))
+	d.text("onetime.clock_window", windowText(old.OneTime.ClockWindow), windowText(want.OneTime.ClockWindow))
+	list(&d, "onetime.forms", old.OneTime.Forms, want.OneTime.Forms)
 	if len(d) == 0 {
 		return nil
 	}

@@ -64,6 +64,7 @@ func (k *sites) look(ctx context.Context, tx *store.Tx, r *run) error {
 		owned(r, e, e.value.Organization)
 	}
 	ids = append(ids, r.world.keys.sites()...)
+	ids = append(ids, r.world.signing.sites()...)
 	var err error
 	if k.stored, err = fetch(ctx, listSites(tx), storedSiteID, ids); err != nil {
 		return err

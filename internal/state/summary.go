@@ -32,7 +32,7 @@ type Summary struct {
 // Change is one thing that changed.
 type Change struct {
 	Action Action
-	// Kind is "organization", "site", "role" or "api_key".
+	// Kind is "organization", "site", "role", "api_key" or "signing_key".
 	Kind string
 	ID   string
 	// Fields that an update changed.

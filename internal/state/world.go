@@ -27,6 +27,7 @@ type World struct {
 	sites         sites
 	roles         roles
 	keys          apiKeys
+	signing       signingKeys
 }
 
 // collection is one kind of thing in the world. Its methods after check run
@@ -48,7 +49,7 @@ type collection interface {
 // collections lists the world in the order of dependence: what comes later
 // refers to what came before.
 func (w *World) collections() []collection {
-	return []collection{&w.organizations, &w.sites, &w.roles, &w.keys}
+	return []collection{&w.organizations, &w.sites, &w.roles, &w.keys, &w.signing}
 }
 
 // source is a decoded file.
@@ -114,6 +115,7 @@ func Parse(files ...File) (*World, error) {
 		w.sites.take(s)
 		w.roles.take(s)
 		w.keys.take(s)
+		w.signing.take(s)
 	}
 	for _, kind := range w.collections() {
 		kind.check(c)
