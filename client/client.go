@@ -100,25 +100,43 @@ func (c *Client) send(ctx context.Context, what call, into any) (err error) {
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		return readError(response)
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	body, err := readAnswer(response.Body)
 	if err != nil {
-		return fmt.Errorf("%s %s: read the answer: %w", what.method, request.URL.Path, err)
+		return fmt.Errorf("%s %s: %w", what.method, request.URL.Path, err)
 	}
-	if len(body) > maxAnswer {
-		return fmt.Errorf("%s %s: the answer is larger than %d bytes", what.method, request.URL.Path, maxAnswer)
+	if err := decodeAnswer(body, into); err != nil {
+		return fmt.Errorf("%s %s: %w", what.method, request.URL.Path, err)
 	}
+	if v, ok := into.(versioned); ok {
+		v.setVersion(response.Header.Get("ETag"))
+	}
+	return nil
+}
+
+// readAnswer reads a successful answer whole, unless it is larger than
+// maxAnswer: whatever answers must not fill the caller's memory.
+func readAnswer(body io.Reader) ([]byte, error) {
+	answer, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	if len(answer) > maxAnswer {
+		return nil, fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
+	}
+	return answer, nil
+}
+
+// decodeAnswer puts an answer into into, which is what send takes.
+func decodeAnswer(answer []byte, into any) error {
 	switch into := into.(type) {
 	case nil:
 		return nil
 	case *[]byte:
-		*into = body
+		*into = answer
 		return nil
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("%s %s: the answer is not what was expected: %w", what.method, request.URL.Path, err)
-	}
-	if v, ok := into.(versioned); ok {
-		v.setVersion(response.Header.Get("ETag"))
+	if err := json.Unmarshal(answer, into); err != nil {
+		return fmt.Errorf("the answer is not what was expected: %w", err)
 	}
 	return nil
 }

@@ -61,15 +61,6 @@ func (s *server) serveReady(w http.ResponseWriter, r *http.Request) {
 // seen: one poll of the feed, and its reading.
 const revocationBound = "1s"
 
-func (s *server) leaseLost() bool {
-	select {
-	case <-s.lease.Lost():
-		return true
-	default:
-		return false
-	}
-}
-
 func writeStatus(w http.ResponseWriter, status int, body any) {
 	raw, err := json.Marshal(body)
 	if err != nil {

@@ -35,12 +35,12 @@ func (s *server) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 2)
+	failed := make(chan error, 3) // both listeners and the lease: none of them waits
 	servers, err := s.listenAll(ctx, public, admin, failed)
 	if err != nil {
 		return errors.Join(err, s.drain(servers))
 	}
-	stop := s.background()
+	stop := s.background(failed)
 	defer stop()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -60,8 +60,6 @@ func (s *server) run(ctx context.Context, a *app) error {
 			s.reload()
 		case err := <-failed:
 			return errors.Join(err, s.drain(servers))
-		case <-s.lease.Lost():
-			return errors.Join(errors.New("the lease on the store was lost: another server may be running, so this one ends"), s.drain(servers))
 		case <-ctx.Done():
 			return s.drain(servers)
 		}
@@ -154,9 +152,14 @@ func (s *server) drain(servers []*http.Server) error {
 
 // background starts what runs beside the requests. The returned function ends
 // it: what is queued is written first.
-func (s *server) background() (stop func()) {
+func (s *server) background(failed chan<- error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.keepLease(ctx); err != nil {
+			failed <- err
+		}
+	})
 	for _, run := range []func(context.Context){s.feed.Run, s.recorder.Run, s.used.Run, s.signed.Run, s.purge, s.purgeLedger, s.sweep} {
 		wg.Go(func() { run(ctx) })
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,7 +83,7 @@ type server struct {
 	gate     *gate.Gate
 	signer   *keyring.Signer
 	streams  *proxy.Streams
-	lease    *store.Lease
+	lease    atomic.Pointer[store.Lease]
 	trust    enforce.Trust
 	tls      *tls.Config
 	started  time.Time
@@ -139,17 +140,6 @@ func (s *server) openHouse(ctx context.Context, a *app) error {
 		return errors.New("this store was made by `keystile demo` and holds its world: serve never runs on it; make one of your own with `keystile init DIR`")
 	}
 	return nil
-}
-
-func (s *server) takeLease(ctx context.Context, _ *app) error {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown host"
-	}
-	s.lease, err = s.house.store.AcquireServerLease(ctx, store.LeaseRequest{
-		Holder: fmt.Sprintf("keystile serve, pid %d on %s", os.Getpid(), host), SharedMemory: s.cfg.Shared.Reveal() == "memory",
-	})
-	return err
 }
 
 func (s *server) buildFeed(context.Context, *app) error {
@@ -273,9 +263,7 @@ func (s *server) close() error {
 	if s.ledger != nil {
 		errs = append(errs, s.ledger.close())
 	}
-	if s.lease != nil {
-		errs = append(errs, s.lease.Release())
-	}
+	s.releaseLease()
 	if s.house != nil {
 		errs = append(errs, s.house.close())
 	}

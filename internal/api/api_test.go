@@ -134,8 +134,10 @@ func (s *server) options() api.Options {
 func exampleRoutes() []keystile.Route {
 	rate := keystile.Rate{Requests: 60, Window: time.Minute, Algorithm: keystile.AlgorithmWindow}
 	return []keystile.Route{
-		{ID: "GET /a", Source: "keystile.yaml:1", Match: keystile.RouteMatch{Path: "/a", Methods: []string{"GET"}}, Accept: []keystile.KindName{keystile.KindAPIKey},
-			Resource: &keystile.RouteResource{Type: "site", From: "query.site_id"}, Limits: []keystile.RouteLimit{{Rate: rate, Per: keystile.PerCredential}}},
+		{
+			ID: "GET /a", Source: "keystile.yaml:1", Match: keystile.RouteMatch{Path: "/a", Methods: []string{"GET"}}, Accept: []keystile.KindName{keystile.KindAPIKey},
+			Resource: &keystile.RouteResource{Type: "site", From: "query.site_id"}, Limits: []keystile.RouteLimit{{Rate: rate, Per: keystile.PerCredential}},
+		},
 		{ID: "GET /b", Match: keystile.RouteMatch{Path: "/b"}},
 		{ID: "GET /c", Match: keystile.RouteMatch{Path: "/c"}},
 	}
@@ -292,6 +294,32 @@ func (a answer) json() map[string]any {
 		a.t.Fatalf("not JSON: %v: %s", err, a.body)
 	}
 	return out
+}
+
+// items are the entries of a list, each of which must be an object.
+func (a answer) items() []map[string]any {
+	a.t.Helper()
+	list, ok := a.json()["items"].([]any)
+	if !ok {
+		a.t.Fatalf("not a list: %s", a.body)
+	}
+	out := make([]map[string]any, len(list))
+	for i, entry := range list {
+		if out[i], ok = entry.(map[string]any); !ok {
+			a.t.Fatalf("entry %d is not an object: %s", i, a.body)
+		}
+	}
+	return out
+}
+
+// textOf is a member of an object that must be a string.
+func textOf(t *testing.T, object map[string]any, member string) string {
+	t.Helper()
+	text, ok := object[member].(string)
+	if !ok {
+		t.Fatalf("%s is not a string: %v", member, object)
+	}
+	return text
 }
 
 // text is a member as text; nested members are joined with dots.

@@ -278,7 +278,8 @@ func (a *API) listKeys(ctx context.Context, c *caller, in *ofOrganization) (*lis
 func (a *API) rotateKey(ctx context.Context, c *caller, in *struct {
 	ByID
 	Body KeyRotate
-}) (*keySecretOutput, error) {
+},
+) (*keySecretOutput, error) {
 	overlap, err := time.ParseDuration(in.Body.Overlap)
 	if err != nil {
 		return nil, keystile.Invalidf("overlap", "write a duration such as 24h, or 0s", "not a duration")

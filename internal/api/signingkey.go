@@ -205,7 +205,8 @@ func (a *API) listSigningKeys(ctx context.Context, c *caller, in *ofOrganization
 func (a *API) rotateSigningKey(ctx context.Context, c *caller, in *struct {
 	ByID
 	Body SigningKeyRotate
-}) (*signingKeySecretOutput, error) {
+},
+) (*signingKeySecretOutput, error) {
 	overlap, err := time.ParseDuration(in.Body.Overlap)
 	if err != nil {
 		return nil, keystile.Invalidf("overlap", "write a duration such as 24h, or 0s", "not a duration")

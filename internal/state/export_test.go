@@ -81,7 +81,7 @@ func draw(t *rapid.T, s *shop) {
 }
 
 func TestWhateverTheWorldExportThenApplyChangesNothingAndMakesATwinElsewhere(t *testing.T) {
-	const nothing = "organizations: []\nsites: []\nroles: []\napi_keys: []\n"
+	const nothing = "organizations: []\nsites: []\nroles: []\napi_keys: []\nsigning_keys: []\n"
 	s, twin := newShop(t), newShop(t)
 	twin.Digester = s.Digester
 	rapid.Check(t, func(rt *rapid.T) {
@@ -125,7 +125,7 @@ func TestExportedTextIsTheSameForOtherYAMLReaders(t *testing.T) {
 }
 
 func TestAnEmptyStoreIsExportedAsEmptySections(t *testing.T) {
-	want := exportHead + "organizations: []\nsites: []\nroles: []\napi_keys: []\n"
+	want := exportHead + "organizations: []\nsites: []\nroles: []\napi_keys: []\nsigning_keys: []\n"
 	if got := newShop(t).export(t); got != want {
 		t.Errorf("%s", got)
 	}

@@ -108,7 +108,6 @@ func TestSectionsOfLaterVersionsAreRefusedAndNotDropped(t *testing.T) {
 	want := `w.yaml:5: users: not supported by this version of keystile; remove the section
 w.yaml:18: applications: not supported by this version of keystile; remove the section
 w.yaml:29: authorizations: not supported by this version of keystile; remove the section
-w.yaml:30: signing_keys: not supported by this version of keystile; remove the section
 w.yaml:36: identity_providers: not supported by this version of keystile; remove the section`
 	if err == nil {
 		t.Fatal("accepted")

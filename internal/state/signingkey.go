@@ -56,7 +56,8 @@ type sealed struct {
 func (s *sealed) UnmarshalText(text []byte) error {
 	master, data, ok := strings.Cut(string(text), ":")
 	raw, err := base64.StdEncoding.Strict().DecodeString(data)
-	if !ok || err != nil || len(raw) == 0 || !keystile.ValidID(master) || !strings.HasPrefix(master, "mk_") {
+	// The decoder passes over line breaks.
+	if !ok || err != nil || len(raw) == 0 || strings.ContainsAny(data, "\r\n") || !keystile.ValidID(master) || !strings.HasPrefix(master, "mk_") {
 		return keystile.Invalidf("", "write MASTERKEY:BASE64 as keystile export does", "is not a sealed value")
 	}
 	s.master, s.data = master, raw

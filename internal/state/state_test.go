@@ -53,11 +53,11 @@ func shopOn(t testing.TB, st *store.Store, pepper keyring.Pepper) *shop {
 		t.Fatal(err)
 	}
 	s := &shop{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	s.Service = &manage.Service{Store: st, Digester: digester, Random: rand.Reader, Now: s.clock}
+	s.Service = &manage.Service{Store: st, Digester: digester, Sealer: newSealer(t), Random: rand.Reader, Now: s.clock}
 	return s
 }
 
-func newPepper(t testing.TB) keyring.Pepper {
+func newSealer(t testing.TB) *keyring.Sealer {
 	t.Helper()
 	raw := make([]byte, keyring.MasterKeyLength)
 	if _, err := rand.Read(raw); err != nil {
@@ -71,7 +71,12 @@ func newPepper(t testing.TB) keyring.Pepper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pepper, _, err := keyring.NewPepper(rand.Reader, sealer)
+	return sealer
+}
+
+func newPepper(t testing.TB) keyring.Pepper {
+	t.Helper()
+	pepper, _, err := keyring.NewPepper(rand.Reader, newSealer(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +119,7 @@ func (s *shop) refuses(t testing.TB, text string, o Options, want string) {
 
 func (s *shop) export(t testing.TB) string {
 	t.Helper()
-	out, err := Export(context.Background(), s.Store, s.clock())
+	out, err := Export(context.Background(), s.Store, s.clock(), SealedUnder(s.Sealer.MasterID()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package chaos
 
 import (
 	"crypto/rand"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -17,6 +19,8 @@ import (
 type cluster struct {
 	*house
 	postgres, valkey *cable
+	// direct is the store's URL past the cable.
+	direct string
 	// keys of this cluster alone: Valkey is shared with other tests.
 	first, second string
 }
@@ -30,7 +34,7 @@ func newCluster(t *testing.T) *cluster {
 	}
 	valkey := must(url.Parse(address))(t)
 	postgres := must(url.Parse(storetest.PostgresURL(t)))(t)
-	c := &cluster{postgres: newCable(t, postgres.Host), valkey: newCable(t, valkey.Host)}
+	c := &cluster{postgres: newCable(t, postgres.Host), valkey: newCable(t, valkey.Host), direct: postgres.String()}
 	postgres.Host = c.postgres.address
 
 	dir := filepath.Join(t.TempDir(), "house")
@@ -133,7 +137,7 @@ func TestARevocationOnOneServerReachesTheOther(t *testing.T) {
 func TestServersThatKeepSharedStateInMemoryDoNotRunSideBySide(t *testing.T) {
 	c := newCluster(t)
 	one := c.serve()
-	c.refusesToStart([]string{"--shared", "memory"}, fmt.Sprintf("pid %d", one.PID()), "shared: valkey://")
+	c.refusesToStart([]string{"--shared", "memory"}, fmt.Sprintf("pid %d", one.PID()), "keeps shared state in memory")
 	one.wants(200, "/things/a", c.first)
 }
 
@@ -162,15 +166,18 @@ func TestALimitHoldsOverBothServersAndOverEachAloneWhileValkeyIsAway(t *testing.
 
 	c.valkey.mend()
 	for _, s := range []*server{one, two} {
+		// A request under a limit finds out that Valkey answers again.
 		eventually(t, func() error {
-			s.wants(200, "/things/a", c.first) // unlimited
-			status, body, err := s.get("/things/a", c.other("ten"))
-			if err == nil && status != 429 {
-				err = fmt.Errorf("the count on Valkey does not hold again: %d %s", status, body)
+			s.drawn(c.other("five"), 1)
+			_, body, err := s.get("/readyz", "")
+			if err == nil && part(t, body, "limits") != "ok" {
+				err = fmt.Errorf("limits are still counted here: %s", body)
 			}
 			return err
 		})
-		s.is(200, "limits", "ok")
+		if n := s.drawn(c.other("ten"), 3); n != 0 {
+			t.Errorf("%d requests over what was counted before the outage", n)
+		}
 		if text := s.wants(200, "/metrics", ""); !strings.Contains(text, "\nkeystile_limit_shared_down 0\n") {
 			t.Error("the metrics do not tell that it is over")
 		}
@@ -214,4 +221,40 @@ func TestAServerEndsCleanlyWhilePostgreSQLIsAway(t *testing.T) {
 	c.postgres.cut()
 	s.is(503, "store", "away")
 	s.stop()
+}
+
+// loseLease takes the servers' leases away, as their lapse does.
+func (c *cluster) loseLease() {
+	c.t.Helper()
+	db := must(sql.Open("pgx", c.direct))(c.t)
+	_, err := db.ExecContext(c.t.Context(), "DELETE FROM server_leases")
+	check(c.t, errors.Join(err, db.Close()))
+}
+
+func TestAServerThatSharesItsCountsOutlivesItsLeaseAndTakesItAgain(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	s := c.serve()
+	s.wants(200, "/things/a", c.first)
+	c.loseLease()
+	check(t, s.Eventually(t.Context(), func() error {
+		if !strings.Contains(s.Stderr(), "the lease on the store was taken again") {
+			return errors.New("the lease was not taken again")
+		}
+		return nil
+	}))
+	s.is(200, "lease", "ok")
+	s.wants(200, "/things/a", c.first)
+	s.stop()
+}
+
+func TestAServerThatCountsInItsOwnMemoryEndsWithItsLease(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	s := c.serve("--shared", "memory")
+	s.wants(200, "/things/a", c.first)
+	c.loseLease()
+	if status := must(s.Wait(t.Context()))(t); status != 1 || !strings.Contains(s.Stderr(), "another server may be running, so this one ends") {
+		t.Errorf("it ended with %d\n%s", status, s.Stderr())
+	}
 }

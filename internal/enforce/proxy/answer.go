@@ -136,20 +136,14 @@ func (x *exchange) verdict(err error) (int, keystile.Reason) {
 	if cause == nil {
 		cause = err
 	}
+	if x.body != nil && x.body.state.Load() == bodyTooLarge {
+		return http.StatusRequestEntityTooLarge, keystile.ReasonBodyTooLarge
+	}
+	if status, reason, ok := ownVerdict(cause); ok {
+		return status, reason
+	}
 	var timeout net.Error
 	switch {
-	case x.body != nil && x.body.state.Load() == bodyTooLarge:
-		return http.StatusRequestEntityTooLarge, keystile.ReasonBodyTooLarge
-	case errors.Is(cause, errTimeout):
-		return http.StatusGatewayTimeout, keystile.ReasonNone
-	case errors.Is(cause, errClientStalled):
-		return http.StatusRequestTimeout, keystile.ReasonNone
-	case errors.Is(cause, errExpired):
-		return http.StatusUnauthorized, keystile.ReasonCredentialExpired
-	case errors.Is(cause, errChanged), errors.Is(cause, errShutdown),
-		errors.Is(cause, errAssertion), errors.Is(cause, errFull):
-		// A change need not be a revocation: asked again, the gate will know.
-		return http.StatusServiceUnavailable, keystile.ReasonNone
 	case x.in.Context().Err() != nil:
 		return statusClientGone, keystile.ReasonNone
 	case x.body != nil && x.body.state.Load() == bodyBroken:
@@ -158,6 +152,25 @@ func (x *exchange) verdict(err error) (int, keystile.Reason) {
 		return http.StatusGatewayTimeout, keystile.ReasonNone
 	}
 	return http.StatusBadGateway, keystile.ReasonNone
+}
+
+// ownVerdict is the verdict when the gateway itself gave the exchange up, and
+// whether it did. It goes before the signs of a caller who left and of a broken
+// body: to end an exchange brings both about.
+func ownVerdict(cause error) (status int, reason keystile.Reason, ok bool) {
+	switch {
+	case errors.Is(cause, errTimeout):
+		return http.StatusGatewayTimeout, keystile.ReasonNone, true
+	case errors.Is(cause, errClientStalled):
+		return http.StatusRequestTimeout, keystile.ReasonNone, true
+	case errors.Is(cause, errExpired):
+		return http.StatusUnauthorized, keystile.ReasonCredentialExpired, true
+	case errors.Is(cause, errChanged), errors.Is(cause, errShutdown),
+		errors.Is(cause, errAssertion), errors.Is(cause, errFull):
+		// A change need not be a revocation: asked again, the gate will know.
+		return http.StatusServiceUnavailable, keystile.ReasonNone, true
+	}
+	return 0, keystile.ReasonNone, false
 }
 
 // note logs a failed exchange. Only here does anybody learn which upstream it was.

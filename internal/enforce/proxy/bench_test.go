@@ -136,7 +136,8 @@ func BenchmarkGateway(b *testing.B) {
 	transport := proxy.NewTransport(proxy.TransportOptions{})
 	b.Cleanup(transport.CloseIdleConnections)
 	d := keystile.Decision{Allowed: true, Principal: testKey, Route: route, Limit: keystile.LimitState{
-		Rate: &keystile.Rate{Requests: 60, Window: time.Minute}, Per: keystile.PerCredential, Remaining: 59, Reset: time.Second}}
+		Rate: &keystile.Rate{Requests: 60, Window: time.Minute}, Per: keystile.PerCredential, Remaining: 59, Reset: time.Second,
+	}}
 	runBench(b, proxy.New(proxy.Options{
 		Gate: gateFunc(func(*keystile.Request) keystile.Decision { return d }), Asserter: asserter{}, Upstream: transport,
 	}))

@@ -61,7 +61,9 @@ func contractClient(t *testing.T, gate enforce.Gate) enforcetest.Client {
 			}
 			a := enforcetest.Answer{Status: res.StatusCode, Header: res.Header, Body: string(body)}
 			if h, ok := arrived.Load(res.Header.Get(enforce.HeaderRequestID)); ok {
-				a.Upstream = h.(http.Header)
+				if a.Upstream, ok = h.(http.Header); !ok {
+					t.Fatalf("what arrived is %T, not a header", h)
+				}
 			}
 			return a
 		},

@@ -72,7 +72,12 @@ func answerRaw(t *testing.T, c net.Conn, text string) {
 // reset closes a connection with RST.
 func reset(t *testing.T, c net.Conn) {
 	t.Helper()
-	if err := c.(*net.TCPConn).SetLinger(0); err != nil {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		t.Errorf("%T cannot be reset", c)
+		return
+	}
+	if err := tcp.SetLinger(0); err != nil {
 		t.Error(err)
 	}
 }
@@ -303,7 +308,7 @@ func TestACallerWhoLeavesEndsTheRequestUpstream(t *testing.T) {
 	w.start()
 	ctx, leave := context.WithCancel(t.Context())
 	go func() { <-arrived; leave() }()
-	if _, err := w.client.Do(w.request("GET", "/a", nil).WithContext(ctx)); !errors.Is(err, context.Canceled) { //nolint:bodyclose // there is no answer
+	if _, err := w.client.Do(w.request("GET", "/a", nil).WithContext(ctx)); !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller got %v", err)
 	}
 	receive(t, "end at the upstream", ended)

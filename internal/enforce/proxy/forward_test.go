@@ -211,7 +211,8 @@ func TestRefusalsReachTheCallerAndNothingReachesTheUpstream(t *testing.T) {
 		403: {Reason: keystile.ReasonScopeMissing, Route: w.route, Principal: testKey},
 		404: {Reason: keystile.ReasonNoRoute},
 		429: {Reason: keystile.ReasonRateLimited, Route: w.route, Limit: keystile.LimitState{
-			Rate: &keystile.Rate{Requests: 60, Window: time.Minute}, Per: keystile.PerCredential, Reset: 3 * time.Second}},
+			Rate: &keystile.Rate{Requests: 60, Window: time.Minute}, Per: keystile.PerCredential, Reset: 3 * time.Second,
+		}},
 		503: {},
 	}
 	for status, d := range decisions {
@@ -281,8 +282,10 @@ func TestTheUpstreamCannotSpeakInKeystilesName(t *testing.T) {
 		h.Set("Set-Cookie", "theme=dark")
 	}))
 	w.gate = func(*keystile.Request) keystile.Decision {
-		return keystile.Decision{Allowed: true, Principal: testKey, Route: w.route,
-			Limit: keystile.LimitState{Rate: &keystile.Rate{Requests: 60, Window: time.Minute}, Remaining: 59, Reset: time.Second}}
+		return keystile.Decision{
+			Allowed: true, Principal: testKey, Route: w.route,
+			Limit: keystile.LimitState{Rate: &keystile.Rate{Requests: 60, Window: time.Minute}, Remaining: 59, Reset: time.Second},
+		}
 	}
 	w.start()
 	res, _ := w.get("/a")

@@ -81,7 +81,11 @@ func (w *world) start() *world {
 	w.server.Start()
 	w.client = w.server.Client()
 	w.client.Timeout = patience
-	w.client.Transport.(*http.Transport).DisableCompression = true
+	transport, ok := w.client.Transport.(*http.Transport)
+	if !ok {
+		w.t.Fatalf("the test server's client has a %T", w.client.Transport)
+	}
+	transport.DisableCompression = true
 	w.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	w.t.Cleanup(w.stop)
 	return w

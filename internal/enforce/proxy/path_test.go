@@ -11,11 +11,27 @@ import (
 
 func TestThreat14_ThePrefixIsCutOnlyAtSegmentEnds(t *testing.T) {
 	tests := []struct{ path, prefix, want string }{
-		{"/prod/a", "/prod", "/a"}, {"/prod/a", "/prod/", "/a"}, {"/prod", "/prod", "/"}, {"/prod/", "/prod", "/"},
-		{"/prod", "/prod/", "/"}, {"/production", "/prod", "/production"}, {"/a/prod/b", "/prod", "/a/prod/b"},
-		{"/%70rod/a", "/prod", "/%70rod/a"}, {"/PROD/a", "/prod", "/PROD/a"}, {"/a", "", "/a"}, {"/a", "/", "/a"},
-		{"/prod%2fa", "/prod", "/prod%2fa"}, {"/prod;x/a", "/prod", "/prod;x/a"},
-		{"/prod//a", "/prod", ""}, {"//a", "", ""}, {"", "", ""}, {"a", "", ""}, {"/a b", "", ""}, {"/a\r\n", "", ""}, {"/a?b", "", ""}, {"/a#b", "", ""},
+		{"/prod/a", "/prod", "/a"},
+		{"/prod/a", "/prod/", "/a"},
+		{"/prod", "/prod", "/"},
+		{"/prod/", "/prod", "/"},
+		{"/prod", "/prod/", "/"},
+		{"/production", "/prod", "/production"},
+		{"/a/prod/b", "/prod", "/a/prod/b"},
+		{"/%70rod/a", "/prod", "/%70rod/a"},
+		{"/PROD/a", "/prod", "/PROD/a"},
+		{"/a", "", "/a"},
+		{"/a", "/", "/a"},
+		{"/prod%2fa", "/prod", "/prod%2fa"},
+		{"/prod;x/a", "/prod", "/prod;x/a"},
+		{"/prod//a", "/prod", ""},
+		{"//a", "", ""},
+		{"", "", ""},
+		{"a", "", ""},
+		{"/a b", "", ""},
+		{"/a\r\n", "", ""},
+		{"/a?b", "", ""},
+		{"/a#b", "", ""},
 	}
 	for _, tt := range tests {
 		got, ok := forwardPath(tt.path, tt.prefix)

@@ -51,7 +51,7 @@ var smuggling = map[string]string{
 }
 
 func TestThreat19_NothingIsSmuggledPastTheGate(t *testing.T) {
-	for name, bytes := range smuggling {
+	for name, sent := range smuggling {
 		t.Run(name, func(t *testing.T) {
 			rec := &recorder{}
 			w := newWorld(t, upstream(t, rec.ServeHTTP))
@@ -65,7 +65,7 @@ func TestThreat19_NothingIsSmuggledPastTheGate(t *testing.T) {
 				return inner(r)
 			}
 			w.start()
-			answer := w.raw(bytes + "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+			answer := w.raw(sent + "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 			got := rec.all()
 			if len(got) > 1 {
 				t.Errorf("%d requests reached the upstream: %v; answer %q", len(got), got, answer)
@@ -190,9 +190,9 @@ func TestThreat17_NoIdentityFieldOfACallerReachesTheUpstream(t *testing.T) {
 		"in a trailer": "POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: " + strings.Join(names[:8], ", ") +
 			"\r\n\r\n0\r\n" + fields.String() + "\r\n",
 	}
-	for name, bytes := range requests {
+	for name, sent := range requests {
 		t.Run(name, func(t *testing.T) {
-			if answer := w.raw(bytes); !strings.HasPrefix(answer, "HTTP/1.1 200") {
+			if answer := w.raw(sent); !strings.HasPrefix(answer, "HTTP/1.1 200") {
 				t.Fatalf("answer: %s", answer)
 			}
 			got := rec.last(t)
@@ -264,5 +264,5 @@ func TestThreat14_MethodAndPathOverridesAreRefused(t *testing.T) {
 
 // insecure trusts the certificates of test servers.
 func insecure() *tls.Config {
-	return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12} //nolint:gosec // a test server's own certificate
+	return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
 }

@@ -99,8 +99,12 @@ func TestOtherChangesLeaveStreamsOpen(t *testing.T) {
 	w.start()
 	stream := w.open("/events")
 	for _, c := range []keystile.Change{
-		{Kind: keystile.ChangeKey, ID: "k2"}, {Kind: keystile.ChangeKey, ID: "org1"}, {Kind: keystile.ChangeOrganization, ID: "org2"},
-		{Kind: keystile.ChangeOrganization, ID: "k1"}, {Kind: keystile.ChangeAdminToken, ID: "k1"}, {Kind: keystile.ChangeReload},
+		{Kind: keystile.ChangeKey, ID: "k2"},
+		{Kind: keystile.ChangeKey, ID: "org1"},
+		{Kind: keystile.ChangeOrganization, ID: "org2"},
+		{Kind: keystile.ChangeOrganization, ID: "k1"},
+		{Kind: keystile.ChangeAdminToken, ID: "k1"},
+		{Kind: keystile.ChangeReload},
 	} {
 		w.streams.Drop(c)
 	}
@@ -220,7 +224,7 @@ func TestStreamsEndWhenTheCredentialExpires(t *testing.T) {
 
 func TestAClientThatDoesNotReadCannotKeepARevokedStream(t *testing.T) {
 	full := make(chan struct{})
-	w := newWorld(t, upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	w := newWorld(t, upstream(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		var once sync.Once
 		for {

@@ -56,12 +56,17 @@ func parseTarget(raw string) (*target, error) {
 	if _, ok := forwardPath(base+"/", ""); !ok {
 		return nil, fmt.Errorf("the path of upstream %q cannot stand in a request", raw)
 	}
-	host := strings.ToLower(u.Host)
-	origin := u.Scheme + "://" + host
+	return &target{scheme: u.Scheme, host: strings.ToLower(u.Host), base: base, origin: originOf(u)}, nil
+}
+
+// originOf is the origin of an http or https URL in its one spelling (RFC 6454,
+// 6.2): an audience is compared byte for byte.
+func originOf(u *url.URL) string {
+	origin := u.Scheme + "://" + strings.ToLower(u.Host)
 	if port := u.Port(); (u.Scheme == "http" && port == "80") || (u.Scheme == "https" && port == "443") {
 		origin = strings.TrimSuffix(origin, ":"+port)
 	}
-	return &target{scheme: u.Scheme, host: host, base: base, origin: origin}, nil
+	return origin
 }
 
 // targets remembers every upstream by its URL, over reloads too, so that a
@@ -127,7 +132,7 @@ func (s *targets) pick(urls []string, tried []*target) (*target, error) {
 		}
 		return first, nil
 	}
-	start := int(first.turn.Add(1) % uint32(len(urls)))
+	start := int(uint64(first.turn.Add(1)) % uint64(len(urls)))
 	now := s.now().UnixNano()
 	var fallback *target
 	for i := range urls {
