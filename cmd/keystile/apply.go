@@ -238,7 +238,7 @@ func invalids(err error) error {
 
 // Export implements api.State.
 func (s stateFiles) Export(ctx context.Context) ([]byte, error) {
-	return state.Export(ctx, s.house.store, time.Now())
+	return state.Export(ctx, s.house.store, time.Now(), state.SealedUnder(s.house.sealer.MasterID()))
 }
 
 func newExport(a *app) *cobra.Command {

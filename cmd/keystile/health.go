@@ -94,6 +94,11 @@ func fromLoopback(r *http.Request) bool {
 			return false
 		}
 	}
+	// A proxy that was not told to say so: nginx without settings sends nothing
+	// but its own protocol version, and the address it forwards to as Host.
+	if !r.ProtoAtLeast(1, 1) {
+		return false
+	}
 	peer, err := enforce.Peer(r.RemoteAddr)
 	if err != nil || !peer.IsLoopback() {
 		return false

@@ -38,7 +38,11 @@ func publicOf(t *testing.T, private keystile.Secret) crypto.PublicKey {
 		t.Fatal("the private key is not one PKCS#8 block")
 	}
 	key := must(x509.ParsePKCS8PrivateKey(block.Bytes))(t)
-	return key.(crypto.Signer).Public()
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		t.Fatalf("a %T signs nothing", key)
+	}
+	return signer.Public()
 }
 
 func TestAGeneratedSigningKeyIsShownOnceAndVerifiedByWhatIsKept(t *testing.T) {
@@ -50,7 +54,7 @@ func TestAGeneratedSigningKeyIsShownOnceAndVerifiedByWhatIsKept(t *testing.T) {
 			t.Errorf("%s: %+v", algorithm, made.Key)
 		}
 		public := must(onetime.ParsePublicKey(algorithm, made.Key.PublicKey))(t)
-		if !public.(interface{ Equal(crypto.PublicKey) bool }).Equal(publicOf(t, made.PrivateKey)) {
+		if kept, ok := public.(interface{ Equal(crypto.PublicKey) bool }); !ok || !kept.Equal(publicOf(t, made.PrivateKey)) {
 			t.Errorf("%s: the keys are no pair", algorithm)
 		}
 		switch key := public.(type) {

@@ -183,6 +183,7 @@ func (s *Service) newPrivateKey(ctx context.Context, algorithm keystile.SigningA
 	case keystile.EdDSA:
 		_, private, err := ed25519.GenerateKey(s.Random)
 		return private, err
+	case keystile.HS256:
 	}
 	return nil, fmt.Errorf("there are no key pairs of %q", algorithm)
 }

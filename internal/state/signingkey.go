@@ -125,27 +125,39 @@ func checkAPIKeyName(c *checker, e *entry[signingKey]) {
 }
 
 // checkMaterial checks that the key can be verified by what its algorithm asks
-// for, and by that alone.
+// for, and by that alone. An unknown algorithm was reported by the decoder.
 func checkMaterial(c *checker, e *entry[signingKey]) {
+	switch algorithm := keystile.SigningAlgorithm(e.value.Algorithm); {
+	case algorithm == keystile.HS256:
+		checkSharedSecret(c, e)
+	case manage.KnownAlgorithm(algorithm):
+		checkPublicKey(c, e, algorithm)
+	}
+}
+
+func checkSharedSecret(c *checker, e *entry[signingKey]) {
 	a := e.value
-	shared := a.Algorithm == string(keystile.HS256)
 	switch {
-	case !manage.KnownAlgorithm(keystile.SigningAlgorithm(a.Algorithm)):
-		return // which the decoder reported
-	case shared && a.PublicKey != "":
+	case a.PublicKey != "":
 		c.add(e.from, e.path("public_key"), "give its secret, or another algorithm", "an HS256 key has no public key")
-	case shared && a.Secret != "" && a.Sealed != nil:
+	case a.Secret != "" && a.Sealed != nil:
 		c.add(e.from, e.path("sealed"), "keep one of them", "secret and sealed exclude each other")
-	case shared && a.Secret == "" && a.Sealed == nil:
-		c.add(e.from, e.path("secret"), "write the secret", "is missing, and HS256 needs it")
-	case shared && a.Secret != "":
+	case a.Secret != "":
 		c.adopt(e.from, e.path(""), manage.CheckSigningSecret(a.Secret))
-	case !shared && (a.Secret != "" || a.Sealed != nil):
+	case a.Sealed == nil:
+		c.add(e.from, e.path("secret"), "write the secret", "is missing, and HS256 needs it")
+	}
+}
+
+func checkPublicKey(c *checker, e *entry[signingKey], algorithm keystile.SigningAlgorithm) {
+	a := e.value
+	switch {
+	case a.Secret != "" || a.Sealed != nil:
 		c.add(e.from, e.path("secret"), "give its public_key", "a key of %s has no shared secret", a.Algorithm)
-	case !shared && a.PublicKey == "":
+	case a.PublicKey == "":
 		c.add(e.from, e.path("public_key"), "write the public key", "is missing, and %s needs it", a.Algorithm)
-	case !shared:
-		text, err := manage.PublicKeyText(keystile.SigningAlgorithm(a.Algorithm), a.PublicKey)
+	default:
+		text, err := manage.PublicKeyText(algorithm, a.PublicKey)
 		c.adopt(e.from, e.path(""), err)
 		a.PublicKey = text
 	}
@@ -217,17 +229,29 @@ func (k *signingKeys) lookAt(ctx context.Context, tx *store.Tx, r *run, e *entry
 	case ok && !old.RevokedAt.IsZero():
 		return nil // stays as it is, whatever it refers to
 	case !ok:
-		other, err := tx.SigningKey(ctx, a.id())
-		if err == nil && (!r.prunes(k.named) || k.byAPIKey[other.APIKey] != nil) {
-			report(r, e, keystile.Invalidf("api_key", "give the new key an id of its own", "signing key %s has another api_key, which cannot change", a.id()))
-		}
-		if err != nil && !errors.Is(err, keystile.ErrNotFound) {
+		if err := k.lookAtID(ctx, tx, r, e); err != nil {
 			return err
 		}
 	}
 	lookAtSites(r, e, a.Organization, a.PermittedSiteIDs)
 	if a.Sealed != nil {
 		r.lookAtSealed(e)
+	}
+	return nil
+}
+
+// lookAtID reports a new key whose id another key has and keeps.
+func (k *signingKeys) lookAtID(ctx context.Context, tx *store.Tx, r *run, e *entry[signingKey]) error {
+	id := e.value.id()
+	other, err := tx.SigningKey(ctx, id)
+	if errors.Is(err, keystile.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !r.prunes(k.named) || k.byAPIKey[other.APIKey] != nil {
+		report(r, e, keystile.Invalidf("api_key", "give the new key an id of its own", "signing key %s has another api_key, which cannot change", id))
 	}
 	return nil
 }

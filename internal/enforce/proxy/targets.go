@@ -32,7 +32,7 @@ type target struct {
 	origin string
 
 	// turn counts the requests of routes whose first upstream this is.
-	turn atomic.Uint32
+	turn atomic.Int64
 	// failures to connect in a row.
 	failures atomic.Int32
 	// ejectedUntil is when it may be tried again, Unix nanoseconds; 0 is healthy.
@@ -132,7 +132,7 @@ func (s *targets) pick(urls []string, tried []*target) (*target, error) {
 		}
 		return first, nil
 	}
-	start := int(uint64(first.turn.Add(1)) % uint64(len(urls)))
+	start := int(first.turn.Add(1) % int64(len(urls)))
 	now := s.now().UnixNano()
 	var fallback *target
 	for i := range urls {
