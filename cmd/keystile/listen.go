@@ -160,12 +160,26 @@ func (s *server) background(failed chan<- error) (stop func()) {
 			failed <- err
 		}
 	})
-	for _, run := range []func(context.Context){s.feed.Run, s.recorder.Run, s.used.Run, s.signed.Run, s.purge, s.purgeLedger, s.sweep} {
+	for _, run := range []func(context.Context){s.feed.Run, s.watch, s.recorder.Run, s.used.Run, s.signed.Run, s.purge, s.purgeLedger, s.sweep} {
 		wg.Go(func() { run(ctx) })
 	}
 	return func() {
 		cancel()
 		wg.Wait()
+	}
+}
+
+// watch wakes the feed when the store says that another process changed something.
+// The feed polls besides: a store that cannot tell only makes changes come later.
+func (s *server) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := s.house.store.Watch(ctx, s.feed.Wake); err != nil && ctx.Err() == nil {
+			s.log.Debug("the store does not tell of changes; the feed polls", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
 	}
 }
 

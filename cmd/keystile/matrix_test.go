@@ -75,7 +75,7 @@ var endings = map[string]struct {
 	"rotated at once": {func(t *testing.T, c *client.Client, id string) error {
 		_, err := c.RotateKey(t.Context(), id, 0)
 		return err
-	}, 401, keystile.ReasonCredentialExpired},
+	}, 401, keystile.ReasonCredentialRevoked},
 	"deleted": {func(t *testing.T, c *client.Client, id string) error {
 		return c.DeleteKey(t.Context(), id)
 	}, 401, keystile.ReasonCredentialUnknown},

@@ -80,7 +80,7 @@ type AuroraDialect struct {
 
 // OwneraDialect is Ownera's wire format.
 type OwneraDialect struct {
-	ClockWindow time.Duration `yaml:"clock_window" default:"60s" min:"1s" max:"10m" doc:"How far the time in a one-time header may be from the server's, either way."`
+	ClockWindow time.Duration `yaml:"clock_window" default:"60s" min:"5s" max:"15m" doc:"How far the time in a one-time request may be from the server's, either way, for organizations that set no window of their own."`
 }
 
 // NAODialect is NAO's wire format.

@@ -3,7 +3,8 @@
 //
 //	Mutate ── commit ──> Publish ── at once ──> subscribers        this process
 //	                        │
-//	another process ──> store.changes ── poll ──> subscribers      within the poll interval
+//	another process ──> store.changes ── poll ──> subscribers      within the poll interval,
+//	                                                               at once where the store tells (Wake)
 //
 // A change made in this process has reached every subscriber before the call
 // that made it returns. A change made elsewhere on the same store is seen at the

@@ -48,6 +48,7 @@ type Feed struct {
 	now      func() time.Time
 	log      *slog.Logger
 
+	woken       chan struct{}
 	mu          sync.Mutex // orders deliveries
 	subscribers []func(keystile.Change)
 	revision    atomic.Int64
@@ -56,7 +57,7 @@ type Feed struct {
 
 // New makes a Feed that has not heard anything yet: Fresh is false until Start.
 func New(o Options) *Feed {
-	f := &Feed{source: o.Source, interval: o.Interval, grace: o.Grace, now: o.Now, log: o.Logger}
+	f := &Feed{source: o.Source, interval: o.Interval, grace: o.Grace, now: o.Now, log: o.Logger, woken: make(chan struct{}, 1)}
 	if f.interval <= 0 {
 		f.interval = DefaultInterval
 	}
@@ -85,6 +86,15 @@ func (f *Feed) Start(ctx context.Context) error {
 	return nil
 }
 
+// Wake makes Run poll now: the store has said that something changed. It does
+// not block.
+func (f *Feed) Wake() {
+	select {
+	case f.woken <- struct{}{}:
+	default: // a poll is due already
+	}
+}
+
 // Run polls until ctx ends.
 func (f *Feed) Run(ctx context.Context) {
 	ticker := time.NewTicker(f.interval)
@@ -95,6 +105,7 @@ func (f *Feed) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		case <-f.woken:
 		}
 		err := f.Poll(ctx)
 		switch {

@@ -215,3 +215,23 @@ func TestRunPollsUntilItIsStopped(t *testing.T) {
 	cancel()
 	<-done
 }
+
+func TestAWokenFeedPollsAtOnce(t *testing.T) {
+	s := &source{}
+	heard := make(chan keystile.Change, 1)
+	f := feed.New(feed.Options{Source: s, Interval: time.Hour, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	f.Subscribe(func(c keystile.Change) { heard <- c })
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := f.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { f.Run(ctx); close(done) }()
+	s.add(keystile.ChangeKey, "k1")
+	f.Wake()
+	if c := <-heard; c.ID != "k1" {
+		t.Errorf("heard %+v", c)
+	}
+	cancel()
+	<-done
+}

@@ -14,12 +14,16 @@ type (
 	Actor = store.Actor
 	// Page is which part of a list is wanted.
 	Page = store.Page
-	// SiteFilter, APIKeyFilter, SigningKeyFilter, AdminTokenFilter and EventFilter say which things are wanted.
-	SiteFilter       = store.SiteFilter
-	APIKeyFilter     = store.APIKeyFilter
+	// SiteFilter says which sites are wanted.
+	SiteFilter = store.SiteFilter
+	// APIKeyFilter says which API keys are wanted.
+	APIKeyFilter = store.APIKeyFilter
+	// SigningKeyFilter says which signing keys are wanted.
 	SigningKeyFilter = store.SigningKeyFilter
+	// AdminTokenFilter says which admin tokens are wanted.
 	AdminTokenFilter = store.AdminTokenFilter
-	EventFilter      = store.EventFilter
+	// EventFilter says which events are wanted.
+	EventFilter = store.EventFilter
 )
 
 // Events lists the audit events of one chain in their order. A caller bound to

@@ -12,7 +12,7 @@ import (
 	"keystile.dev/keystile/internal/store"
 )
 
-// ErrNotPermitted: the thing may be seen, but the caller's token may not do
+// ErrNotPermitted says that the thing may be seen, but that the caller's token may not do
 // this to it, such as giving another token more than it has itself.
 var ErrNotPermitted = errors.New("not permitted")
 

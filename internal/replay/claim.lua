@@ -6,7 +6,7 @@
 -- ARGV 1 what to do: claim, look (write nothing), check (claim nothing), begin (join
 --        the ledger, or take it over; claim nothing)
 --      2 id of the ledger this node belongs to; empty: none is known
---      3 id for a ledger that begins now
+--      3 id for a ledger that begins where none is known
 --      4 digest  5 last valid  6 stamp  7 node's clock
 --      8 window  9 margin  10 width of a bucket  11 longest life  12 greatest skew
 -- Times and spans are milliseconds.

@@ -60,11 +60,11 @@ func Segment(claims int) []byte {
 
 // WithClockAt makes the script read its clock, in microseconds, from a key.
 func WithClockAt(o *ValkeyOptions, key string) {
-	const real = "redis.call('TIME')"
-	if strings.Count(claimScript, real) != 1 {
+	const asks = "redis.call('TIME')"
+	if strings.Count(claimScript, asks) != 1 {
 		panic("claim.lua does not read its clock as it did")
 	}
-	o.script = strings.Replace(claimScript, real,
+	o.script = strings.Replace(claimScript, asks,
 		"{math.floor(redis.call('GET', '"+key+"') / 1000000), redis.call('GET', '"+key+"') % 1000000}", 1)
 }
 

@@ -28,8 +28,9 @@ func (x *index) find(tag uint32, is func(pos uint32) bool) (uint32, bool) {
 		if slot == 0 {
 			return 0, false
 		}
-		if uint32(slot>>32) == tag && is(uint32(slot)-1) {
-			return uint32(slot) - 1, true
+		// The low half of a slot is the position + 1.
+		if pos := uint32(slot&0xffffffff) - 1; uint32(slot>>32) == tag && is(pos) {
+			return pos, true
 		}
 	}
 }

@@ -181,7 +181,7 @@ func (j *Journal) fail(err error) error {
 func (j *Journal) Epoch() string { return j.epoch.String() }
 
 // IncompleteUntil is the stamp up to which tokens are refused because what was
-// spent before is not known; zero where the journal is complete.
+// spent before is not known; zero if there is none. It stays when it has passed.
 func (j *Journal) IncompleteUntil() time.Time { return j.memory.IncompleteUntil() }
 
 // Purge forgets what is over; see Memory.Purge. Files go with the next claims.

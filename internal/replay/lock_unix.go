@@ -13,7 +13,7 @@ import (
 
 // lock takes a file for this process, until it is closed or the process ends.
 func lock(f *os.File) error {
-	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // G115: file numbers are small
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return fmt.Errorf("another process holds the journal of spent nonces (%s); stop it, or give this one its own data directory: %w",
 			f.Name(), keystile.ErrConflict)

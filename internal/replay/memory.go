@@ -264,7 +264,7 @@ func (m *Memory) Floor() time.Time {
 }
 
 // IncompleteUntil is the stamp up to which tokens are refused because what was
-// spent before is not known; zero where there is none.
+// spent before is not known; zero if there is none. It stays when it has passed.
 func (m *Memory) IncompleteUntil() time.Time {
 	if refuse := m.limits.refuse.Load(); refuse != 0 {
 		return time.Unix(0, refuse).UTC()

@@ -122,21 +122,28 @@ func (p *opening) inspect() (why string, err error) {
 	if n := len(p.numbers); n > 0 {
 		p.newest = max(p.newest, p.numbers[n-1])
 	}
-	switch {
-	case errors.Is(err, errDamaged):
+	if errors.Is(err, errDamaged) {
 		return err.Error(), nil
-	case err != nil:
-		return "", err
-	case len(p.numbers) == 0 && (p.exists || p.newest > 0):
-		return "the journal is missing", nil
-	case len(p.numbers) == 0:
-		return "", nil
-	case p.head.store != storeDigest(p.o.StoreID):
-		return "the journal belongs to another store", nil
-	case p.exists && p.head.epoch != p.known.id:
-		return "the journal is not the one that the store knows", nil
 	}
-	return "", nil
+	if err != nil {
+		return "", err
+	}
+	return p.strange(), nil
+}
+
+// strange says why what could be read is not the journal that should be there.
+func (p *opening) strange() string {
+	switch {
+	case len(p.numbers) == 0 && (p.exists || p.newest > 0):
+		return "the journal is missing"
+	case len(p.numbers) == 0:
+		return ""
+	case p.head.store != storeDigest(p.o.StoreID):
+		return "the journal belongs to another store"
+	case p.exists && p.head.epoch != p.known.id:
+		return "the journal is not the one that the store knows"
+	}
+	return ""
 }
 
 // readAll loads the segments into memory.
@@ -248,7 +255,7 @@ func (p *opening) beginIncomplete() error {
 		start = created
 	}
 	window := max(p.o.Memory.Window, p.known.window, time.Duration(p.head.window))
-	refuse := max(start.Add(window).UnixNano(), p.head.refuse)
+	refuse := max(start.Add(window-11*time.Second).UnixNano(), p.head.refuse)
 	if err := putAside(p.o.Path, p.numbers); err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ type Status struct {
 	// Bytes is the memory they take in this process.
 	Bytes int64
 	// IncompleteUntil: tokens stamped up to then are refused, because what was
-	// spent before is not known. Zero where the ledger is complete.
+	// spent before is not known. Zero if there is none; it stays when it has passed.
 	IncompleteUntil time.Time
 	// Floor: tokens whose LastValid is at or below it are refused. Zero if nothing
 	// was forgotten yet.

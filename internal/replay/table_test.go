@@ -28,16 +28,16 @@ func TestTable(t *testing.T) {
 		clock := replaytest.NewClock(nil)
 		claims := replaytest.NewTable(clock.Now)
 		memory := replay.MemoryOptions{Now: clock.Now, MaxPerScope: o.MaxPerScope, MaxBytes: o.MaxBytes}
-		nodes := [2]replay.Ledger{}
+		var first *replay.Table
 		start := func() [2]replay.Ledger {
-			nodes = [2]replay.Ledger{newTable(t, claims, memory), newTable(t, claims, memory)}
-			return nodes
+			first = newTable(t, claims, memory)
+			return [2]replay.Ledger{first, newTable(t, claims, memory)}
 		}
 		return replaytest.Harness{
 			Nodes: start(), Clock: clock, Restart: start,
 			Reach: func(yes bool) { claims.SetAway(!yes) },
 			Purge: func() {
-				if _, err := nodes[0].(*replay.Table).Purge(context.Background()); err != nil {
+				if _, err := first.Purge(context.Background()); err != nil {
 					t.Errorf("Purge: %v", err)
 				}
 			},

@@ -63,6 +63,7 @@ type Valkey struct {
 	timeout time.Duration
 	memory  *Memory
 	epoch   epoch
+	id      string   // of the epoch, in hex
 	fixed   []string // ARGV 8 to 12
 
 	mu      sync.Mutex
@@ -158,7 +159,7 @@ func (v *Valkey) join(ctx context.Context, known epoch, exists bool, fresh epoch
 	if exists {
 		id = hex.EncodeToString(known.id[:])
 	}
-	a, err := v.call(ctx, doBegin, id, hex.EncodeToString(fresh.id[:]), &mark{}, 0)
+	a, err := v.call(ctx, question{todo: doBegin, known: id, fresh: hex.EncodeToString(fresh.id[:])})
 	if err != nil {
 		return err
 	}
@@ -170,6 +171,7 @@ func (v *Valkey) join(ctx context.Context, known epoch, exists bool, fresh epoch
 		return fmt.Errorf("replay: the ledger on Valkey is named %q: %w", a.id, keystile.ErrUnavailable)
 	}
 	copy(v.epoch.id[:], raw)
+	v.id = a.id
 	return nil
 }
 
@@ -249,8 +251,7 @@ func (v *Valkey) Check(ctx context.Context) error {
 	if err := v.checkServer(ctx); err != nil {
 		return err
 	}
-	id := hex.EncodeToString(v.epoch.id[:])
-	a, err := v.call(ctx, doCheck, id, id, &mark{}, 0)
+	a, err := v.call(ctx, question{todo: doCheck, known: v.id})
 	if err != nil {
 		return err
 	}
@@ -262,8 +263,7 @@ func (v *Valkey) Check(ctx context.Context) error {
 
 // ask has one nonce claimed or looked up.
 func (v *Valkey) ask(ctx context.Context, todo string, n *Nonce, k *mark) error {
-	id := hex.EncodeToString(v.epoch.id[:])
-	a, err := v.call(ctx, todo, id, id, k, n.stamp(v.memory.window).UnixMilli())
+	a, err := v.call(ctx, question{todo: todo, known: v.id, mark: *k, stamp: n.stamp(v.memory.window).UnixMilli()})
 	if err != nil {
 		return err
 	}
@@ -274,13 +274,22 @@ func (v *Valkey) ask(ctx context.Context, todo string, n *Nonce, k *mark) error 
 	return err
 }
 
+// question is what one run of the script is about.
+type question struct {
+	todo  string
+	known string // id of the ledger
+	fresh string // id for a ledger that begins where none is known
+	mark  mark   // for claim and look
+	stamp int64  // Unix milliseconds
+}
+
 // call runs the script.
-func (v *Valkey) call(ctx context.Context, todo, id, fresh string, k *mark, stamp int64) (answer, error) {
+func (v *Valkey) call(ctx context.Context, q question) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
 	args := make([]string, 0, 12)
-	args = append(args, todo, id, fresh, string(k.key[:]),
-		strconv.FormatInt(k.last/int64(time.Millisecond), 10), strconv.FormatInt(stamp, 10),
+	args = append(args, q.todo, q.known, q.fresh, string(q.mark.key[:]),
+		strconv.FormatInt(q.mark.last/int64(time.Millisecond), 10), strconv.FormatInt(q.stamp, 10),
 		strconv.FormatInt(v.memory.now().UnixMilli(), 10))
 	reply, err := v.script.Exec(ctx, v.client, v.keys, append(args, v.fixed...)).ToArray()
 	if err != nil {

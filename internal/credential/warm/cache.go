@@ -99,6 +99,12 @@ type refusal struct {
 	gen       int64
 }
 
+// counts says whether the refusal is still remembered. A clock that was set
+// back must not prolong it: nothing refused lies further ahead than its life.
+func (r *refusal) counts(now int64) bool {
+	return now < r.until && r.until-now <= int64(negativeLife)
+}
+
 // New makes a Cache.
 func New(o Options) (*Cache, error) {
 	if o.Lookup == nil || o.Fresh == nil || o.Now == nil {
@@ -157,7 +163,7 @@ func (c *Cache) Load(ctx context.Context, digest Digest, source netip.Addr) (*En
 	if e, ok := c.Get(digest, now); ok {
 		return e, nil
 	}
-	if r, ok := c.rejected.GetIfPresent(digest); ok && now.UnixNano() < r.until && r.gen == c.negGen.Load() {
+	if r, ok := c.rejected.GetIfPresent(digest); ok && r.counts(now.UnixNano()) && r.gen == c.negGen.Load() {
 		return nil, r.rejection
 	}
 	result, err := c.queue.load(ctx, digest, source)

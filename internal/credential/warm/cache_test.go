@@ -190,6 +190,18 @@ func TestARefusalIsForgottenAfterASecond(t *testing.T) {
 	mustLoad(t, c, digest(1))
 }
 
+func TestAClockThatStepsBackwardsDoesNotProlongARefusal(t *testing.T) {
+	now := time.Now()
+	s := &fakeStore{keys: map[warm.Digest]string{}}
+	c := newCache(t, s, func(o *warm.Options) { o.Now = func() time.Time { return now } })
+	if _, err := c.Load(context.Background(), digest(1), source); !errors.Is(err, keystile.ErrRejected) {
+		t.Fatalf("got %v", err)
+	}
+	s.set(digest(1), "key1")
+	now = now.Add(-time.Hour)
+	mustLoad(t, c, digest(1))
+}
+
 func TestAnErrorOfTheStoreIsNoAnswerAndIsNotRemembered(t *testing.T) {
 	s := &fakeStore{keys: map[warm.Digest]string{digest(1): "key1"}}
 	s.fail.Store(true)

@@ -51,7 +51,7 @@ func property(t *testing.T, open func(*testing.T, Options) Harness) {
 		m := &history{tokens: map[replay.Nonce]bool{}, nonces: map[[2]string]map[int64]bool{}, latest: h.Clock.Now()}
 		var sent []replay.Nonce
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
-			switch rapid.SampledFrom([]string{"claim", "claim", "claim", "again", "again", "tick", "jump", "back", "restart", "purge"}).Draw(rt, "step") {
+			switch step := rapid.SampledFrom([]string{"claim", "claim", "claim", "again", "again", "tick", "jump", "back", "restart", "purge"}).Draw(rt, "step"); step {
 			case "claim":
 				stamp := h.Clock.Now().Add(time.Duration(rapid.Int64Range(-int64(Window), int64(Window)).Draw(rt, "stamp")))
 				sent = append(sent, replay.Nonce{
@@ -63,18 +63,8 @@ func property(t *testing.T, open func(*testing.T, Options) Harness) {
 				if len(sent) > 0 {
 					h.present(t, rt, m, rapid.SampledFrom(sent).Draw(rt, "which"))
 				}
-			case "tick":
-				h.Clock.Advance(time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(rt, "by")))
-			case "jump":
-				h.Clock.Advance(time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(rt, "by")))
-			case "back":
-				h.Clock.Advance(-time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(rt, "by")))
-			case "restart":
-				if h.Restart != nil {
-					h.Nodes = h.Restart()
-				}
-			case "purge":
-				h.purge()
+			default:
+				h.happen(rt, step)
 			}
 			if now := h.Clock.Now(); now.After(m.latest) {
 				m.latest = now
@@ -86,6 +76,24 @@ func property(t *testing.T, open func(*testing.T, Options) Harness) {
 			rt.Fatalf("a fresh nonce an hour later: %v", err)
 		}
 	})
+}
+
+// happen is what comes between claims.
+func (h *Harness) happen(rt *rapid.T, step string) {
+	switch step {
+	case "tick":
+		h.Clock.Advance(time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(rt, "by")))
+	case "jump":
+		h.Clock.Advance(time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(rt, "by")))
+	case "back":
+		h.Clock.Advance(-time.Duration(rapid.Int64Range(0, int64(24*time.Hour)).Draw(rt, "by")))
+	case "restart":
+		if h.Restart != nil {
+			h.Nodes = h.Restart()
+		}
+	case "purge":
+		h.purge()
+	}
 }
 
 // present claims on a random node, having looked first.

@@ -163,8 +163,19 @@ func across(t *testing.T, open func(*testing.T, Options) Harness) {
 func separate(t *testing.T, open func(*testing.T, Options) Harness) {
 	h := open(t, Options{})
 	for _, n := range [][2]string{
-		{"ab", "c"}, {"a", "bc"}, {"abc", "abc"}, {"key one", "value"}, {"key two", "value"}, {"k", "v\x00"}, {"k", "v"}, {"k\x00", "v"},
-		{"\x00k", "v"}, {"key", "VALUE"}, {"key", "value"}, {"value", "key"}, {"key", "wert ü"},
+		{"ab", "c"},
+		{"a", "bc"},
+		{"abc", "abc"},
+		{"key one", "value"},
+		{"key two", "value"},
+		{"k", "v\x00"},
+		{"k", "v"},
+		{"k\x00", "v"},
+		{"\x00k", "v"},
+		{"key", "VALUE"},
+		{"key", "value"},
+		{"value", "key"},
+		{"key", "wert ü"},
 	} {
 		accept(t, h.Nodes[0], h.token(n[0], n[1]))
 		replayed(t, h.Nodes[1], h.token(n[0], n[1]))
