@@ -160,7 +160,9 @@ func TestThreat33_CommandsShowASecretOnceAndInNoError(t *testing.T) {
 		{"explain", "-H", "x-api-key: " + canary, "-H", "authorization: Bearer " + canary + "2", "http://x/things/a"},
 		{"explain", "-o", "json", "-H", "authorization: Basic " + canary, "http://x/things/a"},
 		{"explain", "-H", "x-api-key: " + canary, "-d", canary, "http://x/things/a?token=" + canary},
-		{"key", "list", "-o", "json"}, {"export"}, {"doctor"},
+		{"key", "list", "-o", "json"},
+		{"export"},
+		{"doctor"},
 	} {
 		_, stdout, stderr := command(t, append(args, "--config", file)...)
 		c.absent(t, strings.Join(args[:1], " "), stdout+stderr)

@@ -49,11 +49,11 @@ func (s *severed) Revision(ctx context.Context) (int64, error) {
 	return s.store.Revision(ctx)
 }
 
-func (s *severed) Changes(ctx context.Context, after int64, limit int) ([]keystile.Change, bool, error) {
+func (s *severed) Changes(ctx context.Context, after int64, most int) ([]keystile.Change, bool, error) {
 	if s.away {
 		return nil, false, errAway
 	}
-	return s.store.Changes(ctx, after, limit)
+	return s.store.Changes(ctx, after, most)
 }
 
 func (s *severed) find(ctx context.Context, digests [][32]byte) (apikey.Record, error) {

@@ -255,7 +255,7 @@ func (p *opening) beginIncomplete() error {
 		start = created
 	}
 	window := max(p.o.Memory.Window, p.known.window, time.Duration(p.head.window))
-	refuse := max(start.Add(window-11*time.Second).UnixNano(), p.head.refuse)
+	refuse := max(start.Add(window).UnixNano(), p.head.refuse)
 	if err := putAside(p.o.Path, p.numbers); err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (h *house) locked() (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	tx, err := db.BeginTx(context.Background(), nil)
 	if err != nil {
-		return nil //nolint:nilerr // it is locked, which is what was asked
+		return nil // it is locked, which is what was asked
 	}
 	return errors.Join(errors.New("nobody writes"), tx.Rollback())
 }

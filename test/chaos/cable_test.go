@@ -92,7 +92,7 @@ func (c *cable) carry(here net.Conn) {
 		return
 	}
 	defer c.unplug(here)
-	there, err := net.Dial("tcp", c.target) //nolint:noctx // ends with the cable
+	there, err := net.Dial("tcp", c.target)
 	if err != nil || !c.plug(there) {
 		return
 	}

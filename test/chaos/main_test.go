@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"keystile.dev/keystile/test/e2e/program"
 )
@@ -111,7 +110,7 @@ func (h *house) command(args ...string) answered {
 	if args[0] != "init" {
 		args = append(args, "--config", h.config)
 	}
-	cmd := exec.CommandContext(h.t.Context(), binary, args...) //nolint:gosec // the built program
+	cmd := exec.CommandContext(h.t.Context(), binary, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -250,12 +249,6 @@ func echo(t *testing.T) string {
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
-}
-
-// deadline is when a test gives up.
-func deadline(t *testing.T) <-chan time.Time {
-	t.Helper()
-	return time.After(program.Patience)
 }
 
 // post sends JSON with an admin token.

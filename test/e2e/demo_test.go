@@ -64,7 +64,7 @@ func (d *demonstration) under(words string) []string {
 // paste runs a command as a person does, in bash, in the directory of the demo.
 func (d *demonstration) paste(command string) string {
 	d.t.Helper()
-	cmd := exec.CommandContext(d.t.Context(), "bash", "-c", command) //nolint:gosec // what the demo printed
+	cmd := exec.CommandContext(d.t.Context(), "bash", "-c", command)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -222,7 +222,7 @@ func TestADemoStartsAgainWhereItWasWithTheSameSecretsAndShowsItsTokenOnce(t *tes
 
 func TestADemoIsForThisMachineAndItsOwnDirectory(t *testing.T) {
 	house := filepath.Join(t.TempDir(), "house")
-	if out, err := exec.CommandContext(t.Context(), binary, "init", house).CombinedOutput(); err != nil { //nolint:gosec // the built program
+	if out, err := exec.CommandContext(t.Context(), binary, "init", house).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	fresh := filepath.Join(t.TempDir(), "fresh")

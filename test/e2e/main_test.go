@@ -61,7 +61,7 @@ func TestTheProgramAnswersAsTheScriptsSay(t *testing.T) {
 
 // stage is what one script has running.
 type stage struct {
-	ctx     context.Context //nolint:containedctx // the test's, for commands that get none
+	ctx     context.Context // the test's, for commands that get none
 	servers map[string]*program.Process
 	loads   map[string]*load
 	closers []func() error
