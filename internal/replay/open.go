@@ -13,7 +13,7 @@ import (
 )
 
 // OpenJournal opens the journal in a directory, or begins one. It reads what is there:
-// about a second for ten million nonces. It fails with keystile.ErrConflict if another
+// under a second for a million nonces. It fails with keystile.ErrConflict if another
 // process holds the journal or a newer program wrote it. A journal that is
 // missing, damaged or another store's is no failure: it opens incomplete,
 // and what lay there is renamed to *.aside.
