@@ -25,7 +25,7 @@ func (s *server) takeLease(ctx context.Context, _ *app) error {
 		host = "unknown host"
 	}
 	lease, err := s.house.store.AcquireServerLease(ctx, store.LeaseRequest{
-		Holder: fmt.Sprintf("keystile serve, pid %d on %s", os.Getpid(), host), SharedMemory: s.alone(),
+		Holder: "on " + host, SharedMemory: s.alone(),
 	})
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ func WriteLimits(h http.Header, s keystile.LimitState) {
 	b = append(b, ";r="...)
 	b = strconv.AppendInt(b, int64(max(s.Remaining, 0)), 10)
 	b = append(b, ";t="...)
-	b = strconv.AppendInt(b, wholeSeconds(s.Reset), 10)
+	b = strconv.AppendInt(b, wholeSeconds(min(s.Reset, s.Rate.Window)), 10) // counters err by less than a microsecond on the safe side
 	h["Ratelimit"] = []string{string(b)}
 }
 

@@ -36,7 +36,11 @@ func WriteRefusal(w http.ResponseWriter, hr *http.Request, d *keystile.Decision,
 			h.Set("WWW-Authenticate", c)
 		}
 	case http.StatusTooManyRequests:
-		writeRetryAfter(h, d.Limit.Reset)
+		reset := d.Limit.Reset
+		if d.Limit.Rate != nil {
+			reset = min(reset, d.Limit.Rate.Window)
+		}
+		writeRetryAfter(h, reset)
 	}
 	writeBody(w, hr, status, d, requestID)
 }

@@ -25,6 +25,9 @@ const (
 	DefaultTimeout = 250 * time.Millisecond
 )
 
+// errReader: the ledger was opened to look only.
+var errReader = fmt.Errorf("a reader of the ledger of spent nonces claims nothing: %w", keystile.ErrUnavailable)
+
 // ValkeyOptions configures NewValkey.
 type ValkeyOptions struct {
 	// URL of the server: valkey://, redis://, valkeys:// or rediss:// (TLS),
@@ -40,6 +43,9 @@ type ValkeyOptions struct {
 	// Epoch is what Epoch() answered last time, kept by the store; empty if the
 	// store never knew a ledger.
 	Epoch string
+	// Look is for a reader beside the servers (explain): the ledger is neither begun,
+	// joined nor taken over, nothing is written, and every Claim is refused.
+	Look bool
 	// Memory is for what this node claimed itself: its caps hold for this node.
 	Memory MemoryOptions
 
@@ -63,7 +69,8 @@ type Valkey struct {
 	timeout time.Duration
 	memory  *Memory
 	epoch   epoch
-	id      string   // of the epoch, in hex
+	id      string // of the epoch, in hex; empty if a reader knows none
+	look    bool
 	fixed   []string // ARGV 8 to 12
 
 	mu      sync.Mutex
@@ -121,11 +128,17 @@ func NewValkey(ctx context.Context, o ValkeyOptions) (*Valkey, error) {
 		}
 		v.owned = true
 	}
-	if err := v.join(ctx, known, exists, fresh); err != nil {
+	v.epoch, v.look = epoch{id: known.id, window: window}, o.Look
+	if exists {
+		v.id = hex.EncodeToString(known.id[:])
+	}
+	if v.look {
+		return v, nil
+	}
+	if err := v.join(ctx, fresh); err != nil {
 		v.Close()
 		return nil, err
 	}
-	v.epoch.window = window
 	return v, nil
 }
 
@@ -151,15 +164,11 @@ func connect(url string, timeout time.Duration) (valkey.Client, error) {
 func milli(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // join checks the server and makes this node one of its ledger's.
-func (v *Valkey) join(ctx context.Context, known epoch, exists bool, fresh epoch) error {
+func (v *Valkey) join(ctx context.Context, fresh epoch) error {
 	if err := v.checkServer(ctx); err != nil {
 		return err
 	}
-	id := ""
-	if exists {
-		id = hex.EncodeToString(known.id[:])
-	}
-	a, err := v.call(ctx, question{todo: doBegin, known: id, fresh: hex.EncodeToString(fresh.id[:])})
+	a, err := v.call(ctx, question{todo: doBegin, known: v.id, fresh: hex.EncodeToString(fresh.id[:])})
 	if err != nil {
 		return err
 	}
@@ -222,6 +231,9 @@ func (v *Valkey) Epoch() string { return v.epoch.String() }
 // Claim implements Ledger. A claim whose answer is lost or late is
 // unavailable: it may have been made.
 func (v *Valkey) Claim(ctx context.Context, n Nonce) error {
+	if v.look {
+		return errReader
+	}
 	now := v.memory.now()
 	k, err := v.memory.admit(&n, now)
 	if err != nil {
@@ -248,7 +260,7 @@ func (v *Valkey) Spent(ctx context.Context, n Nonce) error {
 // Check asks the server, so that Status is of now and a loss is noticed before
 // the next claim. Call it every few seconds.
 func (v *Valkey) Check(ctx context.Context) error {
-	if err := v.checkServer(ctx); err != nil {
+	if err := v.checkServer(ctx); err != nil || v.look {
 		return err
 	}
 	a, err := v.call(ctx, question{todo: doCheck, known: v.id})

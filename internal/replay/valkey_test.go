@@ -3,6 +3,7 @@ package replay_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -323,6 +324,54 @@ func TestAnotherStoresEpochOnTheSameServerIsIncompleteAndTakesOver(t *testing.T)
 	}
 	if s := v.Status(); s.Ready || !strings.Contains(s.Text, "prefix") {
 		t.Errorf("status %+v", s)
+	}
+}
+
+func TestAReaderSeesWhatIsSpentAndWritesNothing(t *testing.T) {
+	f := newFarm(t)
+	keys := func() map[string]string {
+		all, err := f.client.Do(t.Context(), f.client.B().Hgetall().Key(f.o.Prefix+"epoch").Build()).AsStrMap()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	reader := func(epoch string) *replay.Valkey {
+		o := f.o
+		o.Look, o.Epoch, o.Memory.Window = true, epoch, 0
+		v, err := replay.NewValkey(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(v.Close)
+		return v
+	}
+	// Where no server has begun a ledger, a look does not either.
+	if err := reader("").Spent(t.Context(), f.token("n")); !errors.Is(err, replay.ErrIncomplete) || len(keys()) != 0 {
+		t.Errorf("no ledger: %v, %v", err, keys())
+	}
+	claim(t, f.node(), f.token("n"))
+	before := keys()
+	for name, epoch := range map[string]string{"known": f.o.Epoch, "none": ""} {
+		r := reader(epoch)
+		if err := r.Spent(t.Context(), f.token("n")); !errors.Is(err, keystile.ErrReplayed) {
+			t.Errorf("%s: spent: %v", name, err)
+		}
+		if err := r.Spent(t.Context(), f.token("fresh")); err != nil {
+			t.Errorf("%s: fresh: %v", name, err)
+		}
+		if err := r.Claim(t.Context(), f.token("fresh")); !errors.Is(err, keystile.ErrUnavailable) {
+			t.Errorf("%s: Claim: %v", name, err)
+		}
+		if err := r.Check(t.Context()); err != nil {
+			t.Errorf("%s: Check: %v", name, err)
+		}
+	}
+	if err := reader("ff"+f.o.Epoch[2:]).Spent(t.Context(), f.token("fresh")); !errors.Is(err, keystile.ErrUnavailable) {
+		t.Errorf("another store's: %v", err)
+	}
+	if after := keys(); !maps.Equal(before, after) {
+		t.Errorf("the epoch was %v and is %v", before, after)
 	}
 }
 
