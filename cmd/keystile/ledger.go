@@ -58,19 +58,28 @@ func (s *server) buildLedger(ctx context.Context, _ *app) error {
 			return err
 		}
 		fresh = v.Epoch()
-		s.ledger = &ledger{v, v.Status, noPurge, func() error { v.Close(); return nil }}
+		s.ledger = &ledger{v, v.Status, v.Check, func() error { v.Close(); return nil }}
 	case s.house.store.Engine() == "postgres":
 		t, err := replay.NewTable(replay.TableOptions{Claims: claimTable{s.house.store}, Memory: memory})
 		if err != nil {
 			return err
 		}
-		s.ledger = &ledger{t, t.Status, func(ctx context.Context) error { _, err := t.Purge(ctx); return err }, func() error { return nil }}
+		s.ledger = &ledger{t, t.Status, func(ctx context.Context) error {
+			_, err := t.Purge(ctx)
+			return errors.Join(err, t.Check(ctx))
+		}, func() error { return nil }}
 	default:
 		id, err := ledgerStoreID(ctx, s.house.store)
 		if err != nil {
 			return err
 		}
-		j, err := replay.OpenJournal(replay.JournalOptions{Path: journalPath(s.cfg), StoreID: id, Epoch: epoch, Memory: memory, Logger: s.log})
+		latest, err := latestEvent(ctx, s.house.store)
+		if err != nil {
+			return err
+		}
+		j, err := replay.OpenJournal(replay.JournalOptions{
+			Path: journalPath(s.cfg), StoreID: id, Epoch: epoch, Latest: latest, Memory: memory, Logger: s.log,
+		})
 		if err != nil {
 			return err
 		}
@@ -85,13 +94,22 @@ func (s *server) buildLedger(ctx context.Context, _ *app) error {
 	})
 }
 
-func noPurge(context.Context) error { return nil }
+// latestEvent is the newest time the store knows of: a clock that was set back
+// must not shorten the time for which an incomplete ledger refuses.
+func latestEvent(ctx context.Context, st *store.Store) (time.Time, error) {
+	decisions, err := st.Decisions(ctx, store.DecisionFilter{Limit: 1}) // newest first
+	if err != nil || len(decisions) == 0 {
+		return time.Time{}, err
+	}
+	return decisions[0].At, nil
+}
 
-// purgeLedger forgets nonces whose tokens could not pass the clock any more.
+// purgeLedger forgets nonces whose tokens could not pass the clock any more, and
+// keeps the ledger's status up to date.
 func (s *server) purgeLedger(ctx context.Context) {
 	every(ctx, ledgerPurge, func() {
 		if err := s.ledger.purge(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("spent nonces could not be purged", "error", err)
+			s.log.Warn("the ledger of spent nonces is not well", "error", err)
 		}
 	})
 }
@@ -197,7 +215,7 @@ func lookupLedger(ctx context.Context, h *house, cfg *config.Config) (onetime.Le
 		if err != nil && !errors.Is(err, keystile.ErrNotFound) {
 			return nil, none, err
 		}
-		v, err := replay.NewValkey(ctx, replay.ValkeyOptions{URL: cfg.Shared.Reveal(), Epoch: epoch})
+		v, err := replay.NewValkey(ctx, replay.ValkeyOptions{URL: cfg.Shared.Reveal(), Epoch: epoch, Look: true})
 		if err != nil {
 			return nil, none, err
 		}
