@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -131,6 +132,9 @@ type subject struct {
 	name     string
 	server   *process
 	requests requests
+	// spent counts the requests that were sent, where each is good once only; nil:
+	// they are sent again and again.
+	spent *atomic.Int64
 }
 
 // compare measures subjects in turns; the first is what the others are compared with.
@@ -168,7 +172,7 @@ func (b *bench) measure(ctx context.Context, s subject) (spent time.Duration, an
 	if err != nil {
 		return 0, 0, err
 	}
-	answered, err = generate(ctx, s.server.address, s.requests, b.connections, b.duration)
+	answered, err = generate(ctx, s, b.connections, b.duration)
 	if err != nil {
 		return 0, 0, err
 	}

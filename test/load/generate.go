@@ -19,7 +19,7 @@ type requests [][]byte
 
 // generate sends requests over keep-alive connections for a while and counts
 // the answers. Each must be 200: a refusal would be measured as if it were one.
-func generate(ctx context.Context, address string, all requests, connections int, d time.Duration) (answered int64, err error) {
+func generate(ctx context.Context, s subject, connections int, d time.Duration) (answered int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -27,8 +27,19 @@ func generate(ctx context.Context, address string, all requests, connections int
 	errs := make([]error, connections)
 	for i := range connections {
 		wg.Go(func() {
-			// Each connection starts elsewhere in the set and walks all of it.
-			n, err := exchange(ctx, address, all, i*len(all)/connections)
+			// Each connection starts elsewhere in the set and walks all of it, unless
+			// requests are good once only: then each takes the next.
+			next := i * len(s.requests) / connections
+			n, err := exchange(ctx, s.server.address, func() []byte {
+				if s.spent != nil {
+					if at := s.spent.Add(1) - 1; at < int64(len(s.requests)) {
+						return s.requests[at]
+					}
+					return nil
+				}
+				next++
+				return s.requests[(next-1)%len(s.requests)]
+			})
 			total.Add(n)
 			errs[i] = err
 		})
@@ -37,7 +48,9 @@ func generate(ctx context.Context, address string, all requests, connections int
 	return total.Load(), errors.Join(errs...)
 }
 
-func exchange(ctx context.Context, address string, all requests, next int) (answered int64, err error) {
+var errSpent = errors.New("more requests were answered than were signed: raise oneTimeSigned, or lower -duration or -rounds")
+
+func exchange(ctx context.Context, address string, next func() []byte) (answered int64, err error) {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		return 0, err
@@ -45,16 +58,17 @@ func exchange(ctx context.Context, address string, all requests, next int) (answ
 	defer func() { err = errors.Join(err, c.Close()) }()
 	in := bufio.NewReaderSize(c, 4096)
 	for ctx.Err() == nil {
-		if _, err := c.Write(all[next]); err != nil {
+		request := next()
+		if request == nil {
+			return answered, errSpent
+		}
+		if _, err := c.Write(request); err != nil {
 			return answered, err
 		}
 		if err := readAnswer(in); err != nil {
 			return answered, err
 		}
 		answered++
-		if next++; next == len(all) {
-			next = 0
-		}
 	}
 	return answered, nil
 }

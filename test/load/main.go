@@ -68,7 +68,7 @@ func measureAll(ctx context.Context, o *options) (err error) {
 	if err := stepAside(ctx); err != nil {
 		return err
 	}
-	for _, measure := range []func(context.Context) error{bench.startsAndRests, bench.decisions, bench.gateway, bench.tenMillion} {
+	for _, measure := range []func(context.Context) error{bench.startsAndRests, bench.decisions, bench.gateway, bench.oneTime, bench.tenMillion} {
 		if err := measure(ctx); err != nil {
 			return err
 		}

@@ -100,7 +100,7 @@ func (b *bench) decisions(ctx context.Context) error {
 		return err
 	}
 	b.note("comparing forward-auth with a bare handler")
-	if err := b.compare(ctx, 1.6, subject{"bare handler", bare, all}, subject{"forward-auth, warm key", server, all}); err != nil {
+	if err := b.compare(ctx, 1.6, subject{name: "bare handler", server: bare, requests: all}, subject{name: "forward-auth, warm key", server: server, requests: all}); err != nil {
 		return err
 	}
 	resident, err := server.resident()
@@ -137,7 +137,7 @@ func (b *bench) gateway(ctx context.Context) error {
 		return err
 	}
 	b.note("comparing the gateway with httputil.ReverseProxy")
-	if err := b.compare(ctx, 1.1, subject{"httputil.ReverseProxy", alone, all}, subject{"gateway, warm key", server, all}); err != nil {
+	if err := b.compare(ctx, 1.1, subject{name: "httputil.ReverseProxy", server: alone, requests: all}, subject{name: "gateway, warm key", server: server, requests: all}); err != nil {
 		return err
 	}
 	return b.stopAll()
