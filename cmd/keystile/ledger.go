@@ -50,48 +50,65 @@ func (s *server) buildLedger(ctx context.Context, _ *app) error {
 	if err != nil && !errors.Is(err, keystile.ErrNotFound) {
 		return err
 	}
-	var fresh string
+	open := s.openJournal
 	switch {
 	case s.cfg.Shared.Reveal() != "memory":
-		v, err := replay.NewValkey(ctx, replay.ValkeyOptions{URL: s.cfg.Shared.Reveal(), Epoch: epoch, Memory: memory})
-		if err != nil {
-			return err
-		}
-		fresh = v.Epoch()
-		s.ledger = &ledger{v, v.Status, v.Check, func() error { v.Close(); return nil }}
+		open = s.openValkeyLedger
 	case s.house.store.Engine() == "postgres":
-		t, err := replay.NewTable(replay.TableOptions{Claims: claimTable{s.house.store}, Memory: memory})
-		if err != nil {
-			return err
-		}
-		s.ledger = &ledger{t, t.Status, func(ctx context.Context) error {
-			_, err := t.Purge(ctx)
-			return errors.Join(err, t.Check(ctx))
-		}, func() error { return nil }}
-	default:
-		id, err := ledgerStoreID(ctx, s.house.store)
-		if err != nil {
-			return err
-		}
-		latest, err := latestEvent(ctx, s.house.store)
-		if err != nil {
-			return err
-		}
-		j, err := replay.OpenJournal(replay.JournalOptions{
-			Path: journalPath(s.cfg), StoreID: id, Epoch: epoch, Latest: latest, Memory: memory, Logger: s.log,
-		})
-		if err != nil {
-			return err
-		}
-		fresh = j.Epoch()
-		s.ledger = &ledger{j, j.Status, func(context.Context) error { j.Purge(); return nil }, j.Close}
+		open = s.openTable
 	}
-	if fresh == "" || fresh == epoch {
-		return nil
+	fresh, err := open(ctx, epoch, memory)
+	if err != nil || fresh == "" || fresh == epoch {
+		return err
 	}
 	return s.house.store.Mutate(ctx, store.Actor{Name: "system"}, func(ctx context.Context, tx *store.Tx) error {
 		return tx.SetMeta(ctx, metaLedgerEpoch, fresh)
 	})
+}
+
+// openValkeyLedger opens the ledger that several servers share in Valkey, and
+// returns the epoch that the store is to remember.
+func (s *server) openValkeyLedger(ctx context.Context, epoch string, memory replay.MemoryOptions) (string, error) {
+	v, err := replay.NewValkey(ctx, replay.ValkeyOptions{URL: s.cfg.Shared.Reveal(), Epoch: epoch, Memory: memory})
+	if err != nil {
+		return "", err
+	}
+	s.ledger = &ledger{v, v.Status, v.Check, func() error { v.Close(); return nil }}
+	return v.Epoch(), nil
+}
+
+// openTable opens the ledger that lies in PostgreSQL. Its bounds are rows of the
+// same table: there is no epoch to remember.
+func (s *server) openTable(_ context.Context, _ string, memory replay.MemoryOptions) (string, error) {
+	t, err := replay.NewTable(replay.TableOptions{Claims: claimTable{s.house.store}, Memory: memory})
+	if err != nil {
+		return "", err
+	}
+	s.ledger = &ledger{t, t.Status, func(ctx context.Context) error {
+		_, err := t.Purge(ctx)
+		return errors.Join(err, t.Check(ctx))
+	}, func() error { return nil }}
+	return "", nil
+}
+
+// openJournal opens the ledger of one server on SQLite.
+func (s *server) openJournal(ctx context.Context, epoch string, memory replay.MemoryOptions) (string, error) {
+	id, err := ledgerStoreID(ctx, s.house.store)
+	if err != nil {
+		return "", err
+	}
+	latest, err := latestEvent(ctx, s.house.store)
+	if err != nil {
+		return "", err
+	}
+	j, err := replay.OpenJournal(replay.JournalOptions{
+		Path: journalPath(s.cfg), StoreID: id, Epoch: epoch, Latest: latest, Memory: memory, Logger: s.log,
+	})
+	if err != nil {
+		return "", err
+	}
+	s.ledger = &ledger{j, j.Status, func(context.Context) error { j.Purge(); return nil }, j.Close}
+	return j.Epoch(), nil
 }
 
 // latestEvent is the newest time the store knows of: a clock that was set back
