@@ -23,7 +23,7 @@ type APIKey struct {
 	ExpiresAt time.Time
 	// RevokedAt: zero is live. Revoking a key ends every secret of it.
 	RevokedAt time.Time
-	// LastUsedAt is written in batches and may lag by seconds.
+	// LastUsedAt is written in batches, at most once in five minutes a key: it may lag by that much.
 	LastUsedAt time.Time
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
