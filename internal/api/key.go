@@ -27,7 +27,7 @@ type APIKey struct {
 	LimitAlgorithm   *string    `json:"limit_algorithm" enum:"window,gcra" doc:"How limit counts; null without one"`
 	ExpiresAt        *time.Time `json:"expires_at" doc:"null: never"`
 	RevokedAt        *time.Time `json:"revoked_at"`
-	LastUsedAt       *time.Time `json:"last_used_at" doc:"May lag by seconds"`
+	LastUsedAt       *time.Time `json:"last_used_at" doc:"May lag by up to five minutes"`
 	CreatedAt        time.Time  `json:"created_at"`
 	UpdatedAt        time.Time  `json:"updated_at"`
 }
