@@ -45,6 +45,14 @@ const (
 	ChangeOrganization ChangeKind = "organization"
 	// ChangeSigningKey: a signing key was created, narrowed, rotated, revoked or deleted.
 	ChangeSigningKey ChangeKind = "signing_key"
+	// ChangeUser: a user was disabled, or their role, factors or rights changed; their sessions are read again.
+	ChangeUser ChangeKind = "user"
+	// ChangeSession: a session was revoked.
+	ChangeSession ChangeKind = "session"
+	// ChangeRole: a role's scopes changed.
+	ChangeRole ChangeKind = "role"
+	// ChangeProvider: an identity provider was changed or removed.
+	ChangeProvider ChangeKind = "identity_provider"
 	// ChangeAdminToken: an admin token was revoked or narrowed.
 	ChangeAdminToken ChangeKind = "admin_token"
 	// ChangeReload: servers read their configuration's routes again.

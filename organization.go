@@ -15,6 +15,8 @@ type Organization struct {
 	KeyPrefix string
 	// OneTime is what it asks of one-time signed requests.
 	OneTime OneTimePolicy
+	// MFA is asked of its users where neither they nor their role state a policy.
+	MFA MFAPolicy
 	// Disabled organisations' credentials are refused.
 	Disabled  bool
 	CreatedAt time.Time

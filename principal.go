@@ -72,6 +72,10 @@ type Principal struct {
 	Role        string
 	GroupID     string
 	CustomerIDs []string
+	// SessionID, Methods and AuthenticatedAt tell how a person signed in; empty for a key.
+	SessionID       string
+	Methods         []AuthMethod
+	AuthenticatedAt time.Time
 }
 
 // HasScope says whether any granted scope covers want.
