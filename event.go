@@ -53,6 +53,10 @@ const (
 	ChangeRole ChangeKind = "role"
 	// ChangeProvider: an identity provider was changed or removed.
 	ChangeProvider ChangeKind = "identity_provider"
+	// ChangeApplication: an application, one of its keys or its review changed.
+	ChangeApplication ChangeKind = "application"
+	// ChangeAuthorization: a tenant granted, narrowed or withdrew; the id is "APPLICATION/TENANT".
+	ChangeAuthorization ChangeKind = "authorization"
 	// ChangeAdminToken: an admin token was revoked or narrowed.
 	ChangeAdminToken ChangeKind = "admin_token"
 	// ChangeReload: servers read their configuration's routes again.

@@ -1,0 +1,123 @@
+package keystile
+
+import "time"
+
+// Application is a partner's: an outside company's program that works in the
+// tenants that authorised it. It is one thing with several ways in: application
+// keys exchanged for temporary keys, and, later, an OAuth client.
+type Application struct {
+	// ID is a UUID.
+	ID string
+	// OrganizationID is the partner that makes it.
+	OrganizationID string
+	// Name, Description and Homepage are shown to people who decide about it.
+	Name        string
+	Description string
+	Homepage    string
+	Kind        ApplicationKind
+	// Environment it works in: an application of the sandbox never touches production.
+	Environment Environment
+	// Permissions are the scopes it asks tenants for.
+	Permissions []Scope
+	// LaunchURL is where an embedded application opens: https, or http on loopback in the sandbox.
+	LaunchURL string
+	// Review is where it stands with the platform's reviewers.
+	Review ReviewState
+	// ReviewComment is what the reviewer said last.
+	ReviewComment string
+	// ReviewedAs is the JSON of what was approved last, to show what changed since; empty: never approved.
+	ReviewedAs string
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
+
+// ApplicationKind says how an application runs.
+type ApplicationKind string
+
+// The kinds. It belongs to the application, never to a request: an embedded
+// application cannot leave its session token out (protocols 2.9).
+const (
+	ApplicationEmbedded ApplicationKind = "embedded" // opened by a user inside the platform; needs a session token for each exchange
+	ApplicationBackend  ApplicationKind = "backend"  // a service; exchanges at will
+)
+
+// ReviewState is where an application stands.
+type ReviewState string
+
+// The states. A sandbox application works in sandbox tenants from draft on; a
+// production one only once approved.
+const (
+	ReviewDraft     ReviewState = "draft"
+	ReviewInReview  ReviewState = "in_review"
+	ReviewApproved  ReviewState = "approved"
+	ReviewSuspended ReviewState = "suspended" // works nowhere until approved again
+	ReviewRetired   ReviewState = "retired"   // works nowhere, for good
+)
+
+// ReviewStates lists the states.
+var ReviewStates = []ReviewState{ReviewDraft, ReviewInReview, ReviewApproved, ReviewSuspended, ReviewRetired}
+
+// ApplicationKey is one long-lived key of an application: "ak_test_" or
+// "ak_prod_" and 32 base62 characters, good on /partner_applications only. Its
+// keyed digest is what is stored.
+type ApplicationKey struct {
+	ID            string
+	ApplicationID string
+	Digest        [32]byte
+	PepperID      string
+	// Hint is its visible head.
+	Hint       string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	RevokedAt  time.Time
+	LastUsedAt time.Time
+}
+
+// Authorization admits an application to a tenant.
+type Authorization struct {
+	ApplicationID string
+	// TenantID is the id of the organisation that admits it; of the application's environment.
+	TenantID string
+	// Permissions granted. What a temporary key may do is what the application asks for
+	// and the tenant granted, at the moment of each request.
+	Permissions []Scope
+	// GrantedBy is the user or actor who said yes.
+	GrantedBy string
+	ExpiresAt time.Time
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// PartnerSession is a single-use session token of an embedded application: "st_test_"
+// or "st_prod_" and 32 base62 characters, good for one exchange within the hour.
+type PartnerSession struct {
+	Digest        [32]byte
+	PepperID      string
+	ApplicationID string
+	TenantID      string
+	// UserID is who launched the application; empty for a webhook's.
+	UserID     string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	ConsumedAt time.Time
+}
+
+// TemporaryKey acts for an application in one tenant: "tk_test_" or "tk_prod_" and 24
+// lower-case hex digits, for 13 hours.
+type TemporaryKey struct {
+	ID            string
+	Digest        [32]byte
+	PepperID      string
+	ApplicationID string
+	TenantID      string
+	// UserID is of the session token it was exchanged with; it ends with the user. Empty: none.
+	UserID    string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// Lives of the partner's credentials (protocols 2.2).
+const (
+	PartnerSessionLife = time.Hour
+	TemporaryKeyLife   = 13 * time.Hour
+)
