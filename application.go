@@ -81,11 +81,21 @@ type Authorization struct {
 	// Permissions granted. What a temporary key may do is what the application asks for
 	// and the tenant granted, at the moment of each request.
 	Permissions []Scope
-	// GrantedBy is the user or actor who said yes.
+	// GrantedBy is the actor who said yes.
 	GrantedBy string
-	ExpiresAt time.Time
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	// Generation grows when the tenant withdraws and when the application is suspended:
+	// session tokens and temporary keys of an earlier one are dead for good.
+	Generation int64
+	ExpiresAt  time.Time
+	// WithdrawnAt: the tenant took it back; zero: it stands.
+	WithdrawnAt time.Time
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+}
+
+// Stands says whether the tenant's yes holds at a moment.
+func (a *Authorization) Stands(now time.Time) bool {
+	return a.WithdrawnAt.IsZero() && (a.ExpiresAt.IsZero() || now.Before(a.ExpiresAt))
 }
 
 // PartnerSession is a single-use session token of an embedded application: "st_test_"
@@ -95,6 +105,8 @@ type PartnerSession struct {
 	PepperID      string
 	ApplicationID string
 	TenantID      string
+	// Generation of the authorization when it was made.
+	Generation int64
 	// UserID is who launched the application; empty for a webhook's.
 	UserID     string
 	CreatedAt  time.Time
@@ -110,6 +122,8 @@ type TemporaryKey struct {
 	PepperID      string
 	ApplicationID string
 	TenantID      string
+	// Generation of the authorization when it was made.
+	Generation int64
 	// UserID is of the session token it was exchanged with; it ends with the user. Empty: none.
 	UserID    string
 	CreatedAt time.Time

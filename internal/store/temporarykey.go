@@ -1,0 +1,243 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/store/gen"
+)
+
+// TenantLookup is what an exchange needs to know of a tenant.
+type TenantLookup struct {
+	// Tenant is without its OneTime and MFA, which no exchange needs.
+	Tenant keystile.Organization
+	// Authorization of the application there; nil if there never was one.
+	Authorization *keystile.Authorization
+}
+
+// FindTenant finds a tenant by its id on the wire (a UUID) and what it granted to
+// an application, with one statement. An unknown one is [keystile.ErrNotFound].
+func (s *Store) FindTenant(ctx context.Context, applicationID, wireID string) (TenantLookup, error) {
+	const op = "look up a tenant"
+	if !validUUID(wireID) {
+		return TenantLookup{}, fmt.Errorf("%s: no UUID: %w", op, keystile.ErrNotFound)
+	}
+	row, err := s.lookups.FindTenant(s.lookupContext(ctx), applicationID, wireID)
+	if err != nil {
+		return TenantLookup{}, s.fail(op, err)
+	}
+	tenant, err := organizationOf(row.Organization)
+	if err != nil {
+		return TenantLookup{}, s.fail(op, err)
+	}
+	found := TenantLookup{Tenant: tenant}
+	if row.Authorized == 1 {
+		found.Authorization = &keystile.Authorization{
+			ApplicationID: applicationID, TenantID: tenant.ID, Permissions: splitList[keystile.Scope](row.Permissions), Generation: row.Generation,
+			ExpiresAt: nullTimeOf(row.ExpiresAt), WithdrawnAt: nullTimeOf(row.WithdrawnAt),
+		}
+	}
+	return found, nil
+}
+
+// CreatePartnerSession keeps a new session token. Its row is the record of its
+// making: there is no audit event (rulings R32).
+func (s *Store) CreatePartnerSession(ctx context.Context, p keystile.PartnerSession) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	return s.fail("make a session token", gen.New(s.writer).InsertPartnerSession(ctx, partnerSessionRow(p)))
+}
+
+// CreatePartnerSession is the same inside a transaction.
+func (t *Tx) CreatePartnerSession(ctx context.Context, p keystile.PartnerSession) error {
+	return t.fail("make a session token", t.q.InsertPartnerSession(ctx, partnerSessionRow(p)))
+}
+
+func partnerSessionRow(p keystile.PartnerSession) gen.InsertPartnerSessionParams {
+	return gen.InsertPartnerSessionParams{
+		Digest: p.Digest[:], PepperID: p.PepperID, ApplicationID: p.ApplicationID, TenantID: p.TenantID, Generation: p.Generation,
+		UserID: p.UserID, CreatedAt: micros(p.CreatedAt), ExpiresAt: micros(p.ExpiresAt),
+	}
+}
+
+// FindPartnerSession finds the session token with one of 1 to 3 digests, spent
+// and expired ones too. None is [keystile.ErrNotFound].
+func (s *Store) FindPartnerSession(ctx context.Context, digests [][32]byte) (keystile.PartnerSession, error) {
+	const op = "look up a session token"
+	args, err := digestArguments(digests)
+	if err != nil {
+		return keystile.PartnerSession{}, err
+	}
+	rows, err := s.lookups.FindPartnerSessions(s.lookupContext(ctx), args[0], args[1], args[2])
+	if err != nil {
+		return keystile.PartnerSession{}, s.fail(op, err)
+	}
+	for _, row := range rows {
+		digest, err := digestOf(row.Digest)
+		if err != nil {
+			return keystile.PartnerSession{}, s.fail(op, err)
+		}
+		return keystile.PartnerSession{
+			Digest: digest, PepperID: row.PepperID, ApplicationID: row.ApplicationID, TenantID: row.TenantID, Generation: row.Generation,
+			UserID: row.UserID, CreatedAt: timeOf(row.CreatedAt), ExpiresAt: timeOf(row.ExpiresAt), ConsumedAt: nullTimeOf(row.ConsumedAt),
+		}, nil
+	}
+	return keystile.PartnerSession{}, errUnknownDigest
+}
+
+// Exchange is one temporary key to be made.
+type Exchange struct {
+	Key keystile.TemporaryKey
+	// Session is the digest of the session token that is spent for it; nil: none.
+	Session *[32]byte
+	// At is the moment of the exchange: a session token that ended by then is not spent.
+	At time.Time
+}
+
+// ExchangeKeys makes temporary keys in one transaction, all that can be made, and
+// says for each whether it was: false means that its session token was spent or
+// had ended. A key and the spending of its token are one: of any number of
+// exchanges with one token, on whatever servers, exactly one is true. After an
+// error nothing can be told of any of them.
+//
+// The rows are the record of the issuing: there is no audit event (rulings R32).
+func (s *Store) ExchangeKeys(ctx context.Context, exchanges []Exchange) ([]bool, error) {
+	const op = "make temporary keys"
+	if err := s.writable(); err != nil {
+		return nil, err
+	}
+	var made []bool
+	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		made = make([]bool, len(exchanges))
+		q := gen.New(&preparedTx{Tx: tx, stmts: map[string]statement{}})
+		for i := range exchanges {
+			done, err := exchangeOne(ctx, q, &exchanges[i])
+			if err != nil {
+				return err
+			}
+			made[i] = done
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, s.fail(op, err)
+	}
+	return made, nil
+}
+
+func exchangeOne(ctx context.Context, q *gen.Queries, e *Exchange) (bool, error) {
+	if e.Session != nil {
+		n, err := q.ConsumePartnerSession(ctx, nullMicros(e.At), e.Session[:])
+		if err != nil || n != 1 {
+			return false, err
+		}
+	}
+	k := &e.Key
+	return true, q.InsertTemporaryKey(ctx, gen.InsertTemporaryKeyParams{
+		Digest: k.Digest[:], ID: k.ID, PepperID: k.PepperID, ApplicationID: k.ApplicationID, TenantID: k.TenantID, Generation: k.Generation,
+		UserID: k.UserID, CreatedAt: micros(k.CreatedAt), ExpiresAt: micros(k.ExpiresAt),
+	})
+}
+
+// TemporaryKeyLookup is what the digest of a temporary key leads to.
+type TemporaryKeyLookup struct {
+	Key         keystile.TemporaryKey
+	Environment keystile.Environment
+	Review      keystile.ReviewState
+	// Asked are the permissions the application asks for now, Granted those the tenant grants now.
+	Asked, Granted []keystile.Scope
+	// Standing is the authorization's generation now: another one than the key's is dead.
+	Standing               int64
+	AuthorizationExpiresAt time.Time
+	Withdrawn              bool
+	OwnerDisabled          bool
+	TenantDisabled         bool
+	// UserGone: the key carries a user who is disabled or deleted.
+	UserGone bool
+	// SiteIDs are the tenant's sites.
+	SiteIDs []string
+	// Revision of the feed, read by the same statement.
+	Revision int64
+}
+
+// FindTemporaryKey finds the temporary key with one of 1 to 3 digests and all
+// that it hangs on. None is [keystile.ErrNotFound]; whether it is live is the
+// caller's to judge.
+func (s *Store) FindTemporaryKey(ctx context.Context, digests [][32]byte) (TemporaryKeyLookup, error) {
+	const op = "look up a temporary key"
+	args, err := digestArguments(digests)
+	if err != nil {
+		return TemporaryKeyLookup{}, err
+	}
+	ctx = s.lookupContext(ctx)
+	rows, err := s.lookups.FindTemporaryKeys(ctx, args[0], args[1], args[2])
+	if err != nil {
+		return TemporaryKeyLookup{}, s.fail(op, err)
+	}
+	for _, digest := range args {
+		for i := range rows {
+			if !bytes.Equal(rows[i].Digest, digest) {
+				continue
+			}
+			found, err := temporaryKeyOf(&rows[i])
+			if err != nil {
+				return TemporaryKeyLookup{}, s.fail(op, err)
+			}
+			found.SiteIDs, err = s.lookups.ListSiteIDs(ctx, found.Key.TenantID)
+			return found, s.fail(op, err)
+		}
+	}
+	return TemporaryKeyLookup{}, errUnknownDigest
+}
+
+func temporaryKeyOf(row *gen.FindTemporaryKeysRow) (TemporaryKeyLookup, error) {
+	digest, err := digestOf(row.Digest)
+	if err != nil {
+		return TemporaryKeyLookup{}, fmt.Errorf("temporary key %s: %w", row.ID, err)
+	}
+	return TemporaryKeyLookup{
+		Key: keystile.TemporaryKey{
+			ID: row.ID, Digest: digest, PepperID: row.PepperID, ApplicationID: row.ApplicationID, TenantID: row.TenantID, Generation: row.Generation,
+			UserID: row.UserID, CreatedAt: timeOf(row.CreatedAt), ExpiresAt: timeOf(row.ExpiresAt),
+		},
+		Environment: keystile.Environment(row.Environment), Review: keystile.ReviewState(row.Review),
+		Asked: splitList[keystile.Scope](row.Asked), Granted: splitList[keystile.Scope](row.Granted), Standing: row.Standing,
+		AuthorizationExpiresAt: nullTimeOf(row.AuthorizationExpiresAt), Withdrawn: row.WithdrawnAt.Valid,
+		OwnerDisabled: row.OwnerDisabled, TenantDisabled: row.TenantDisabled,
+		UserGone: row.UserID != "" && (row.UserExists == 0 || row.UserDisabled),
+		Revision: row.Revision,
+	}, nil
+}
+
+// PurgePartnerCredentials deletes at most limit session tokens and at most limit
+// temporary keys that ended before an instant, oldest first, and says how many.
+// Each is a transaction of its own, short enough for exchanges to go between.
+func (s *Store) PurgePartnerCredentials(ctx context.Context, before time.Time, limit int) (int64, error) {
+	if err := s.writable(); err != nil {
+		return 0, err
+	}
+	var purged int64
+	var errs []error
+	for _, purge := range []func(*gen.Queries) (int64, error){
+		func(q *gen.Queries) (int64, error) {
+			return q.PurgePartnerSessions(ctx, micros(before), rowLimit(limit))
+		},
+		func(q *gen.Queries) (int64, error) {
+			return q.PurgeTemporaryKeys(ctx, micros(before), rowLimit(limit))
+		},
+	} {
+		err := s.inTx(ctx, func(_ context.Context, tx *sql.Tx) error {
+			n, err := purge(gen.New(tx))
+			purged += n
+			return err
+		})
+		errs = append(errs, err)
+	}
+	return purged, s.fail("purge temporary keys", errors.Join(errs...))
+}
