@@ -72,6 +72,8 @@ type Principal struct {
 	Role        string
 	GroupID     string
 	CustomerIDs []string
+	// ApplicationID is the partner application that acts; empty otherwise.
+	ApplicationID string
 	// SessionID, Methods and AuthenticatedAt tell how a person signed in; empty for a key.
 	SessionID       string
 	Methods         []AuthMethod

@@ -1,0 +1,18 @@
+// Package partner is what applications do with their keys: exchange them for
+// temporary keys in a tenant, be launched by a user, and hear of events.
+//
+//	tenant's user ── Launch ──> session token (1 h, once) ──┐
+//	                                                        v
+//	application ── application key ──────────────────── Exchange ──> temporary key (13 h)
+//
+// An exchange reads what it needs with three look-ups and writes one row, two
+// with a session token. Those writes are gathered: exchanges that come at once
+// share a transaction, and so one fsync. A session token is spent by the same
+// transaction that makes the key: a failed exchange spends nothing, and of any
+// number with one token exactly one is answered with a key.
+//
+// The life of an application (registration, review, keys) and a tenant's yes are
+// changes like any other and are package manage's. What a temporary key may do
+// is package internal/credential/partner's. Source: Aurora's partner
+// authorization flows (protocols 2).
+package partner

@@ -1,0 +1,308 @@
+package partner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/credential/partner"
+	"keystile.dev/keystile/internal/store"
+)
+
+// Refusal is why an exchange or a launch was refused, in the words of the
+// platform's answer (protocols 2.8).
+type Refusal struct {
+	// Status is the HTTP status.
+	Status int
+	// Code is the stable member "code" of the problem.
+	Code string
+	// Detail is safe to show to the caller.
+	Detail string
+	// Cause is for the log.
+	Cause string
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.Code + ": " + r.Cause }
+
+// Unwrap makes errors.Is(err, keystile.ErrRejected) true.
+func (r *Refusal) Unwrap() error { return keystile.ErrRejected }
+
+func invalidKey(cause string) error {
+	return &Refusal{http.StatusUnauthorized, "invalid_application_key", "The application key is not good for this application.", cause}
+}
+
+func tenantNotFound(cause string) error {
+	return &Refusal{http.StatusNotFound, "tenant_not_found", "There is no such tenant in the application's environment.", cause}
+}
+
+func invalidSession(cause string) error {
+	return &Refusal{http.StatusUnauthorized, "session_token_invalid", "The session token is expired, used, or of another tenant or application.", cause}
+}
+
+// Store is what an exchange asks of the store. See package store for the errors.
+type Store interface {
+	FindApplicationKey(ctx context.Context, digests [][32]byte) (store.ApplicationKeyLookup, error)
+	FindTenant(ctx context.Context, applicationID, wireID string) (store.TenantLookup, error)
+	FindPartnerSession(ctx context.Context, digests [][32]byte) (keystile.PartnerSession, error)
+	ExchangeKeys(ctx context.Context, exchanges []store.Exchange) ([]bool, error)
+	CreatePartnerSession(ctx context.Context, p keystile.PartnerSession) error
+	User(ctx context.Context, id string) (keystile.User, error)
+}
+
+// Digester makes stored digests of SHA-256 sums.
+type Digester interface {
+	// Digest is made with the current pepper.
+	Digest(sum [32]byte) (digest [32]byte, pepperID string)
+	// Candidates appends the digests under every live pepper, current first.
+	Candidates(sum [32]byte, buf [][32]byte) [][32]byte
+}
+
+// Options configure a Service. All are required but Used.
+type Options struct {
+	Store    Store
+	Digester Digester
+	Random   io.Reader
+	Now      func() time.Time
+	// Used is told of each use of an application key; it must not block.
+	Used func(keyID string, at time.Time)
+}
+
+// Service exchanges and launches. It is safe for concurrent use.
+type Service struct {
+	store    Store
+	digester Digester
+	random   io.Reader
+	now      func() time.Time
+	used     func(string, time.Time)
+	commits  *committer
+}
+
+// New makes a Service. Close ends it.
+func New(o Options) (*Service, error) {
+	if o.Store == nil || o.Digester == nil || o.Random == nil || o.Now == nil {
+		return nil, errors.New("partner: Store, Digester, Random and Now are required")
+	}
+	if o.Used == nil {
+		o.Used = func(string, time.Time) {}
+	}
+	return &Service{
+		store: o.Store, digester: o.Digester, random: o.Random, now: o.Now, used: o.Used,
+		commits: newCommitter(o.Store.ExchangeKeys),
+	}, nil
+}
+
+// Close waits for exchanges under way and refuses later ones.
+func (s *Service) Close() { s.commits.close() }
+
+// ExchangeRequest is one call of create_token (protocols 2.3).
+type ExchangeRequest struct {
+	ApplicationID string
+	// TenantID is the tenant's id on the wire, a UUID.
+	TenantID string
+	// ApplicationKey stood in Authorization: Bearer.
+	ApplicationKey keystile.Secret
+	// SessionToken is the query parameter session_token; nil: absent.
+	SessionToken *keystile.Secret
+}
+
+// Token is a new temporary key.
+type Token struct {
+	Secret    keystile.Secret
+	ExpiresAt time.Time
+}
+
+// Exchange makes a temporary key. Its error is a *Refusal for "no"; any other
+// means that nothing can be told, and nothing was spent unless the answer of the
+// store was lost.
+func (s *Service) Exchange(ctx context.Context, r ExchangeRequest) (Token, error) {
+	now := s.now()
+	app, err := s.application(ctx, r, now)
+	if err != nil {
+		return Token{}, err
+	}
+	tenant, err := s.tenant(ctx, &app, r.TenantID, now)
+	if err != nil {
+		return Token{}, err
+	}
+	session, err := s.session(ctx, &app, tenant.Authorization, r.SessionToken, now)
+	if err != nil {
+		return Token{}, err
+	}
+	return s.make(ctx, &app, tenant.Authorization, session, now)
+}
+
+// application is the application whose key was presented.
+func (s *Service) application(ctx context.Context, r ExchangeRequest, now time.Time) (keystile.Application, error) {
+	if t, _, ok := partner.Shape(r.ApplicationKey.Reveal()); !ok || t != partner.ApplicationKey {
+		return keystile.Application{}, invalidKey("not of the form of an application key")
+	}
+	found, err := s.store.FindApplicationKey(ctx, s.candidates(r.ApplicationKey))
+	if errors.Is(err, keystile.ErrNotFound) {
+		return keystile.Application{}, invalidKey("no such application key")
+	}
+	if err != nil {
+		return keystile.Application{}, fmt.Errorf("exchange: %w", err)
+	}
+	key := &found.Key
+	switch {
+	case found.Application.ID != r.ApplicationID:
+		return keystile.Application{}, invalidKey("the key is of application " + found.Application.ID)
+	case !key.RevokedAt.IsZero():
+		return keystile.Application{}, invalidKey("application key " + key.ID + " was revoked")
+	case !key.ExpiresAt.IsZero() && !now.Before(key.ExpiresAt):
+		return keystile.Application{}, invalidKey("application key " + key.ID + " expired")
+	case found.OwnerDisabled:
+		return keystile.Application{}, &Refusal{
+			http.StatusForbidden, "application_suspended", "The application is suspended.",
+			"organisation " + found.Application.OrganizationID + " is disabled",
+		}
+	}
+	s.used(key.ID, now)
+	return found.Application, nil
+}
+
+// tenant is the tenant, with an authorization that stands for an application
+// that may work.
+func (s *Service) tenant(ctx context.Context, app *keystile.Application, wireID string, now time.Time) (store.TenantLookup, error) {
+	found, err := s.store.FindTenant(ctx, app.ID, wireID)
+	if errors.Is(err, keystile.ErrNotFound) {
+		return found, tenantNotFound("no organisation has that tenant id")
+	}
+	if err != nil {
+		return found, fmt.Errorf("exchange: %w", err)
+	}
+	if found.Tenant.Environment != app.Environment || found.Tenant.Disabled {
+		return found, tenantNotFound("tenant " + found.Tenant.ID + " is disabled or of the other environment")
+	}
+	if err := works(app); err != nil {
+		return found, err
+	}
+	if found.Authorization == nil || !found.Authorization.Stands(now) {
+		return found, &Refusal{
+			http.StatusForbidden, "tenant_not_authorized", "The tenant's administrator has not authorized this application.",
+			"tenant " + found.Tenant.ID + " has no authorization that stands",
+		}
+	}
+	return found, nil
+}
+
+// works says whether an application may work at all: one of the sandbox from its
+// draft on, one of production once approved.
+func works(app *keystile.Application) error {
+	switch app.Review {
+	case keystile.ReviewApproved:
+		return nil
+	case keystile.ReviewDraft, keystile.ReviewInReview:
+		if app.Environment == keystile.Sandbox {
+			return nil
+		}
+		return &Refusal{http.StatusForbidden, "application_in_review", "The application is not approved yet.", "application " + app.ID + " is " + string(app.Review)}
+	case keystile.ReviewSuspended, keystile.ReviewRetired:
+	}
+	return &Refusal{http.StatusForbidden, "application_suspended", "The application is suspended.", "application " + app.ID + " is " + string(app.Review)}
+}
+
+// session judges a session token; nil where none is needed and none was given.
+func (s *Service) session(ctx context.Context, app *keystile.Application, standing *keystile.Authorization, token *keystile.Secret, now time.Time) (*keystile.PartnerSession, error) {
+	if token == nil {
+		if app.Kind == keystile.ApplicationEmbedded {
+			return nil, &Refusal{
+				http.StatusUnprocessableEntity, "session_token_required", "An embedded application needs the session token it was opened with.",
+				"no session token",
+			}
+		}
+		return nil, nil
+	}
+	if t, _, ok := partner.Shape(token.Reveal()); !ok || t != partner.SessionToken {
+		return nil, invalidSession("not of the form of a session token")
+	}
+	found, err := s.store.FindPartnerSession(ctx, s.candidates(*token))
+	if errors.Is(err, keystile.ErrNotFound) {
+		return nil, invalidSession("no such session token")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("exchange: %w", err)
+	}
+	switch {
+	case found.ApplicationID != app.ID:
+		return nil, invalidSession("of another application")
+	case found.TenantID != standing.TenantID:
+		return nil, invalidSession("of another tenant")
+	case found.Generation != standing.Generation:
+		return nil, invalidSession("older than the tenant's authorization")
+	case !found.ConsumedAt.IsZero():
+		return nil, invalidSession("used before")
+	case !now.Before(found.ExpiresAt):
+		return nil, invalidSession("expired")
+	}
+	if err := s.userLives(ctx, found.UserID, standing.TenantID); err != nil {
+		return nil, err
+	}
+	return &found, nil
+}
+
+// userLives refuses the session token of a user who may not act any more.
+func (s *Service) userLives(ctx context.Context, userID, tenantID string) error {
+	if userID == "" {
+		return nil
+	}
+	user, err := s.store.User(ctx, userID)
+	if errors.Is(err, keystile.ErrNotFound) || err == nil && (user.Disabled || user.OrganizationID != tenantID) {
+		return invalidSession("its user may not act any more")
+	}
+	if err != nil {
+		return fmt.Errorf("exchange: %w", err)
+	}
+	return nil
+}
+
+// make writes the key and spends the session token.
+func (s *Service) make(ctx context.Context, app *keystile.Application, standing *keystile.Authorization, session *keystile.PartnerSession, now time.Time) (Token, error) {
+	secret, err := partner.Generate(s.random, partner.TemporaryKey, app.Environment)
+	if err != nil {
+		return Token{}, err
+	}
+	id, err := newID(s.random, "tmp_")
+	if err != nil {
+		return Token{}, err
+	}
+	e := store.Exchange{At: now, Key: keystile.TemporaryKey{
+		ID: id, ApplicationID: app.ID, TenantID: standing.TenantID, Generation: standing.Generation,
+		CreatedAt: now, ExpiresAt: now.Add(keystile.TemporaryKeyLife).Truncate(time.Second),
+	}}
+	e.Key.Digest, e.Key.PepperID = s.digester.Digest(partner.Sum(secret))
+	if session != nil {
+		e.Session, e.Key.UserID = &session.Digest, session.UserID
+	}
+	made, err := s.commits.do(ctx, e)
+	if err != nil {
+		return Token{}, fmt.Errorf("exchange: %w", err)
+	}
+	if !made {
+		return Token{}, invalidSession("used by another exchange at the same time")
+	}
+	return Token{Secret: secret, ExpiresAt: e.Key.ExpiresAt}, nil
+}
+
+func (s *Service) candidates(secret keystile.Secret) [][32]byte {
+	return s.digester.Candidates(partner.Sum(secret), make([][32]byte, 0, 3))
+}
+
+// newID draws an id of 20 base32 characters after a prefix: 100 bits, so that
+// ids need not be looked up before they are used.
+func newID(random io.Reader, prefix string) (string, error) {
+	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+	var raw [20]byte
+	if _, err := io.ReadFull(random, raw[:]); err != nil {
+		return "", fmt.Errorf("draw an id: %w", err)
+	}
+	for i, b := range raw {
+		raw[i] = alphabet[b%32]
+	}
+	return prefix + string(raw[:]), nil
+}
