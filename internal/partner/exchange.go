@@ -10,6 +10,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/partner"
+	"keystile.dev/keystile/internal/problem"
 	"keystile.dev/keystile/internal/store"
 )
 
@@ -306,3 +307,6 @@ func newID(random io.Reader, prefix string) (string, error) {
 	}
 	return prefix + string(raw[:]), nil
 }
+
+// Problem is the refusal as the platform's clients see it (RFC 9457).
+func (r *Refusal) Problem() *problem.Problem { return problem.New(r.Status, r.Code, r.Detail) }
