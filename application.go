@@ -89,6 +89,8 @@ type Authorization struct {
 	ExpiresAt  time.Time
 	// WithdrawnAt: the tenant took it back; zero: it stands.
 	WithdrawnAt time.Time
+	// RequestedAt is when the partner asked for it; zero: it did not, or the tenant has answered.
+	RequestedAt time.Time
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/store/gen"
@@ -72,9 +73,10 @@ func (t *Tx) Authorize(ctx context.Context, a keystile.Authorization) error {
 	if err := checkTexts(text{"granted_by", a.GrantedBy}); err != nil {
 		return err
 	}
+	a.WithdrawnAt, a.RequestedAt = time.Time{}, time.Time{}
 	before, err := t.Authorization(ctx, a.ApplicationID, a.TenantID)
 	if errors.Is(err, keystile.ErrNotFound) {
-		return t.insertAuthorization(ctx, a, app)
+		return t.insertAuthorization(ctx, a, app, "authorization.create")
 	}
 	if err != nil {
 		return err
@@ -94,12 +96,38 @@ func (t *Tx) Authorize(ctx context.Context, a keystile.Authorization) error {
 	return t.recordBoth(ctx, a, app, action, detail)
 }
 
-func (t *Tx) insertAuthorization(ctx context.Context, a keystile.Authorization, app keystile.Application) error {
+// RequestAuthorization writes down that the partner asks a tenant for its yes.
+// Nothing is written if it stands, or was asked for already.
+func (t *Tx) RequestAuthorization(ctx context.Context, applicationID, tenantID string) error {
+	app, tenant, err := t.parties(ctx, applicationID, tenantID)
+	if err != nil {
+		return err
+	}
+	if app.Environment != tenant.Environment {
+		return noSuch("tenant", "tenant of the application's environment", tenantID)
+	}
+	a, err := t.Authorization(ctx, applicationID, tenantID)
+	if errors.Is(err, keystile.ErrNotFound) {
+		return t.insertAuthorization(ctx, keystile.Authorization{
+			ApplicationID: applicationID, TenantID: tenantID, WithdrawnAt: t.now, RequestedAt: t.now,
+		}, app, "authorization.request")
+	}
+	if err != nil || a.WithdrawnAt.IsZero() || !a.RequestedAt.IsZero() {
+		return err
+	}
+	a.RequestedAt = t.now
+	if err := t.updateAuthorization(ctx, a); err != nil {
+		return err
+	}
+	return t.recordBoth(ctx, a, app, "authorization.request", map[string]any{"requested_at": instant(a.RequestedAt)})
+}
+
+func (t *Tx) insertAuthorization(ctx context.Context, a keystile.Authorization, app keystile.Application, action string) error {
 	a.Generation = 1
 	t.stamp(&a.CreatedAt, &a.UpdatedAt)
 	n, err := t.q.InsertAuthorization(ctx, gen.InsertAuthorizationParams{
 		ApplicationID: a.ApplicationID, TenantID: a.TenantID, Permissions: joinList(a.Permissions), GrantedBy: a.GrantedBy, Generation: a.Generation,
-		ExpiresAt: nullMicros(a.ExpiresAt), CreatedAt: micros(a.CreatedAt), UpdatedAt: micros(a.UpdatedAt),
+		ExpiresAt: nullMicros(a.ExpiresAt), WithdrawnAt: nullMicros(a.WithdrawnAt), RequestedAt: nullMicros(a.RequestedAt), CreatedAt: micros(a.CreatedAt), UpdatedAt: micros(a.UpdatedAt),
 	})
 	if err != nil {
 		return t.fail("authorize application "+a.ApplicationID, err)
@@ -108,21 +136,22 @@ func (t *Tx) insertAuthorization(ctx context.Context, a keystile.Authorization, 
 		return conflict("application %q is authorized by tenant %q already", a.ApplicationID, a.TenantID)
 	}
 	t.announceHere(keystile.ChangeAuthorization, AuthorizationID(a.ApplicationID, a.TenantID))
-	return t.recordBoth(ctx, a, app, "authorization.create", whole(authorizationMembers(a)))
+	return t.recordBoth(ctx, a, app, action, whole(authorizationMembers(a)))
 }
 
 // Withdraw takes a tenant's yes back: the application's session tokens and
-// temporary keys there are dead for good. Withdrawing again does nothing.
+// temporary keys there are dead for good. It is also the "no" to a request.
+// Withdrawing again does nothing.
 func (t *Tx) Withdraw(ctx context.Context, applicationID, tenantID string) error {
 	app, _, err := t.parties(ctx, applicationID, tenantID)
 	if err != nil {
 		return err
 	}
 	a, err := t.Authorization(ctx, applicationID, tenantID)
-	if err != nil || !a.WithdrawnAt.IsZero() {
+	if err != nil || !a.WithdrawnAt.IsZero() && a.RequestedAt.IsZero() {
 		return err
 	}
-	a.WithdrawnAt = t.now
+	a.WithdrawnAt, a.RequestedAt = t.now, time.Time{}
 	a.Generation++
 	if err := t.updateAuthorization(ctx, a); err != nil {
 		return err
@@ -133,7 +162,7 @@ func (t *Tx) Withdraw(ctx context.Context, applicationID, tenantID string) error
 func (t *Tx) updateAuthorization(ctx context.Context, a keystile.Authorization) error {
 	err := t.q.UpdateAuthorization(ctx, gen.UpdateAuthorizationParams{
 		ApplicationID: a.ApplicationID, TenantID: a.TenantID, Permissions: joinList(a.Permissions), GrantedBy: a.GrantedBy, Generation: a.Generation,
-		ExpiresAt: nullMicros(a.ExpiresAt), WithdrawnAt: nullMicros(a.WithdrawnAt), UpdatedAt: micros(t.now),
+		ExpiresAt: nullMicros(a.ExpiresAt), WithdrawnAt: nullMicros(a.WithdrawnAt), RequestedAt: nullMicros(a.RequestedAt), UpdatedAt: micros(t.now),
 	})
 	if err != nil {
 		return t.fail("change the authorization of application "+a.ApplicationID, err)
@@ -178,7 +207,7 @@ func authorizationOf(row gen.Authorization) (keystile.Authorization, error) {
 	return keystile.Authorization{
 		ApplicationID: row.ApplicationID, TenantID: row.TenantID, Permissions: splitList[keystile.Scope](row.Permissions),
 		GrantedBy: row.GrantedBy, Generation: row.Generation, ExpiresAt: nullTimeOf(row.ExpiresAt), WithdrawnAt: nullTimeOf(row.WithdrawnAt),
-		CreatedAt: timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt),
+		RequestedAt: nullTimeOf(row.RequestedAt), CreatedAt: timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt),
 	}, nil
 }
 
@@ -190,5 +219,6 @@ func authorizationMembers(a keystile.Authorization) []member {
 		{"granted_by", a.GrantedBy},
 		{"expires_at", instant(a.ExpiresAt)},
 		{"withdrawn_at", instant(a.WithdrawnAt)},
+		{"requested_at", instant(a.RequestedAt)},
 	}
 }

@@ -1,6 +1,6 @@
 -- name: InsertAuthorization :execrows
-INSERT INTO authorizations (application_id, tenant_id, permissions, granted_by, generation, expires_at, withdrawn_at, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO authorizations (application_id, tenant_id, permissions, granted_by, generation, expires_at, withdrawn_at, requested_at, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT DO NOTHING;
 
 -- name: GetAuthorization :one
@@ -19,7 +19,7 @@ ORDER BY application_id, tenant_id LIMIT sqlc.arg(row_limit);
 
 -- name: UpdateAuthorization :exec
 UPDATE authorizations
-SET permissions = $3, granted_by = $4, generation = $5, expires_at = $6, withdrawn_at = $7, updated_at = $8
+SET permissions = $3, granted_by = $4, generation = $5, expires_at = $6, withdrawn_at = $7, requested_at = $8, updated_at = $9
 WHERE application_id = $1 AND tenant_id = $2;
 
 -- name: AdvanceAuthorizations :exec

@@ -33,7 +33,8 @@ CREATE TABLE application_keys (
 CREATE UNIQUE INDEX application_keys_digest ON application_keys (digest);
 CREATE INDEX application_keys_application_id ON application_keys (application_id, id);
 
--- A row stays when the tenant withdraws: its generation must not begin again.
+-- A row stays when the tenant withdraws: its generation must not begin again. One
+-- that only asks is withdrawn and has requested_at.
 CREATE TABLE authorizations (
     application_id text COLLATE "C" NOT NULL REFERENCES applications (id),
     tenant_id      text COLLATE "C" NOT NULL REFERENCES organizations (id),
@@ -42,6 +43,7 @@ CREATE TABLE authorizations (
     generation     bigint           NOT NULL,
     expires_at     bigint,
     withdrawn_at   bigint,
+    requested_at   bigint,
     created_at     bigint           NOT NULL,
     updated_at     bigint           NOT NULL,
     PRIMARY KEY (application_id, tenant_id)

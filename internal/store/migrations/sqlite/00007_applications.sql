@@ -33,7 +33,8 @@ CREATE TABLE application_keys (
 CREATE UNIQUE INDEX application_keys_digest ON application_keys (digest);
 CREATE INDEX application_keys_application_id ON application_keys (application_id, id);
 
--- A row stays when the tenant withdraws: its generation must not begin again.
+-- A row stays when the tenant withdraws: its generation must not begin again. One
+-- that only asks is withdrawn and has requested_at.
 CREATE TABLE authorizations (
     application_id TEXT    NOT NULL REFERENCES applications (id),
     tenant_id      TEXT    NOT NULL REFERENCES organizations (id),
@@ -42,6 +43,7 @@ CREATE TABLE authorizations (
     generation     INTEGER NOT NULL,
     expires_at     INTEGER,
     withdrawn_at   INTEGER,
+    requested_at   INTEGER,
     created_at     INTEGER NOT NULL,
     updated_at     INTEGER NOT NULL,
     PRIMARY KEY (application_id, tenant_id)

@@ -1,0 +1,396 @@
+package manage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/store"
+)
+
+// EventAppStatusChanged tells an application that a tenant enabled or disabled it
+// (protocols 2.4). It is the one event whose name the platform gives.
+const EventAppStatusChanged = "app_status_changed"
+
+// EventKeyExpiring tells an application that one of its keys is about to end.
+const EventKeyExpiring = "application_key_expiring"
+
+// WebhookEvents lists what a webhook may be for.
+var WebhookEvents = []string{EventAppStatusChanged, EventKeyExpiring}
+
+// Application returns one application: the partner's own, or one that the
+// caller's organisation may decide about.
+func (s *Service) Application(ctx context.Context, id string) (keystile.Application, error) {
+	a, err := s.Store.Application(ctx, id)
+	if err != nil {
+		return a, fmt.Errorf("application %q: %w", id, err)
+	}
+	if s.sees(a.OrganizationID) {
+		return a, nil
+	}
+	tenant, err := s.Store.Organization(ctx, s.boundTo())
+	if err != nil || !offered(&a, tenant.Environment) {
+		return keystile.Application{}, missing("application", id)
+	}
+	return a, nil
+}
+
+// Applications lists applications by id: those of one partner, those in a state
+// of review, or all.
+func (s *Service) Applications(ctx context.Context, filter store.ApplicationFilter) ([]keystile.Application, error) {
+	var ok bool
+	if filter.OrganizationID, ok = s.scope(filter.OrganizationID); !ok {
+		return nil, nil
+	}
+	list, err := s.Store.Applications(ctx, filter)
+	if err != nil {
+		return nil, fmt.Errorf("list applications: %w", err)
+	}
+	return list, nil
+}
+
+// offered says whether tenants of an environment may be asked about an application.
+func offered(a *keystile.Application, env keystile.Environment) bool {
+	if a.Environment != env {
+		return false
+	}
+	return a.Review == keystile.ReviewApproved ||
+		env == keystile.Sandbox && (a.Review == keystile.ReviewDraft || a.Review == keystile.ReviewInReview)
+}
+
+// ownApplication is an application of the caller's own, inside a transaction.
+func (s *Service) ownApplication(ctx context.Context, tx *store.Tx, id string) (keystile.Application, error) {
+	a, err := tx.Application(ctx, id)
+	if err != nil {
+		return a, fmt.Errorf("application %q: %w", id, err)
+	}
+	if !s.sees(a.OrganizationID) {
+		return a, missing("application", id)
+	}
+	return a, nil
+}
+
+// CreateApplication registers an application as a draft. ID may be empty, then a
+// UUID is drawn; Environment defaults to its organisation's. Review and times in
+// the input are ignored, unless the caller is the operator (apply).
+func (s *Service) CreateApplication(ctx context.Context, a store.Actor, in keystile.Application) (keystile.Application, error) {
+	in.Review, in.ReviewComment, in.ReviewedAs = keystile.ReviewDraft, "", ""
+	return change(ctx, s, a, func(ctx context.Context, tx *store.Tx) (keystile.Application, error) {
+		return s.CreateApplicationTx(ctx, tx, in)
+	})
+}
+
+// CreateApplicationTx is CreateApplication inside a transaction, and keeps Review.
+func (s *Service) CreateApplicationTx(ctx context.Context, tx *store.Tx, in keystile.Application) (keystile.Application, error) {
+	if in.OrganizationID == "" {
+		in.OrganizationID = s.boundTo()
+	}
+	if !s.sees(in.OrganizationID) {
+		return in, missing("organization", in.OrganizationID)
+	}
+	app, err := s.completeApplication(ctx, tx, in)
+	if err != nil {
+		return app, err
+	}
+	if err := CheckApplication(app); err != nil {
+		return app, err
+	}
+	if app.Review == keystile.ReviewApproved {
+		app.ReviewedAs = ReviewedForm(app)
+	}
+	app.CreatedAt = s.now()
+	app.UpdatedAt = app.CreatedAt
+	if err := tx.CreateApplication(ctx, app); err != nil {
+		return app, fmt.Errorf("create application %q: %w", app.ID, err)
+	}
+	return app, nil
+}
+
+// completeApplication fills what a new application leaves to defaults.
+func (s *Service) completeApplication(ctx context.Context, tx *store.Tx, app keystile.Application) (keystile.Application, error) {
+	app.ID = strings.ToLower(app.ID)
+	if app.ID == "" {
+		id, err := s.tenantID("")
+		if err != nil {
+			return app, err
+		}
+		app.ID = id
+	}
+	if app.Environment == "" {
+		owner, err := tx.Organization(ctx, app.OrganizationID)
+		if err != nil {
+			return app, fmt.Errorf("organization %q: %w", app.OrganizationID, err)
+		}
+		app.Environment = owner.Environment
+	}
+	if app.Review == "" {
+		app.Review = keystile.ReviewDraft
+	}
+	return app, nil
+}
+
+// CheckApplication says everything that is wrong with an application, without the store.
+func CheckApplication(app keystile.Application) error {
+	var p problems
+	if !isUUID(app.ID) {
+		p.add("id", "use a UUID, or leave it out", "not a UUID")
+	}
+	p.reference("organization", app.OrganizationID)
+	if app.Name == "" {
+		p.add("name", "say what people know it as", "is missing")
+	}
+	p.name("name", app.Name)
+	p.name("description", app.Description)
+	if app.Homepage != "" {
+		p.webURL("homepage", app.Homepage, false)
+	}
+	switch app.Kind {
+	case keystile.ApplicationEmbedded:
+		if app.LaunchURL == "" {
+			p.add("launch_url", "give the page that is opened", "an embedded application needs one")
+		}
+	case keystile.ApplicationBackend:
+		if app.LaunchURL != "" {
+			p.add("launch_url", "leave it out, or make the application embedded", "a backend application is not opened")
+		}
+	default:
+		p.add("kind", "use embedded or backend", "not a kind of application")
+	}
+	if app.Environment != keystile.Sandbox && app.Environment != keystile.Production {
+		p.add("environment", "use sandbox or production", "not an environment")
+	}
+	if app.LaunchURL != "" {
+		p.webURL("launch_url", app.LaunchURL, app.Environment == keystile.Sandbox)
+	}
+	if !slices.Contains(keystile.ReviewStates, app.Review) {
+		p.add("review", "use draft, in_review, approved, suspended or retired", "not a state of review")
+	}
+	p.scopes("permissions", app.Permissions)
+	return p.err()
+}
+
+// webURL checks the address of a page that browsers are sent to: https on a
+// public name, without user, fragment or dot segments. loopback allows http on
+// this machine, for those who build.
+func (p *problems) webURL(field, text string, loopback bool) {
+	const maxURL = 2000
+	u, err := url.Parse(text)
+	switch {
+	case len(text) > maxURL, err != nil, u.Opaque != "", strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '\\' || r >= 0x7f }):
+		p.add(field, "use https://HOST/PATH", "not a URL")
+		return
+	case u.User != nil:
+		p.add(field, "leave the user out", "holds a user or password")
+		return
+	case u.Fragment != "" || strings.Contains(text, "#"):
+		p.add(field, "leave out what follows #", "holds a fragment")
+		return
+	case u.Hostname() == "":
+		p.add(field, "use https://HOST/PATH", "names no host")
+		return
+	}
+	private := isPrivateHost(u.Hostname())
+	switch {
+	case u.Scheme == "https" && !private:
+	case loopback && isLoopbackHost(u.Hostname()) && (u.Scheme == "https" || u.Scheme == "http"):
+	case u.Scheme != "https":
+		p.add(field, "use https", "not https")
+	default:
+		p.add(field, "use a public host name", "names a host of a private network")
+	}
+}
+
+func isLoopbackHost(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// isPrivateHost says whether a host is an address of a private network by its text.
+func isPrivateHost(host string) bool {
+	if isLoopbackHost(host) || strings.HasSuffix(strings.ToLower(host), ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	addr = addr.Unmap()
+	return addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()
+}
+
+// ReviewedForm is what a reviewer decides on, as JSON: what changes it needs
+// another review.
+func ReviewedForm(app keystile.Application) string {
+	text, err := json.Marshal(map[string]any{
+		"name": app.Name, "description": app.Description, "homepage": app.Homepage, "permissions": app.Permissions, "launch_url": app.LaunchURL,
+	})
+	if err != nil {
+		return "" // strings cannot fail
+	}
+	return string(text)
+}
+
+// UpdateApplication lets edit change what an application is and asks for: Name,
+// Description, Homepage, Permissions, LaunchURL. An approved application whose
+// reviewed members change goes on working as it was granted and is in review
+// again; it may not ask for more meanwhile: see [Service.ReviewApplication].
+func (s *Service) UpdateApplication(ctx context.Context, a store.Actor, id string, edit func(*keystile.Application) error) (keystile.Application, error) {
+	return change(ctx, s, a, func(ctx context.Context, tx *store.Tx) (keystile.Application, error) {
+		old, err := s.ownApplication(ctx, tx, id)
+		if err != nil {
+			return old, err
+		}
+		edited := old
+		edited.Permissions = slices.Clone(old.Permissions)
+		if err := edit(&edited); err != nil {
+			return old, err
+		}
+		next := old
+		next.Name, next.Description, next.Homepage = edited.Name, edited.Description, edited.Homepage
+		next.Permissions, next.LaunchURL = edited.Permissions, edited.LaunchURL
+		if old.Review == keystile.ReviewRetired || old.Review == keystile.ReviewSuspended && ReviewedForm(old) != ReviewedForm(next) {
+			return old, fmt.Errorf("change application %q, which is %s: %w", id, old.Review, keystile.ErrConflict)
+		}
+		if old.Environment == keystile.Production && old.Review == keystile.ReviewApproved && ReviewedForm(old) != ReviewedForm(next) {
+			return old, keystile.Invalidf("review", "withdraw it to draft first (it stops working), or register a second application",
+				"an approved application cannot change what was reviewed")
+		}
+		return s.UpdateApplicationTx(ctx, tx, next)
+	})
+}
+
+// UpdateApplicationTx makes the stored application as app says, inside a transaction.
+func (s *Service) UpdateApplicationTx(ctx context.Context, tx *store.Tx, app keystile.Application) (keystile.Application, error) {
+	if err := CheckApplication(app); err != nil {
+		return app, err
+	}
+	if app.Review == keystile.ReviewApproved {
+		app.ReviewedAs = ReviewedForm(app)
+	}
+	if err := tx.UpdateApplication(ctx, app); err != nil {
+		return app, fmt.Errorf("update application %q: %w", app.ID, err)
+	}
+	return s.ownApplication(ctx, tx, app.ID)
+}
+
+// reviewMoves are the steps in the life of an application: who may take it where.
+var reviewMoves = map[keystile.ReviewState]struct{ partner, reviewer []keystile.ReviewState }{
+	keystile.ReviewDraft:     {partner: []keystile.ReviewState{keystile.ReviewInReview, keystile.ReviewRetired}, reviewer: []keystile.ReviewState{keystile.ReviewSuspended}},
+	keystile.ReviewInReview:  {partner: []keystile.ReviewState{keystile.ReviewDraft, keystile.ReviewRetired}, reviewer: []keystile.ReviewState{keystile.ReviewApproved, keystile.ReviewDraft, keystile.ReviewSuspended}},
+	keystile.ReviewApproved:  {partner: []keystile.ReviewState{keystile.ReviewDraft, keystile.ReviewRetired}, reviewer: []keystile.ReviewState{keystile.ReviewSuspended, keystile.ReviewDraft}},
+	keystile.ReviewSuspended: {partner: []keystile.ReviewState{keystile.ReviewRetired}, reviewer: []keystile.ReviewState{keystile.ReviewApproved, keystile.ReviewDraft}},
+	keystile.ReviewRetired:   {},
+}
+
+// MoveApplication takes an application to another state, as its partner:
+// submitted (in_review), taken back (draft), retired for good.
+func (s *Service) MoveApplication(ctx context.Context, a store.Actor, id string, to keystile.ReviewState) (keystile.Application, error) {
+	return s.move(ctx, a, id, to, "", false)
+}
+
+// ReviewApplication takes an application to another state, as a reviewer:
+// approved, sent back (draft) with a comment, or suspended.
+func (s *Service) ReviewApplication(ctx context.Context, a store.Actor, id string, to keystile.ReviewState, comment string) (keystile.Application, error) {
+	if err := s.global("review an application"); err != nil {
+		return keystile.Application{}, err
+	}
+	return s.move(ctx, a, id, to, comment, true)
+}
+
+func (s *Service) move(ctx context.Context, a store.Actor, id string, to keystile.ReviewState, comment string, reviewer bool) (keystile.Application, error) {
+	var p problems
+	p.name("comment", comment)
+	if err := p.err(); err != nil {
+		return keystile.Application{}, err
+	}
+	return change(ctx, s, a, func(ctx context.Context, tx *store.Tx) (keystile.Application, error) {
+		app, err := s.ownApplication(ctx, tx, id)
+		if err != nil || app.Review == to {
+			return app, err
+		}
+		allowed := reviewMoves[app.Review].partner
+		if reviewer {
+			allowed = reviewMoves[app.Review].reviewer
+		}
+		if !slices.Contains(allowed, to) {
+			return app, fmt.Errorf("take application %q from %s to %s: %w", id, app.Review, to, keystile.ErrConflict)
+		}
+		before := app.Review
+		app.Review = to
+		if reviewer {
+			app.ReviewComment = comment
+		}
+		app, err = s.UpdateApplicationTx(ctx, tx, app)
+		if err != nil {
+			return app, err
+		}
+		return app, s.notifyStatus(ctx, tx, app, before)
+	})
+}
+
+// notifyStatus tells an application's webhooks, for each tenant that authorised
+// it, that it stopped or began to work there.
+func (s *Service) notifyStatus(ctx context.Context, tx *store.Tx, app keystile.Application, before keystile.ReviewState) error {
+	was, is := Works(app.Environment, before), Works(app.Environment, app.Review)
+	if was == is {
+		return nil
+	}
+	filter := store.AuthorizationFilter{ApplicationID: app.ID, Limit: 10_000}
+	for {
+		page, err := tx.Authorizations(ctx, filter)
+		if err != nil {
+			return fmt.Errorf("tell tenants of application %q: %w", app.ID, err)
+		}
+		for _, standing := range page {
+			if standing.Stands(s.now()) {
+				if err := s.notifyTenant(ctx, tx, standing.ApplicationID, standing.TenantID, is); err != nil {
+					return err
+				}
+			}
+		}
+		if len(page) < filter.Limit {
+			return nil
+		}
+		filter.AfterTenant = page[len(page)-1].TenantID
+	}
+}
+
+func (s *Service) notifyTenant(ctx context.Context, tx *store.Tx, applicationID, tenantID string, enabled bool) error {
+	status := "disabled"
+	if enabled {
+		status = "enabled"
+	}
+	err := tx.Notify(ctx, applicationID, tenantID, EventAppStatusChanged, map[string]string{"APP_ID": applicationID, "STATUS": status},
+		func() (string, error) { return s.newID("dlv_") })
+	if err != nil {
+		return fmt.Errorf("tell application %q: %w", applicationID, err)
+	}
+	return nil
+}
+
+// Works says whether an application in a state of review may work: one of the
+// sandbox from its draft on, one of production once approved.
+func Works(env keystile.Environment, state keystile.ReviewState) bool {
+	switch state {
+	case keystile.ReviewApproved:
+		return true
+	case keystile.ReviewDraft, keystile.ReviewInReview:
+		return env == keystile.Sandbox
+	case keystile.ReviewSuspended, keystile.ReviewRetired:
+	}
+	return false
+}
+
+// ExpiresWithin says whether a time is set and comes within a while.
+func ExpiresWithin(at, now time.Time, within time.Duration) bool {
+	return !at.IsZero() && at.After(now) && at.Before(now.Add(within))
+}

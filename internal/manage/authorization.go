@@ -1,0 +1,292 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/credential/partner"
+	"keystile.dev/keystile/internal/store"
+)
+
+// Offer is an application as a tenant's administrator sees it.
+type Offer struct {
+	Application keystile.Application
+	// Owner is the name of the organisation that makes it.
+	Owner string
+	// Authorization is what the tenant granted or was asked for; nil: neither.
+	Authorization *keystile.Authorization
+}
+
+// Offers lists, by application, what a tenant may decide about: the applications
+// of its environment that work there, and those it knows already.
+func (s *Service) Offers(ctx context.Context, tenantID string, page store.Page) ([]Offer, error) {
+	if !s.sees(tenantID) {
+		return nil, missing("organization", tenantID)
+	}
+	tenant, err := s.Store.Organization(ctx, tenantID)
+	if err != nil {
+		return nil, fmt.Errorf("organization %q: %w", tenantID, err)
+	}
+	apps, err := s.Store.Applications(ctx, store.ApplicationFilter{Page: page})
+	if err != nil {
+		return nil, fmt.Errorf("list applications: %w", err)
+	}
+	offers := make([]Offer, 0, len(apps))
+	for _, app := range apps {
+		offer := Offer{Application: app}
+		standing, err := s.Store.Authorization(ctx, app.ID, tenantID)
+		switch {
+		case err == nil:
+			offer.Authorization = &standing
+		case !errors.Is(err, keystile.ErrNotFound):
+			return nil, fmt.Errorf("list offers: %w", err)
+		}
+		if offer.Authorization == nil && !offered(&app, tenant.Environment) {
+			continue
+		}
+		owner, err := s.Store.Organization(ctx, app.OrganizationID)
+		if err != nil {
+			return nil, fmt.Errorf("organization %q: %w", app.OrganizationID, err)
+		}
+		offer.Owner = owner.Name
+		offers = append(offers, offer)
+	}
+	return offers, nil
+}
+
+// Authorizations lists authorizations of a tenant or of an application. One of
+// them must be the caller's.
+func (s *Service) Authorizations(ctx context.Context, filter store.AuthorizationFilter) ([]keystile.Authorization, error) {
+	if bound := s.boundTo(); bound != "" {
+		if filter.ApplicationID != "" {
+			if _, err := s.Application(ctx, filter.ApplicationID); err != nil {
+				return nil, err
+			}
+		}
+		if filter.ApplicationID == "" && filter.TenantID == "" {
+			filter.TenantID = bound
+		}
+	}
+	list, err := s.Store.Authorizations(ctx, filter)
+	if err != nil {
+		return nil, fmt.Errorf("list authorizations: %w", err)
+	}
+	visible := list[:0]
+	for _, a := range list {
+		if s.seesAuthorization(ctx, a) {
+			visible = append(visible, a)
+		}
+	}
+	return visible, nil
+}
+
+// seesAuthorization says whether the caller is one of its two sides.
+func (s *Service) seesAuthorization(ctx context.Context, a keystile.Authorization) bool {
+	if s.sees(a.TenantID) {
+		return true
+	}
+	app, err := s.Store.Application(ctx, a.ApplicationID)
+	return err == nil && s.sees(app.OrganizationID)
+}
+
+// Grant is a tenant's yes.
+type Grant struct {
+	ApplicationID, TenantID string
+	// Permissions: some or all of those the application asks for.
+	Permissions []keystile.Scope
+	// ExpiresAt ends it; zero: never.
+	ExpiresAt time.Time
+}
+
+// Authorize writes a tenant's yes. It replaces an earlier one. Only what the
+// application asks for can be granted.
+func (s *Service) Authorize(ctx context.Context, a store.Actor, g Grant) (keystile.Authorization, error) {
+	return change(ctx, s, a, func(ctx context.Context, tx *store.Tx) (keystile.Authorization, error) {
+		return s.AuthorizeTx(ctx, tx, a, g)
+	})
+}
+
+// AuthorizeTx is Authorize inside a transaction.
+func (s *Service) AuthorizeTx(ctx context.Context, tx *store.Tx, a store.Actor, g Grant) (keystile.Authorization, error) {
+	none := keystile.Authorization{}
+	if !s.sees(g.TenantID) {
+		return none, missing("organization", g.TenantID)
+	}
+	app, err := tx.Application(ctx, g.ApplicationID)
+	if err != nil {
+		return none, fmt.Errorf("application %q: %w", g.ApplicationID, err)
+	}
+	if err := s.checkGrant(&app, g); err != nil {
+		return none, err
+	}
+	before, err := tx.Authorization(ctx, g.ApplicationID, g.TenantID)
+	if err != nil && !errors.Is(err, keystile.ErrNotFound) {
+		return none, fmt.Errorf("authorize application %q: %w", g.ApplicationID, err)
+	}
+	stood := err == nil && before.Stands(s.now())
+	granted := keystile.Authorization{
+		ApplicationID: g.ApplicationID, TenantID: g.TenantID, Permissions: g.Permissions, GrantedBy: a.Name, ExpiresAt: g.ExpiresAt,
+	}
+	if stood { // who said yes first stays, so that the same grant again changes nothing
+		granted.GrantedBy = before.GrantedBy
+	}
+	if err := tx.Authorize(ctx, granted); err != nil {
+		return none, fmt.Errorf("authorize application %q: %w", g.ApplicationID, err)
+	}
+	if !stood && Works(app.Environment, app.Review) {
+		if err := s.notifyTenant(ctx, tx, app.ID, g.TenantID, true); err != nil {
+			return none, err
+		}
+	}
+	return tx.Authorization(ctx, g.ApplicationID, g.TenantID)
+}
+
+func (s *Service) checkGrant(app *keystile.Application, g Grant) error {
+	var p problems
+	p.scopes("permissions", g.Permissions)
+	for i, want := range g.Permissions {
+		if len(partner.Common(app.Permissions, []keystile.Scope{want})) == 0 {
+			p.add(fmt.Sprintf("permissions[%d]", i), "grant what the application asks for", "the application does not ask for %q", string(want))
+		}
+	}
+	p.expiry("expires_at", g.ExpiresAt, s.now())
+	return p.err()
+}
+
+// Withdraw takes a tenant's yes back, at once, and for good what was made with it.
+func (s *Service) Withdraw(ctx context.Context, a store.Actor, applicationID, tenantID string) error {
+	return remove(ctx, s, a, func(ctx context.Context, tx *store.Tx) error {
+		return s.WithdrawTx(ctx, tx, applicationID, tenantID)
+	})
+}
+
+// WithdrawTx is Withdraw inside a transaction.
+func (s *Service) WithdrawTx(ctx context.Context, tx *store.Tx, applicationID, tenantID string) error {
+	if !s.sees(tenantID) {
+		return missing("organization", tenantID)
+	}
+	before, err := tx.Authorization(ctx, applicationID, tenantID)
+	if err != nil {
+		return fmt.Errorf("authorization of application %q: %w", applicationID, err)
+	}
+	stood := before.Stands(s.now())
+	if err := tx.Withdraw(ctx, applicationID, tenantID); err != nil {
+		return fmt.Errorf("withdraw the authorization of application %q: %w", applicationID, err)
+	}
+	if !stood {
+		return nil
+	}
+	return s.notifyTenant(ctx, tx, applicationID, tenantID, false)
+}
+
+// RequestAuthorization asks a tenant for its yes, as the partner.
+func (s *Service) RequestAuthorization(ctx context.Context, a store.Actor, applicationID, tenantID string) error {
+	return remove(ctx, s, a, func(ctx context.Context, tx *store.Tx) error {
+		app, err := s.ownApplication(ctx, tx, applicationID)
+		if err != nil {
+			return err
+		}
+		if !Works(app.Environment, app.Review) {
+			return fmt.Errorf("ask for application %q, which is %s: %w", app.ID, app.Review, keystile.ErrConflict)
+		}
+		if err := tx.RequestAuthorization(ctx, applicationID, tenantID); err != nil {
+			return fmt.Errorf("ask tenant %q: %w", tenantID, err)
+		}
+		return nil
+	})
+}
+
+// MadeApplicationKey is a new application key. Its secret is returned once.
+type MadeApplicationKey struct {
+	Key    keystile.ApplicationKey
+	Secret keystile.Secret
+}
+
+// ApplicationKeys lists the keys of an application of the caller's own.
+func (s *Service) ApplicationKeys(ctx context.Context, applicationID string) ([]keystile.ApplicationKey, error) {
+	app, err := s.Store.Application(ctx, applicationID)
+	if err != nil || !s.sees(app.OrganizationID) {
+		return nil, errors.Join(missing("application", applicationID), err)
+	}
+	keys, err := s.Store.ApplicationKeys(ctx, applicationID)
+	if err != nil {
+		return nil, fmt.Errorf("list keys of application %q: %w", applicationID, err)
+	}
+	return keys, nil
+}
+
+// CreateApplicationKey gives an application one more key. With overlap, the
+// earlier ones end after it (a rotation); nil leaves them. A zero overlap ends
+// them at once.
+func (s *Service) CreateApplicationKey(ctx context.Context, a store.Actor, applicationID string, overlap *time.Duration) (MadeApplicationKey, error) {
+	if overlap != nil && (*overlap < 0 || *overlap > MaxOverlap) {
+		return MadeApplicationKey{}, keystile.Invalidf("overlap", "use a duration from 0s to 2160h", "not an overlap")
+	}
+	return change(ctx, s, a, func(ctx context.Context, tx *store.Tx) (MadeApplicationKey, error) {
+		app, err := s.ownApplication(ctx, tx, applicationID)
+		if err != nil {
+			return MadeApplicationKey{}, err
+		}
+		if app.Review == keystile.ReviewRetired {
+			return MadeApplicationKey{}, fmt.Errorf("make a key for application %q, which is retired: %w", app.ID, keystile.ErrConflict)
+		}
+		secret, err := partner.Generate(s.Random, partner.ApplicationKey, app.Environment)
+		if err != nil {
+			return MadeApplicationKey{}, err
+		}
+		made, err := s.AddApplicationKeyTx(ctx, tx, applicationID, secret)
+		if err != nil || overlap == nil {
+			return made, err
+		}
+		if err := tx.ExpireApplicationKeys(ctx, applicationID, made.Key.ID, s.now().Add(*overlap)); err != nil {
+			return made, fmt.Errorf("end the earlier keys of application %q: %w", applicationID, err)
+		}
+		return made, nil
+	})
+}
+
+// AddApplicationKeyTx keeps a given key of an application, inside a transaction.
+// It must be of the form and the environment of one.
+func (s *Service) AddApplicationKeyTx(ctx context.Context, tx *store.Tx, applicationID string, secret keystile.Secret) (MadeApplicationKey, error) {
+	app, err := s.ownApplication(ctx, tx, applicationID)
+	if err != nil {
+		return MadeApplicationKey{}, err
+	}
+	t, env, ok := partner.Shape(secret.Reveal())
+	if !ok || t != partner.ApplicationKey || env != app.Environment {
+		return MadeApplicationKey{}, keystile.Invalidf("secret", "use ak_test_ (sandbox) or ak_prod_ and 32 letters and digits, or leave it out",
+			"not an application key of this environment")
+	}
+	id, err := s.newID("akey_")
+	if err != nil {
+		return MadeApplicationKey{}, err
+	}
+	key := keystile.ApplicationKey{ID: id, ApplicationID: applicationID, Hint: partner.Hint(secret), CreatedAt: s.now()}
+	key.Digest, key.PepperID = s.Digester.Digest(partner.Sum(secret))
+	if err := tx.AddApplicationKey(ctx, key); err != nil {
+		return MadeApplicationKey{}, fmt.Errorf("add a key to application %q: %w", applicationID, err)
+	}
+	return MadeApplicationKey{Key: key, Secret: secret}, nil
+}
+
+// RevokeApplicationKey ends one key of an application of the caller's own, at once.
+func (s *Service) RevokeApplicationKey(ctx context.Context, a store.Actor, applicationID, keyID string) error {
+	return remove(ctx, s, a, func(ctx context.Context, tx *store.Tx) error {
+		if _, err := s.ownApplication(ctx, tx, applicationID); err != nil {
+			return err
+		}
+		keys, err := tx.ApplicationKeys(ctx, applicationID)
+		if err != nil {
+			return fmt.Errorf("revoke application key %q: %w", keyID, err)
+		}
+		for _, k := range keys {
+			if k.ID == keyID {
+				return tx.RevokeApplicationKey(ctx, keyID)
+			}
+		}
+		return missing("application key", keyID)
+	})
+}
