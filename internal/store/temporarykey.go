@@ -191,7 +191,7 @@ func (s *Store) FindTemporaryKey(ctx context.Context, digests [][32]byte) (Tempo
 			if err != nil {
 				return TemporaryKeyLookup{}, s.fail(op, err)
 			}
-			found.SiteIDs, err = s.lookups.ListSiteIDs(ctx, found.Key.TenantID)
+			found.SiteIDs, err = s.lookups.ListSiteIDsOfOrganization(ctx, found.Key.TenantID)
 			return found, s.fail(op, err)
 		}
 	}

@@ -179,7 +179,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, server string, now, until t
 		claimed = nil
 		q := gen.New(tx)
 		for _, row := range due {
-			n, err := q.ClaimDelivery(ctx, gen.ClaimDeliveryParams{ID: row.ID, Until: nullMicros(until), ClaimedBy: server, Seen: row.NextAt})
+			n, err := q.ClaimDelivery(ctx, nullMicros(until), server, row.ID, row.NextAt)
 			if err != nil {
 				return err
 			}

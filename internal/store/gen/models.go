@@ -38,6 +38,7 @@ type ApiKey struct {
 	LastUsedAt       sql.NullInt64
 	CreatedAt        int64
 	UpdatedAt        int64
+	UserID           string
 }
 
 type ApiKeySecret struct {
@@ -46,6 +47,35 @@ type ApiKeySecret struct {
 	PepperID  string
 	CreatedAt int64
 	ExpiresAt sql.NullInt64
+}
+
+type Application struct {
+	ID             string
+	OrganizationID string
+	Name           string
+	Description    string
+	Homepage       string
+	Kind           string
+	Environment    string
+	Permissions    string
+	LaunchUrl      string
+	Review         string
+	ReviewComment  string
+	ReviewedAs     string
+	CreatedAt      int64
+	UpdatedAt      int64
+}
+
+type ApplicationKey struct {
+	ID            string
+	ApplicationID string
+	Digest        []byte
+	PepperID      string
+	Hint          string
+	CreatedAt     int64
+	ExpiresAt     sql.NullInt64
+	RevokedAt     sql.NullInt64
+	LastUsedAt    sql.NullInt64
 }
 
 type AuditDecision struct {
@@ -87,6 +117,19 @@ type AuditHead struct {
 	Hash  []byte
 }
 
+type Authorization struct {
+	ApplicationID string
+	TenantID      string
+	Permissions   string
+	GrantedBy     string
+	Generation    int64
+	ExpiresAt     sql.NullInt64
+	WithdrawnAt   sql.NullInt64
+	RequestedAt   sql.NullInt64
+	CreatedAt     int64
+	UpdatedAt     int64
+}
+
 type Change struct {
 	Revision int64
 	Kind     string
@@ -98,6 +141,24 @@ type FeedHead struct {
 	ID       int64
 	Revision int64
 	Purged   int64
+}
+
+type IdentityProvider struct {
+	Name           string
+	OrganizationID string
+	Roles          string
+	Issuer         string
+	Audience       string
+	Algorithms     string
+	JwksUrl        string
+	Jwks           string
+	PublicKey      string
+	SealedSecret   []byte
+	Claims         string
+	CreateUsers    bool
+	Disabled       bool
+	CreatedAt      int64
+	UpdatedAt      int64
 }
 
 type Keyset struct {
@@ -128,6 +189,19 @@ type Organization struct {
 	UpdatedAt          int64
 	OnetimeClockWindow int64
 	OnetimeForms       string
+	Mfa                string
+}
+
+type PartnerSession struct {
+	Digest        []byte
+	PepperID      string
+	ApplicationID string
+	TenantID      string
+	Generation    int64
+	UserID        string
+	CreatedAt     int64
+	ExpiresAt     int64
+	ConsumedAt    sql.NullInt64
 }
 
 type Pepper struct {
@@ -143,6 +217,7 @@ type Role struct {
 	Scopes    string
 	CreatedAt int64
 	UpdatedAt int64
+	Mfa       string
 }
 
 type ServerLease struct {
@@ -193,4 +268,71 @@ type Site struct {
 type SpentNonce struct {
 	Nonce     []byte
 	KeepUntil int64
+}
+
+type TemporaryKey struct {
+	Digest        []byte
+	ID            string
+	PepperID      string
+	ApplicationID string
+	TenantID      string
+	Generation    int64
+	UserID        string
+	CreatedAt     int64
+	ExpiresAt     int64
+}
+
+type User struct {
+	ID                 string
+	OrganizationID     string
+	Username           string
+	Email              string
+	Name               string
+	RoleID             sql.NullString
+	AdminRole          string
+	CustomerIds        string
+	GroupID            string
+	SkinID             string
+	Mfa                string
+	MustChangePassword bool
+	Disabled           bool
+	LastLoginAt        sql.NullInt64
+	CreatedAt          int64
+	UpdatedAt          int64
+}
+
+type UserName struct {
+	Name     string
+	Skeleton string
+	UserID   string
+}
+
+type Webhook struct {
+	ID            string
+	ApplicationID string
+	Event         string
+	UrlTemplate   string
+	Description   string
+	Enabled       bool
+	Form          string
+	SealedAuth    []byte
+	AuthHeader    string
+	CreatedAt     int64
+	UpdatedAt     int64
+}
+
+type WebhookDelivery struct {
+	ID          string
+	WebhookID   string
+	TenantID    string
+	Event       string
+	Payload     string
+	Attempts    int64
+	NextAt      sql.NullInt64
+	ClaimedBy   string
+	DeliveredAt sql.NullInt64
+	FailedAt    sql.NullInt64
+	LastStatus  int64
+	LastError   string
+	CreatedAt   int64
 }
