@@ -1,0 +1,345 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/store"
+)
+
+// ApplicationID is a UUID for application n.
+func ApplicationID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
+
+// Application is an approved embedded application of an organisation with every
+// member set.
+func Application(n int, organization string) keystile.Application {
+	return keystile.Application{
+		ID: ApplicationID(n), OrganizationID: organization, Name: "Roof Tools", Description: "Draws roofs", Homepage: "https://roof.example",
+		Kind: keystile.ApplicationEmbedded, Environment: keystile.Production, Permissions: []keystile.Scope{"roof_summary:read", "racking_arrays:read"},
+		LaunchURL: "https://app.roof.example/embed", Review: keystile.ReviewApproved, ReviewComment: "fine", ReviewedAs: `{"name":"Roof Tools"}`,
+		CreatedAt: T0, UpdatedAt: T0,
+	}
+}
+
+func createApplication(a keystile.Application) func(context.Context, *store.Tx) error {
+	return func(ctx context.Context, tx *store.Tx) error { return tx.CreateApplication(ctx, a) }
+}
+
+func authorize(a keystile.Authorization) func(context.Context, *store.Tx) error {
+	return func(ctx context.Context, tx *store.Tx) error { return tx.Authorize(ctx, a) }
+}
+
+// grant is a yes of south to application 1 of north.
+var grant = keystile.Authorization{
+	ApplicationID: ApplicationID(1), TenantID: "south", Permissions: []keystile.Scope{"roof_summary:read"}, GrantedBy: "user:admin", ExpiresAt: T0.Add(1000 * time.Hour),
+}
+
+// authorized seeds a store with application 1 of north, which south authorised.
+func authorized(t *testing.T, s *store.Store) {
+	t.Helper()
+	Seed(t, s)
+	Must(t, s, createApplication(Application(1, "north")))
+	Must(t, s, authorize(grant))
+}
+
+func partnerDigest(n int) (d [32]byte) {
+	copy(d[:], fmt.Sprintf("partner credential %d", n))
+	return d
+}
+
+func session(n int, generation int64) keystile.PartnerSession {
+	return keystile.PartnerSession{
+		Digest: partnerDigest(n), PepperID: "p1", ApplicationID: ApplicationID(1), TenantID: "south", Generation: generation,
+		CreatedAt: T0, ExpiresAt: T0.Add(keystile.PartnerSessionLife),
+	}
+}
+
+func exchangeOf(key int, spent *[32]byte, at time.Time) store.Exchange {
+	return store.Exchange{At: at, Session: spent, Key: keystile.TemporaryKey{
+		ID: fmt.Sprintf("tmp_%d", key), Digest: partnerDigest(key), PepperID: "p1", ApplicationID: ApplicationID(1), TenantID: "south", Generation: 1,
+		CreatedAt: at, ExpiresAt: at.Add(keystile.TemporaryKeyLife),
+	}}
+}
+
+var applicationBehaviours = []behaviour{
+	{"an application comes back as it was registered, by id and in lists", func(t *testing.T, s *store.Store) {
+		Seed(t, s)
+		first, second, other := Application(1, "north"), Application(2, "north"), Application(3, "south")
+		second.Review, second.Kind, second.LaunchURL = keystile.ReviewInReview, keystile.ApplicationBackend, ""
+		second.Description, second.Homepage, second.Permissions, second.ReviewComment, second.ReviewedAs = "", "", nil, "", ""
+		for _, a := range []keystile.Application{first, second, other} {
+			Must(t, s, createApplication(a))
+			got, err := s.Application(t.Context(), a.ID)
+			same(t, err, a, got)
+		}
+		got, err := s.Applications(t.Context(), store.ApplicationFilter{OrganizationID: "north"})
+		same(t, err, []keystile.Application{first, second}, got)
+		got, err = s.Applications(t.Context(), store.ApplicationFilter{Review: keystile.ReviewInReview})
+		same(t, err, []keystile.Application{second}, got)
+		got, err = s.Applications(t.Context(), store.ApplicationFilter{Page: store.Page{AfterID: first.ID, Limit: 1}})
+		same(t, err, []keystile.Application{second}, got)
+		refused(t, s, keystile.ErrConflict, createApplication(first))
+	}},
+	{"what an application is for cannot change, and an update that changes nothing is none", func(t *testing.T, s *store.Store) {
+		Seed(t, s)
+		a := Application(1, "north")
+		Must(t, s, createApplication(a))
+		update := func(ctx context.Context, tx *store.Tx) error { return tx.UpdateApplication(ctx, a) }
+		unchanged(t, s, func() { Must(t, s, update) })
+		a.Name, a.Permissions, a.LaunchURL, a.Review = "Roofs", nil, "https://other.example", keystile.ReviewSuspended
+		Must(t, s, update)
+		got, err := s.Application(t.Context(), a.ID)
+		a.UpdatedAt = got.UpdatedAt
+		same(t, err, a, got)
+		for field, spoil := range map[string]func(*keystile.Application){
+			"organization": func(a *keystile.Application) { a.OrganizationID = "south" },
+			"kind":         func(a *keystile.Application) { a.Kind = keystile.ApplicationBackend },
+			"environment":  func(a *keystile.Application) { a.Environment = keystile.Sandbox },
+		} {
+			spoilt := a
+			spoil(&spoilt)
+			invalid(t, s, field, func(ctx context.Context, tx *store.Tx) error { return tx.UpdateApplication(ctx, spoilt) })
+		}
+	}},
+	{"application keys are found by digest, end by rotation and by revocation", func(t *testing.T, s *store.Store) {
+		Seed(t, s)
+		Must(t, s, createApplication(Application(1, "north")))
+		for n := 1; n <= 2; n++ {
+			k := keystile.ApplicationKey{ID: fmt.Sprintf("akey_%d", n), ApplicationID: ApplicationID(1), Digest: partnerDigest(n), PepperID: "p1", Hint: "ak_prod_abcd", CreatedAt: T0}
+			Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.AddApplicationKey(ctx, k) })
+			refused(t, s, keystile.ErrConflict, func(ctx context.Context, tx *store.Tx) error { return tx.AddApplicationKey(ctx, k) })
+		}
+		end := T0.Add(time.Hour)
+		Must(t, s, func(ctx context.Context, tx *store.Tx) error {
+			return tx.ExpireApplicationKeys(ctx, ApplicationID(1), "akey_2", end)
+		})
+		found, err := s.FindApplicationKey(t.Context(), [][32]byte{partnerDigest(9), partnerDigest(1)})
+		noError(t, err)
+		if found.Key.ID != "akey_1" || !found.Key.ExpiresAt.Equal(end) || found.Application.ID != ApplicationID(1) || found.OwnerDisabled {
+			t.Errorf("found %+v", found)
+		}
+		Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.RevokeApplicationKey(ctx, "akey_2") })
+		found, err = s.FindApplicationKey(t.Context(), [][32]byte{partnerDigest(2)})
+		noError(t, err)
+		if found.Key.RevokedAt.IsZero() || !found.Key.ExpiresAt.IsZero() {
+			t.Errorf("found %+v", found.Key)
+		}
+		if _, err := s.FindApplicationKey(t.Context(), [][32]byte{partnerDigest(9)}); !errors.Is(err, keystile.ErrNotFound) {
+			t.Errorf("an unknown digest: %v", err)
+		}
+	}},
+	{"a tenant's yes comes back as it was given, and is in the audit log of both sides", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		got, err := s.Authorization(t.Context(), ApplicationID(1), "south")
+		noError(t, err)
+		want := grant
+		want.Generation, want.CreatedAt, want.UpdatedAt = 1, got.CreatedAt, got.UpdatedAt
+		same(t, err, want, got)
+		for _, chain := range []string{"north", "south"} {
+			events, err := s.Events(t.Context(), store.EventFilter{OrganizationID: chain})
+			noError(t, err)
+			last := events[len(events)-1]
+			if last.Action != "authorization.create" || last.Target != "authorization:"+ApplicationID(1)+"/south" {
+				t.Errorf("the last event of %s is %s %s", chain, last.Action, last.Target)
+			}
+		}
+		unchanged(t, s, func() { Must(t, s, authorize(grant)) })
+		list, err := s.Authorizations(t.Context(), store.AuthorizationFilter{ApplicationID: ApplicationID(1)})
+		same(t, err, []keystile.Authorization{got}, list)
+		list, err = s.Authorizations(t.Context(), store.AuthorizationFilter{TenantID: "south"})
+		same(t, err, []keystile.Authorization{got}, list)
+		list, err = s.Authorizations(t.Context(), store.AuthorizationFilter{AfterApplication: ApplicationID(1), AfterTenant: "a"})
+		same(t, err, []keystile.Authorization{got}, list)
+	}},
+	{"TestThreat30 an application is authorized in its own environment alone", func(t *testing.T, s *store.Store) {
+		Seed(t, s)
+		a := Application(1, "north")
+		a.Environment = keystile.Sandbox
+		Must(t, s, createApplication(a))
+		invalid(t, s, "tenant", authorize(grant))
+	}},
+	{"TestThreat28 what was made before a withdrawal stays dead when the tenant says yes again", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		made, err := s.ExchangeKeys(t.Context(), []store.Exchange{exchangeOf(1, nil, T0)})
+		same(t, err, []bool{true}, made)
+		found, err := s.FindTemporaryKey(t.Context(), [][32]byte{partnerDigest(1)})
+		noError(t, err)
+		if found.Standing != found.Key.Generation || found.Withdrawn {
+			t.Fatalf("a new key is dead: %+v", found)
+		}
+		Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.Withdraw(ctx, ApplicationID(1), "south") })
+		found, err = s.FindTemporaryKey(t.Context(), [][32]byte{partnerDigest(1)})
+		noError(t, err)
+		if !found.Withdrawn {
+			t.Error("the key does not show the withdrawal")
+		}
+		Must(t, s, authorize(grant))
+		found, err = s.FindTemporaryKey(t.Context(), [][32]byte{partnerDigest(1)})
+		noError(t, err)
+		if found.Withdrawn || found.Standing == found.Key.Generation {
+			t.Errorf("the key of before lives again: %+v", found)
+		}
+	}},
+	{"TestThreat28 what was made before a suspension stays dead after it", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		if _, err := s.ExchangeKeys(t.Context(), []store.Exchange{exchangeOf(1, nil, T0)}); err != nil {
+			t.Fatal(err)
+		}
+		a := Application(1, "north")
+		for _, review := range []keystile.ReviewState{keystile.ReviewSuspended, keystile.ReviewApproved} {
+			a.Review = review
+			Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.UpdateApplication(ctx, a) })
+		}
+		found, err := s.FindTemporaryKey(t.Context(), [][32]byte{partnerDigest(1)})
+		noError(t, err)
+		if found.Standing == found.Key.Generation {
+			t.Error("the key of before the suspension lives again")
+		}
+	}},
+	{"a temporary key is found with everything it hangs on", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		if _, err := s.ExchangeKeys(t.Context(), []store.Exchange{exchangeOf(1, nil, T0)}); err != nil {
+			t.Fatal(err)
+		}
+		revision, err := s.Revision(t.Context())
+		noError(t, err)
+		found, err := s.FindTemporaryKey(t.Context(), [][32]byte{partnerDigest(1)})
+		same(t, err, store.TemporaryKeyLookup{
+			Key: exchangeOf(1, nil, T0).Key, Environment: keystile.Production, Review: keystile.ReviewApproved, Owner: "north",
+			Asked: Application(1, "north").Permissions, Granted: grant.Permissions, Standing: 1, AuthorizationExpiresAt: grant.ExpiresAt,
+			SiteIDs: found.SiteIDs, Revision: revision,
+		}, found)
+		sites, err := s.Sites(t.Context(), store.SiteFilter{OrganizationID: "south"})
+		noError(t, err)
+		if len(sites) != len(found.SiteIDs) {
+			t.Errorf("%d sites, want %d", len(found.SiteIDs), len(sites))
+		}
+		withUser := exchangeOf(2, nil, T0)
+		withUser.Key.UserID = "user_gone"
+		if _, err := s.ExchangeKeys(t.Context(), []store.Exchange{withUser}); err != nil {
+			t.Fatal(err)
+		}
+		found, err = s.FindTemporaryKey(t.Context(), [][32]byte{partnerDigest(2)})
+		noError(t, err)
+		if !found.UserGone {
+			t.Error("a key whose user is gone does not say so")
+		}
+	}},
+	{"TestThreat08 of 64 exchanges with one session token, one makes a key", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		noError(t, s.CreatePartnerSession(t.Context(), session(100, 1)))
+		var won atomic.Int64
+		together(t, 64, func(i int) error {
+			spent := partnerDigest(100)
+			made, err := s.ExchangeKeys(t.Context(), []store.Exchange{exchangeOf(i, &spent, T0)})
+			if err == nil && made[0] {
+				won.Add(1)
+			}
+			return err
+		})
+		keys := 0
+		for i := range 64 {
+			if _, err := s.FindTemporaryKey(t.Context(), [][32]byte{partnerDigest(i)}); err == nil {
+				keys++
+			}
+		}
+		if won.Load() != 1 || keys != 1 {
+			t.Errorf("%d exchanges won, %d keys are there", won.Load(), keys)
+		}
+	}},
+	{"an exchange that makes no key spends nothing, and those beside it are made", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		noError(t, s.CreatePartnerSession(t.Context(), session(100, 1)))
+		spent, unknown := partnerDigest(100), partnerDigest(101)
+		late := exchangeOf(1, &spent, T0.Add(keystile.PartnerSessionLife))
+		made, err := s.ExchangeKeys(t.Context(), []store.Exchange{late, exchangeOf(2, &unknown, T0), exchangeOf(3, nil, T0)})
+		same(t, err, []bool{false, false, true}, made)
+		made, err = s.ExchangeKeys(t.Context(), []store.Exchange{exchangeOf(4, &spent, T0.Add(keystile.PartnerSessionLife-time.Microsecond))})
+		same(t, err, []bool{true}, made)
+		got, err := s.FindPartnerSession(t.Context(), [][32]byte{spent})
+		noError(t, err)
+		if got.ConsumedAt.IsZero() {
+			t.Error("the spent session token is unspent")
+		}
+	}},
+	{"ended session tokens and temporary keys are purged in batches, live ones never", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		for i := range 5 {
+			noError(t, s.CreatePartnerSession(t.Context(), session(100+i, 1)))
+			if _, err := s.ExchangeKeys(t.Context(), []store.Exchange{exchangeOf(i, nil, T0.Add(time.Duration(i)*time.Hour))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		end := T0.Add(keystile.TemporaryKeyLife + 2*time.Hour)
+		n, err := s.PurgePartnerCredentials(t.Context(), end, 2)
+		same(t, err, int64(4), n)
+		n, err = s.PurgePartnerCredentials(t.Context(), end, 100)
+		same(t, err, int64(4), n) // three sessions and one key are left that ended
+		for i := range 5 {
+			_, err := s.FindTemporaryKey(t.Context(), [][32]byte{partnerDigest(i)})
+			if gone := errors.Is(err, keystile.ErrNotFound); gone != (i <= 2) {
+				t.Errorf("key %d: %v", i, err)
+			}
+		}
+	}},
+	{"an event is in the outbox if and only if its change is kept, once for each webhook", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		for n, hook := range []keystile.Webhook{
+			{ID: "w1", Event: "app_status_changed", Enabled: true}, {ID: "w2", Event: "app_status_changed"}, {ID: "w3", Event: "other", Enabled: true},
+		} {
+			hook.ApplicationID, hook.URLTemplate, hook.Form = ApplicationID(1), "https://roof.example/<TENANT_ID>", keystile.WebhookGET
+			hook.SealedAuth, hook.AuthHeader, hook.CreatedAt, hook.UpdatedAt = []byte{byte(n)}, "X-Auth", T0, T0
+			Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.CreateWebhook(ctx, hook) })
+			got, err := s.Webhook(t.Context(), hook.ID)
+			same(t, err, hook, got)
+		}
+		notify := func(id string, end error) error {
+			return s.Mutate(t.Context(), Actor, func(ctx context.Context, tx *store.Tx) error {
+				if err := tx.Notify(ctx, ApplicationID(1), "south", "app_status_changed", map[string]string{"STATUS": "enabled"},
+					func() (string, error) { return id, nil }); err != nil {
+					return err
+				}
+				return end
+			})
+		}
+		if err := notify("undone", keystile.ErrConflict); !errors.Is(err, keystile.ErrConflict) {
+			t.Fatal(err)
+		}
+		noError(t, notify("done", nil))
+		now := time.Now().Add(time.Hour)
+		due, err := s.ClaimDeliveries(t.Context(), "server-1", now, now.Add(time.Minute), 10)
+		noError(t, err)
+		if len(due) != 1 || due[0].ID != "done" || due[0].WebhookID != "w1" || due[0].Attempts != 1 || due[0].Payload != `{"STATUS":"enabled"}` {
+			t.Fatalf("claimed %+v", due)
+		}
+		again, err := s.ClaimDeliveries(t.Context(), "server-2", now, now.Add(time.Minute), 10)
+		if err != nil || len(again) != 0 {
+			t.Fatalf("claimed again: %+v, %v", again, err)
+		}
+		taken, err := s.ClaimDeliveries(t.Context(), "server-2", now.Add(time.Minute), now.Add(2*time.Minute), 10)
+		if err != nil || len(taken) != 1 || taken[0].Attempts != 2 {
+			t.Fatalf("a dead server's delivery: %+v, %v", taken, err)
+		}
+		d := taken[0]
+		d.NextAt, d.DeliveredAt, d.LastStatus = time.Time{}, T0, 200
+		noError(t, s.FinishDelivery(t.Context(), "server-1", d)) // it has lost its claim
+		open, err := s.Delivery(t.Context(), "done")
+		if err != nil || !open.DeliveredAt.IsZero() {
+			t.Fatalf("a server that lost its claim finished it: %+v, %v", open, err)
+		}
+		noError(t, s.FinishDelivery(t.Context(), "server-2", d))
+		list, err := s.Deliveries(t.Context(), "w1", time.Time{}, 10)
+		if err != nil || len(list) != 1 || list[0].LastStatus != 200 || !list[0].NextAt.IsZero() {
+			t.Fatalf("the log shows %+v, %v", list, err)
+		}
+		Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.Resend(ctx, "done") })
+		if once, err := s.ClaimDeliveries(t.Context(), "server-1", now, now.Add(time.Minute), 10); err != nil || len(once) != 1 {
+			t.Fatalf("re-sent: %+v, %v", once, err)
+		}
+	}},
+}
