@@ -82,6 +82,20 @@ var operations = []Operation{
 	{ID: "rotate-signing-key", Method: http.MethodPost, Path: "/v1/signing-keys/{id}/rotate", Access: AccessToken, Scope: "signing_keys:write", Status: 200, Summary: "Make a new signing key of the same rights and end the old one"},
 	{ID: "revoke-signing-key", Method: http.MethodPost, Path: "/v1/signing-keys/{id}/revoke", Access: AccessToken, Scope: "signing_keys:write", Status: 200, Summary: "End a signing key"},
 
+	{ID: "list-applications", Method: http.MethodGet, Path: "/v1/applications", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "List partner applications"},
+	{ID: "create-application", Method: http.MethodPost, Path: "/v1/applications", Access: AccessToken, Scope: "applications:write", Status: 201, Summary: "Register an application"},
+	{ID: "get-application", Method: http.MethodGet, Path: "/v1/applications/{id}", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "Get an application"},
+	{ID: "update-application", Method: http.MethodPatch, Path: "/v1/applications/{id}", Access: AccessToken, Scope: "applications:write", Status: 200, Conditional: true, Summary: "Change an application"},
+	{ID: "move-application", Method: http.MethodPost, Path: "/v1/applications/{id}/move", Access: AccessToken, Scope: "applications:write", Status: 200, Summary: "Submit an application for review, take it back, or retire it"},
+	{ID: "review-application", Method: http.MethodPost, Path: "/v1/applications/{id}/review", Access: AccessGlobal, Scope: "applications:review", Status: 200, Summary: "Approve an application, send it back, or suspend it"},
+	{ID: "list-application-keys", Method: http.MethodGet, Path: "/v1/applications/{id}/keys", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "List the keys of an application"},
+	{ID: "create-application-key", Method: http.MethodPost, Path: "/v1/applications/{id}/keys", Access: AccessToken, Scope: "applications:write", Status: 201, Summary: "Make an application key, or rotate"},
+	{ID: "revoke-application-key", Method: http.MethodPost, Path: "/v1/applications/{id}/keys/{key}/revoke", Access: AccessToken, Scope: "applications:write", Status: 204, Summary: "End an application key"},
+	{ID: "request-authorization", Method: http.MethodPost, Path: "/v1/applications/{id}/requests", Access: AccessToken, Scope: "applications:write", Status: 204, Summary: "Ask a tenant to authorize an application"},
+	{ID: "list-tenant-applications", Method: http.MethodGet, Path: "/v1/organizations/{id}/applications", Access: AccessToken, Scope: "authorizations:read", Status: 200, Summary: "List the applications that a tenant authorized or may authorize"},
+	{ID: "authorize-application", Method: http.MethodPut, Path: "/v1/organizations/{id}/applications/{application}", Access: AccessToken, Scope: "authorizations:write", Status: 200, Summary: "Authorize an application in a tenant"},
+	{ID: "withdraw-application", Method: http.MethodDelete, Path: "/v1/organizations/{id}/applications/{application}", Access: AccessToken, Scope: "authorizations:write", Status: 204, Summary: "Withdraw the authorization of an application"},
+
 	{ID: "list-routes", Method: http.MethodGet, Path: "/v1/routes", Access: AccessGlobal, Scope: "routes:read", Status: 200, Summary: "List the routes that are enforced"},
 
 	{ID: "list-admin-tokens", Method: http.MethodGet, Path: "/v1/admin-tokens", Access: AccessToken, Scope: "admin_tokens:read", Status: 200, Summary: "List admin tokens"},

@@ -3,6 +3,7 @@ package manage
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -13,6 +14,9 @@ import (
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/store"
 )
+
+// ApplicationFilter chooses applications.
+type ApplicationFilter = store.ApplicationFilter
 
 // EventAppStatusChanged tells an application that a tenant enabled or disabled it
 // (protocols 2.4). It is the one event whose name the platform gives.
@@ -43,7 +47,7 @@ func (s *Service) Application(ctx context.Context, id string) (keystile.Applicat
 
 // Applications lists applications by id: those of one partner, those in a state
 // of review, or all.
-func (s *Service) Applications(ctx context.Context, filter store.ApplicationFilter) ([]keystile.Application, error) {
+func (s *Service) Applications(ctx context.Context, filter ApplicationFilter) ([]keystile.Application, error) {
 	var ok bool
 	if filter.OrganizationID, ok = s.scope(filter.OrganizationID); !ok {
 		return nil, nil
@@ -335,6 +339,25 @@ func (s *Service) move(ctx context.Context, a store.Actor, id string, to keystil
 		}
 		return app, s.notifyStatus(ctx, tx, app, before)
 	})
+}
+
+// RemoveApplicationTx deletes an application that no tenant ever knew and retires
+// any other, inside a transaction.
+func (s *Service) RemoveApplicationTx(ctx context.Context, tx *store.Tx, id string) error {
+	app, err := s.ownApplication(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	err = tx.DeleteApplication(ctx, id)
+	if err == nil || !errors.Is(err, keystile.ErrConflict) {
+		return err
+	}
+	before := app.Review
+	app.Review = keystile.ReviewRetired
+	if app, err = s.UpdateApplicationTx(ctx, tx, app); err != nil {
+		return err
+	}
+	return s.notifyStatus(ctx, tx, app, before)
 }
 
 // notifyStatus tells an application's webhooks, for each tenant that authorised

@@ -22,7 +22,7 @@ type Offer struct {
 
 // Offers lists, by application, what a tenant may decide about: the applications
 // of its environment that work there, and those it knows already.
-func (s *Service) Offers(ctx context.Context, tenantID string, page store.Page) ([]Offer, error) {
+func (s *Service) Offers(ctx context.Context, tenantID string, page Page) ([]Offer, error) {
 	if !s.sees(tenantID) {
 		return nil, missing("organization", tenantID)
 	}
@@ -30,31 +30,50 @@ func (s *Service) Offers(ctx context.Context, tenantID string, page store.Page) 
 	if err != nil {
 		return nil, fmt.Errorf("organization %q: %w", tenantID, err)
 	}
-	apps, err := s.Store.Applications(ctx, store.ApplicationFilter{Page: page})
-	if err != nil {
-		return nil, fmt.Errorf("list applications: %w", err)
-	}
-	offers := make([]Offer, 0, len(apps))
-	for _, app := range apps {
-		offer := Offer{Application: app}
-		standing, err := s.Store.Authorization(ctx, app.ID, tenantID)
-		switch {
-		case err == nil:
-			offer.Authorization = &standing
-		case !errors.Is(err, keystile.ErrNotFound):
-			return nil, fmt.Errorf("list offers: %w", err)
-		}
-		if offer.Authorization == nil && !offered(&app, tenant.Environment) {
-			continue
-		}
-		owner, err := s.Store.Organization(ctx, app.OrganizationID)
+	offers := []Offer{}
+	const atOnce = 200
+	for after := page.AfterID; ; {
+		apps, err := s.Store.Applications(ctx, ApplicationFilter{Page: Page{AfterID: after, Limit: atOnce}})
 		if err != nil {
-			return nil, fmt.Errorf("organization %q: %w", app.OrganizationID, err)
+			return nil, fmt.Errorf("list applications: %w", err)
 		}
-		offer.Owner = owner.Name
-		offers = append(offers, offer)
+		for i := range apps {
+			offer, ok, err := s.offer(ctx, &apps[i], &tenant)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				offers = append(offers, offer)
+			}
+			if page.Limit > 0 && len(offers) == page.Limit {
+				return offers, nil
+			}
+		}
+		if len(apps) < atOnce {
+			return offers, nil
+		}
+		after = apps[len(apps)-1].ID
 	}
-	return offers, nil
+}
+
+// offer is an application as a tenant sees it; false: it does not.
+func (s *Service) offer(ctx context.Context, app *keystile.Application, tenant *keystile.Organization) (Offer, bool, error) {
+	offer := Offer{Application: *app}
+	standing, err := s.Store.Authorization(ctx, app.ID, tenant.ID)
+	switch {
+	case err == nil:
+		offer.Authorization = &standing
+	case !errors.Is(err, keystile.ErrNotFound):
+		return offer, false, fmt.Errorf("authorization of application %q: %w", app.ID, err)
+	case !offered(app, tenant.Environment):
+		return offer, false, nil
+	}
+	owner, err := s.Store.Organization(ctx, app.OrganizationID)
+	if err != nil {
+		return offer, false, fmt.Errorf("organization %q: %w", app.OrganizationID, err)
+	}
+	offer.Owner = owner.Name
+	return offer, true, nil
 }
 
 // Authorizations lists authorizations of a tenant or of an application. One of
@@ -99,6 +118,8 @@ type Grant struct {
 	Permissions []keystile.Scope
 	// ExpiresAt ends it; zero: never.
 	ExpiresAt time.Time
+	// AllowExpired accepts an end that is past, as a file may hold one.
+	AllowExpired bool
 }
 
 // Authorize writes a tenant's yes. It replaces an earlier one. Only what the
@@ -152,7 +173,9 @@ func (s *Service) checkGrant(app *keystile.Application, g Grant) error {
 			p.add(fmt.Sprintf("permissions[%d]", i), "grant what the application asks for", "the application does not ask for %q", string(want))
 		}
 	}
-	p.expiry("expires_at", g.ExpiresAt, s.now())
+	if !g.AllowExpired {
+		p.expiry("expires_at", g.ExpiresAt, s.now())
+	}
 	return p.err()
 }
 
@@ -270,6 +293,26 @@ func (s *Service) AddApplicationKeyTx(ctx context.Context, tx *store.Tx, applica
 		return MadeApplicationKey{}, fmt.Errorf("add a key to application %q: %w", applicationID, err)
 	}
 	return MadeApplicationKey{Key: key, Secret: secret}, nil
+}
+
+// AddApplicationKeyDigestTx keeps a key of which only the digest is known, inside
+// a transaction, and returns its new id.
+func (s *Service) AddApplicationKeyDigestTx(ctx context.Context, tx *store.Tx, key keystile.ApplicationKey) (string, error) {
+	if !s.Digester.Knows(key.PepperID) {
+		return "", keystile.Invalidf("digest", "give the key itself", "was made with another store's pepper")
+	}
+	if _, err := s.ownApplication(ctx, tx, key.ApplicationID); err != nil {
+		return "", err
+	}
+	var err error
+	if key.ID, err = s.newID("akey_"); err != nil {
+		return "", err
+	}
+	key.CreatedAt = s.now()
+	if err := tx.AddApplicationKey(ctx, key); err != nil {
+		return "", fmt.Errorf("add a key to application %q: %w", key.ApplicationID, err)
+	}
+	return key.ID, nil
 }
 
 // RevokeApplicationKey ends one key of an application of the caller's own, at once.

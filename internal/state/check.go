@@ -56,8 +56,11 @@ func label[T any](c *checker, e *entry[T], member, text string) {
 
 // scopes checks a list of scopes: noun:verb, in the characters of RFC 6749,
 // section 3.3, "*" only for every verb of a noun.
-func scopes[T any](c *checker, e *entry[T], list []string) {
-	const member, remedy = "scopes", `write noun:verb, for example "telemetry:read"`
+func scopes[T any](c *checker, e *entry[T], list []string) { scopesAt(c, e, "scopes", list) }
+
+// scopesAt is scopes for a member of another name.
+func scopesAt[T any](c *checker, e *entry[T], member string, list []string) {
+	const remedy = `write noun:verb, for example "telemetry:read"`
 	if len(list) > manage.MaxScopes {
 		c.add(e.from, e.path(member), fmt.Sprintf("name at most %d", manage.MaxScopes), "names %d scopes", len(list))
 		return

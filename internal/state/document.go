@@ -14,8 +14,8 @@ type document struct {
 	Roles             []role             `yaml:"roles" doc:"Named sets of scopes."`
 	Users             []user             `yaml:"users" doc:"People. Not supported by this version."`
 	APIKeys           []apiKey           `yaml:"api_keys" doc:"API keys. Without secret, sha256 and digest a secret is generated and shown once."`
-	Applications      []application      `yaml:"applications" doc:"Partners' applications. Not supported by this version."`
-	Authorizations    []authorization    `yaml:"authorizations" doc:"Which tenants admitted which application. Not supported by this version."`
+	Applications      []application      `yaml:"applications" doc:"Partners' applications."`
+	Authorizations    []authorization    `yaml:"authorizations" doc:"Which tenants admitted which application."`
 	SigningKeys       []signingKey       `yaml:"signing_keys" doc:"Keys that one-time requests are signed with."`
 	IdentityProviders []identityProvider `yaml:"identity_providers" doc:"Trusted outside issuers. Not supported by this version."`
 }
@@ -29,8 +29,6 @@ func (s *source) unsupported(c *checker) {
 		items int
 	}{
 		{"users", len(d.Users)},
-		{"applications", len(d.Applications)},
-		{"authorizations", len(d.Authorizations)},
 		{"identity_providers", len(d.IdentityProviders)},
 	} {
 		if section.items > 0 {
@@ -66,6 +64,8 @@ What ` + "`keystile apply -f FILE…`" + ` makes a store match, and what ` + "`k
   makes a new key and gives the old one an end: write that ` + "`expires_at`" + `, or take the old key out of the file.
 - ` + "`sealed`" + ` is how an export carries the secret of an HS256 signing key: encrypted, with the id of the store's master key.
   Any other store refuses it and names that id.
+- An application that tenants know is never deleted: ` + "`--prune`" + ` retires it, for good. An authorization that is taken out is withdrawn,
+  which ends the application's temporary keys there.
 - ` + "`digest`" + ` is how an export carries a secret: HMAC-SHA-256 under a pepper of the store that it came from. Any other
   store refuses it and names the pepper.
 `

@@ -23,6 +23,9 @@ type reader interface {
 	Roles(context.Context, store.Page) ([]keystile.Role, error)
 	APIKeys(context.Context, store.APIKeyFilter) ([]keystile.APIKey, error)
 	SigningKeys(context.Context, store.SigningKeyFilter) ([]keystile.SigningKey, error)
+	Applications(context.Context, store.ApplicationFilter) ([]keystile.Application, error)
+	ApplicationKeys(ctx context.Context, applicationID string) ([]keystile.ApplicationKey, error)
+	Authorizations(context.Context, store.AuthorizationFilter) ([]keystile.Authorization, error)
 	APIKeySecrets(ctx context.Context, keyID string) ([]keystile.APIKeySecret, error)
 }
 
@@ -97,7 +100,14 @@ type exporter struct {
 // dangles nowhere.
 func write(ctx context.Context, x *exporter) ([]byte, error) {
 	keys, signing := newSection("api_keys"), newSection("signing_keys")
+	apps, yes := newSection("applications"), newSection("authorizations")
 	roleText, siteText, orgText := newSection("roles"), newSection("sites"), newSection("organizations")
+	if err := x.authorizations(ctx, yes); err != nil {
+		return nil, err
+	}
+	if err := x.applications(ctx, apps); err != nil {
+		return nil, err
+	}
 	revoked, err := x.keys(ctx, keys)
 	if err != nil {
 		return nil, err
@@ -119,7 +129,7 @@ func write(ctx context.Context, x *exporter) ([]byte, error) {
 		}
 	}
 	out := []byte(exportHead)
-	for _, s := range []*section{orgText, siteText, roleText, keys, signing} {
+	for _, s := range []*section{orgText, siteText, roleText, keys, signing, apps, yes} {
 		out = append(out, s.String()...)
 	}
 	if len(out) > yamlfile.MaxState {

@@ -107,6 +107,8 @@ func (k *organizations) look(ctx context.Context, tx *store.Tx, r *run) error {
 	ids = append(ids, r.world.sites.owners()...)
 	ids = append(ids, r.world.keys.owners()...)
 	ids = append(ids, r.world.signing.owners()...)
+	ids = append(ids, r.world.applications.owners()...)
+	ids = append(ids, r.world.authorizations.owners()...)
 	var err error
 	k.stored, err = fetch(ctx, listOrganizations(tx), storedOrganizationID, ids)
 	return err
@@ -132,10 +134,15 @@ func (k *organizations) environmentOf(id string) keystile.Environment {
 
 // owned reports an entry whose organisation does not exist.
 func owned[T any](r *run, e *entry[T], id string) bool {
+	return ownedAt(r, e, "organization", id)
+}
+
+// ownedAt is owned for a member of another name.
+func ownedAt[T any](r *run, e *entry[T], member, id string) bool {
 	if r.world.organizations.exists(r, id) {
 		return true
 	}
-	report(r, e, keystile.Invalidf("organization", "name one that the files or the store have", "there is no organization %s", id))
+	report(r, e, keystile.Invalidf(member, "name one that the files or the store have", "there is no organization %s", id))
 	return false
 }
 

@@ -28,6 +28,9 @@ type World struct {
 	roles         roles
 	keys          apiKeys
 	signing       signingKeys
+	applications  applications
+	// authorizations refer to applications and to organisations.
+	authorizations authorizations
 }
 
 // collection is one kind of thing in the world. Its methods after check run
@@ -49,7 +52,7 @@ type collection interface {
 // collections lists the world in the order of dependence: what comes later
 // refers to what came before.
 func (w *World) collections() []collection {
-	return []collection{&w.organizations, &w.sites, &w.roles, &w.keys, &w.signing}
+	return []collection{&w.organizations, &w.sites, &w.roles, &w.keys, &w.signing, &w.applications, &w.authorizations}
 }
 
 // source is a decoded file.
@@ -116,6 +119,8 @@ func Parse(files ...File) (*World, error) {
 		w.roles.take(s)
 		w.keys.take(s)
 		w.signing.take(s)
+		w.applications.take(s)
+		w.authorizations.take(s)
 	}
 	for _, kind := range w.collections() {
 		kind.check(c)
