@@ -98,9 +98,7 @@ func (w *World) Password(_ context.Context, c login.Caller, username string, pas
 }
 
 // Code implements the doors' SignIn.
-func (w *World) Code(ctx context.Context, c login.Caller, token keystile.Secret, code string,
-	mint func(context.Context, keystile.Session, keystile.User) ([]byte, error),
-) ([]byte, error) {
+func (w *World) Code(ctx context.Context, c login.Caller, token keystile.Secret, code string, mint login.Mint) ([]byte, error) {
 	w.note(c)
 	switch {
 	case token.Reveal() != string(c.Door)+"-challenge":
@@ -141,7 +139,7 @@ func (w *World) Renew(_ context.Context, c login.Caller, sid string) (keystile.S
 	defer w.mu.Unlock()
 	session, ok := w.sessions[sid]
 	if !ok || !session.RevokedAt.IsZero() {
-		return keystile.Session{}, keystile.User{}, fmt.Errorf("session %s: %w", sid, keystile.ErrNotFound)
+		return keystile.Session{}, keystile.User{}, fmt.Errorf("session %s: %w", sid, login.ErrSessionEnded)
 	}
 	return *session, User("user"), nil
 }
@@ -153,7 +151,7 @@ func (w *World) Logout(_ context.Context, c login.Caller, sid string) error {
 	defer w.mu.Unlock()
 	session, ok := w.sessions[sid]
 	if !ok || !session.RevokedAt.IsZero() {
-		return fmt.Errorf("session %s: %w", sid, keystile.ErrNotFound)
+		return nil
 	}
 	session.RevokedAt = Now
 	return nil
@@ -287,7 +285,7 @@ func (w *World) NAO() (*nao.Server, error) { return nao.New(w.NAOOptions()) }
 func (w *World) NAOOptions() nao.Options {
 	return nao.Options{
 		SignIn: w, Mint: w.Mint, Tokens: w.Tokens(), Keys: w.Keys(), Edge: edge(),
-		AuthToken: func(context.Context, keystile.User) (keystile.Secret, error) { return UserKey, nil },
+		AuthToken: func(context.Context, login.Caller, string) (keystile.Secret, error) { return UserKey, nil },
 		User:      func(context.Context, string) (keystile.User, error) { return User("user"), nil },
 		Origins:   []string{"https://app.example.com"}, MaxAge: time.Hour, Logger: slog.New(slog.DiscardHandler),
 	}

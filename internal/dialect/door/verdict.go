@@ -28,8 +28,10 @@ const (
 	Throttled
 	// Busy: too many sign-ins at once; the wait says when to try again.
 	Busy
-	// SessionGone: the session is unknown, expired or revoked.
+	// SessionGone: the session is unknown, expired or revoked, or of a user who may not sign in.
 	SessionGone
+	// ChangePassword: everything was right, and the password must be changed first.
+	ChangePassword
 )
 
 // Judge names an error of the login service; wait is for Throttled and Busy. A
@@ -37,11 +39,16 @@ const (
 func Judge(err error) (verdict Verdict, wait time.Duration) {
 	var throttled *login.Throttled
 	var busy *login.Busy
+	var change *login.ChangeRequired
 	switch {
 	case errors.As(err, &throttled):
 		return Throttled, throttled.RetryAfter
 	case errors.As(err, &busy):
 		return Busy, busy.RetryAfter
+	case errors.As(err, &change):
+		return ChangePassword, 0
+	case errors.Is(err, login.ErrSessionEnded):
+		return SessionGone, 0
 	case errors.Is(err, login.ErrInvalidCredentials):
 		return BadCredentials, 0
 	case errors.Is(err, login.ErrInactive):

@@ -26,8 +26,7 @@ type SignIn interface {
 	Password(ctx context.Context, c login.Caller, username string, password keystile.Secret) (login.Outcome, error)
 	// Code answers a challenge. mint makes the answer of a new session; an
 	// identical request within 10 s gets the stored one (rulings R18).
-	Code(ctx context.Context, c login.Caller, token keystile.Secret, code string,
-		mint func(context.Context, keystile.Session, keystile.User) ([]byte, error)) (answer []byte, err error)
+	Code(ctx context.Context, c login.Caller, token keystile.Secret, code string, mint login.Mint) (answer []byte, err error)
 	// APIKey opens a session with a verified API key of a user.
 	APIKey(ctx context.Context, c login.Caller, p *keystile.Principal) (login.Outcome, error)
 	// Renew reads session and user again and refuses what has ended.
@@ -40,10 +39,10 @@ type Options struct {
 	SignIn SignIn
 	// Mint makes the session's token and says when it ends.
 	Mint func(context.Context, keystile.Session, keystile.User) (token keystile.Secret, exp time.Time, err error)
-	// AuthToken is the user's personal API key, shown after a sign-in with a
-	// password and every factor that is asked for (rulings R24);
-	// keystile.ErrNotFound: the user has none. nil: it is never shown.
-	AuthToken func(context.Context, keystile.User) (keystile.Secret, error)
+	// AuthToken is the personal API key of a session's user, made if there is none.
+	// It is shown after a sign-in with a password and every factor that is asked for
+	// (rulings R24). nil: it is never shown.
+	AuthToken func(ctx context.Context, c login.Caller, sid string) (keystile.Secret, error)
 	// User reads a user; keystile.ErrNotFound if there is none.
 	User func(ctx context.Context, id string) (keystile.User, error)
 	// Tokens proves session tokens, Keys API keys.

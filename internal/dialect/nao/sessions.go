@@ -125,18 +125,22 @@ func (s *Server) byPassword(ctx context.Context, c *call, email string, password
 }
 
 func (s *Server) byCode(ctx context.Context, c *call, token keystile.Secret, code string) answer {
-	body, err := s.o.SignIn.Code(ctx, c.caller, token, code, s.welcome)
+	kept, err := s.o.SignIn.Code(ctx, c.caller, token, code, s.keep)
 	if err != nil {
 		return s.refuse(ctx, c, err)
 	}
-	return answer{status: http.StatusCreated, body: body}
+	var in entry
+	if err := json.Unmarshal(kept, &in); err != nil {
+		return s.refuse(ctx, c, fmt.Errorf("read the kept answer: %w", err))
+	}
+	return s.welcome(ctx, c, in)
 }
 
 // finish answers with what a sign-in has come to.
 func (s *Server) finish(ctx context.Context, c *call, outcome login.Outcome) answer {
 	switch challenge := outcome.Challenge; {
 	case challenge != nil && challenge.MustChangePassword:
-		return refusal(http.StatusForbidden, codePasswordChange, "The password must be changed before it is used here.")
+		return s.refuse(ctx, c, &login.ChangeRequired{})
 	case challenge != nil:
 		return refusalWith(http.StatusUnauthorized, codeMFARequired, "A code is needed: send session with mfa_token and otp.", challengeMeta{
 			MFAToken: challenge.Token.Reveal(), ExpiresAt: stamp(challenge.ExpiresAt),
@@ -145,29 +149,52 @@ func (s *Server) finish(ctx context.Context, c *call, outcome login.Outcome) ans
 	case outcome.Session == nil:
 		return s.refuse(ctx, c, errors.New("a sign-in came to nothing"))
 	}
-	body, err := s.welcome(ctx, *outcome.Session, outcome.User)
+	in, err := s.enter(ctx, *outcome.Session, outcome.User)
 	if err != nil {
 		return s.refuse(ctx, c, err)
 	}
-	return answer{status: http.StatusCreated, body: body}
+	return s.welcome(ctx, c, in)
 }
 
-// welcome is the body for a new session: who has signed in, the token, and after
-// a password the personal API key.
-func (s *Server) welcome(ctx context.Context, session keystile.Session, user keystile.User) ([]byte, error) {
+// entry is a new session as the answer tells of it. The login service keeps it
+// sealed for a repeated code (rulings R18), so the personal API key is not in it.
+type entry struct {
+	SessionID string          `json:"sid"`
+	Password  bool            `json:"password"`
+	Document  sessionDocument `json:"document"`
+}
+
+// keep is enter for the login service to keep.
+func (s *Server) keep(ctx context.Context, session keystile.Session, user keystile.User) ([]byte, error) {
+	in, err := s.enter(ctx, session, user)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(in)
+}
+
+// enter mints the session's token.
+func (s *Server) enter(ctx context.Context, session keystile.Session, user keystile.User) (entry, error) {
 	token, exp, err := s.o.Mint(ctx, session, user)
 	if err != nil {
-		return nil, fmt.Errorf("mint a token: %w", err)
+		return entry{}, fmt.Errorf("mint a token: %w", err)
 	}
-	data := describeUser("session", user)
-	if s.o.AuthToken != nil && slices.Contains(session.Methods, keystile.MethodPassword) {
-		key, err := s.o.AuthToken(ctx, user)
-		if err != nil && !errors.Is(err, keystile.ErrNotFound) {
-			return nil, fmt.Errorf("read the personal API key: %w", err)
+	return entry{
+		SessionID: session.ID, Password: slices.Contains(session.Methods, keystile.MethodPassword),
+		Document: sessionDocument{describeUser("session", user), tokenMeta{JWT: token.Reveal(), ExpiresAt: stamp(exp), Exp: exp.Unix()}},
+	}, nil
+}
+
+// welcome is the answer for a new session, after a password with the personal API key.
+func (s *Server) welcome(ctx context.Context, c *call, in entry) answer {
+	if s.o.AuthToken != nil && in.Password {
+		key, err := s.o.AuthToken(ctx, c.caller, in.SessionID)
+		if err != nil {
+			return s.refuse(ctx, c, err)
 		}
-		data.Attributes.AuthToken = key.Reveal()
+		in.Document.Data.Attributes.AuthToken = key.Reveal()
 	}
-	return json.Marshal(sessionDocument{data, tokenMeta{JWT: token.Reveal(), ExpiresAt: stamp(exp), Exp: exp.Unix()}})
+	return document(http.StatusCreated, in.Document)
 }
 
 func describeUser(kind string, user keystile.User) resource {
@@ -280,6 +307,8 @@ func (s *Server) refuse(ctx context.Context, c *call, err error) answer {
 		return refusal(http.StatusUnauthorized, codeMFATokenExpired, "The sign-in has expired: begin again.")
 	case door.SessionGone:
 		return unauthorized
+	case door.ChangePassword:
+		return refusal(http.StatusForbidden, codePasswordChange, "The password must be changed before it is used here.")
 	case door.Throttled:
 		return wait(http.StatusTooManyRequests, "rate_limited", hold)
 	case door.Busy:

@@ -90,7 +90,7 @@ func (s *Server) exchange(ctx context.Context, c *call) answer {
 func (s *Server) finish(ctx context.Context, c *call, outcome login.Outcome) answer {
 	switch challenge := outcome.Challenge; {
 	case challenge != nil && challenge.MustChangePassword:
-		return refusal(http.StatusForbidden, textPasswordChange)
+		return s.refuse(ctx, c, &login.ChangeRequired{})
 	case challenge != nil:
 		return success(challenged{
 			MFARequired: true, MFAToken: challenge.Token.Reveal(),
@@ -157,6 +157,8 @@ func (s *Server) refuse(ctx context.Context, c *call, err error) answer {
 		return refusal(http.StatusUnauthorized, textChallengeExpired)
 	case door.SessionGone:
 		return tokenExpired
+	case door.ChangePassword:
+		return refusal(http.StatusForbidden, textPasswordChange)
 	case door.Throttled:
 		return wait(http.StatusTooManyRequests, hold)
 	case door.Busy:

@@ -20,8 +20,7 @@ type SignIn interface {
 	Password(ctx context.Context, c login.Caller, username string, password keystile.Secret) (login.Outcome, error)
 	// Code answers a challenge. mint makes the answer of a new session; an
 	// identical request within 10 s gets the stored one (rulings R18).
-	Code(ctx context.Context, c login.Caller, token keystile.Secret, code string,
-		mint func(context.Context, keystile.Session, keystile.User) ([]byte, error)) (answer []byte, err error)
+	Code(ctx context.Context, c login.Caller, token keystile.Secret, code string, mint login.Mint) (answer []byte, err error)
 	// Renew reads session and user again and refuses what has ended.
 	Renew(ctx context.Context, c login.Caller, sid string) (keystile.Session, keystile.User, error)
 	Logout(ctx context.Context, c login.Caller, sid string) error
