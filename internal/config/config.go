@@ -87,6 +87,13 @@ type OwneraDialect struct {
 type NAODialect struct {
 	JWTTTL        time.Duration `yaml:"jwt_ttl" default:"24h" min:"1m" max:"720h" doc:"How long a token is good."`
 	ShowAuthToken bool          `yaml:"show_auth_token" default:"true" doc:"Whether a user may see the personal API key after signing in with all required factors."`
+	CORS          *NAOCORS      `yaml:"cors" doc:"Which pages in browsers may call the sessions endpoint and me. Absent: none."`
+}
+
+// NAOCORS is the cross-origin policy of NAO's own endpoints.
+type NAOCORS struct {
+	Origins []string      `yaml:"origins,required,single" example:"https://app.example.com" doc:"Exact origins of the pages. They may send Authorization, and no cookie."`
+	MaxAge  time.Duration `yaml:"max_age" default:"0s" max:"24h" doc:"How long a browser may remember the answer."`
 }
 
 // ForwardAuth configures /forward-auth.

@@ -10,15 +10,6 @@ import (
 	"keystile.dev/keystile/internal/login"
 )
 
-// Paths are the paths that the HTTP transport serves everything below.
-func (s *Server) Paths() []string {
-	paths := make([]string, len(s.o.BasePaths))
-	for i, base := range s.o.BasePaths {
-		paths[i] = base + prefix
-	}
-	return paths
-}
-
 // ServeHTTP is the plain HTTPS transport: the endpoints under every base path.
 // Content-Type is not looked at; a body that is read must be JSON.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +61,7 @@ func (s *Server) withoutBase(r *http.Request) string {
 		return ""
 	}
 	for _, base := range s.o.BasePaths {
-		if strings.HasPrefix(r.URL.Path, base+prefix) {
+		if strings.HasPrefix(r.URL.Path, base+Prefix) {
 			return r.URL.Path[len(base):]
 		}
 	}

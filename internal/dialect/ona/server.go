@@ -113,12 +113,12 @@ type answer struct {
 	allow, retryAfter string
 }
 
-// prefix is where the endpoints are.
-const prefix = "/api/auth/"
+// Prefix is where the endpoints are, below a base path.
+const Prefix = "/api/auth/"
 
 // answer is the one path that every request takes.
 func (s *Server) answer(ctx context.Context, c *call) answer {
-	name, below := strings.CutPrefix(c.path, prefix)
+	name, below := strings.CutPrefix(c.path, Prefix)
 	e, known := endpoints[name]
 	switch {
 	case !below || !known:
