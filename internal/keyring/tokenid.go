@@ -22,16 +22,6 @@ const (
 	tokenIDLength = (tokenIDRandom+tokenIDMAC)*8/6 + 1 // base64url without padding
 )
 
-// TokenFacts are what a token id is bound to.
-type TokenFacts struct {
-	// Form tells the ways of writing a token apart: an id of one is none of another.
-	Form string
-	// SessionID is the token's session.
-	SessionID string
-	// IssuedAt and Expires are seconds since 1970.
-	IssuedAt, Expires int64
-}
-
 // TokenIDs make the ids of session tokens ("jti") and know their own again
 // without a look-up: 12 random bytes, and the first 16 bytes of an HMAC-SHA-256
 // over them and the facts, under a key that nobody else has. It is safe for
@@ -63,19 +53,19 @@ func OpenTokenIDs(sealer *Sealer, sealed []byte, random io.Reader) (*TokenIDs, e
 	return &TokenIDs{key: key, random: random}, nil
 }
 
-// New makes an id.
-func (i *TokenIDs) New(f TokenFacts) (string, error) {
+// NewID makes an id for a token of a form and a session; times are seconds since 1970.
+func (i *TokenIDs) NewID(form, sessionID string, issuedAt, expires int64) (string, error) {
 	var id [tokenIDRandom + tokenIDMAC]byte
 	if _, err := io.ReadFull(i.random, id[:tokenIDRandom]); err != nil {
 		return "", fmt.Errorf("make a token id: %w", err)
 	}
-	sum := i.mac(f, id[:tokenIDRandom])
+	sum := i.mac(facts(form, sessionID, issuedAt, expires, id[:tokenIDRandom]))
 	copy(id[tokenIDRandom:], sum[:])
 	return base64.RawURLEncoding.EncodeToString(id[:]), nil
 }
 
-// Ours says whether an id was made here for these facts.
-func (i *TokenIDs) Ours(id string, f TokenFacts) bool {
+// Ours says whether an id was made here for exactly these facts.
+func (i *TokenIDs) Ours(id, form, sessionID string, issuedAt, expires int64) bool {
 	if len(id) != tokenIDLength {
 		return false
 	}
@@ -83,25 +73,30 @@ func (i *TokenIDs) Ours(id string, f TokenFacts) bool {
 	if err != nil || len(raw) != tokenIDRandom+tokenIDMAC {
 		return false
 	}
-	sum := i.mac(f, raw[:tokenIDRandom])
+	sum := i.mac(facts(form, sessionID, issuedAt, expires, raw[:tokenIDRandom]))
 	return hmac.Equal(sum[:tokenIDMAC], raw[tokenIDRandom:])
 }
 
-// mac binds every fact with its length before it, so that no two are one text.
-func (i *TokenIDs) mac(f TokenFacts, random []byte) (sum [sha256.Size]byte) {
+// facts is what an id is bound to as one text: each part has its length before
+// it, so that no two sets of facts are one text.
+func facts(form, sessionID string, issuedAt, expires int64, random []byte) []byte {
+	text := make([]byte, 0, 128)
+	for _, part := range []string{"keystile token id 1", form, sessionID} {
+		text = binary.BigEndian.AppendUint32(text, uint32(len(part))) //nolint:gosec // bounded by the token
+		text = append(text, part...)
+	}
+	text = binary.BigEndian.AppendUint64(text, uint64(issuedAt)) //nolint:gosec // any value has one form
+	text = binary.BigEndian.AppendUint64(text, uint64(expires))  //nolint:gosec // any value has one form
+	return append(text, random...)
+}
+
+func (i *TokenIDs) mac(text []byte) (sum [sha256.Size]byte) {
 	mac, ok := i.pool.Get().(hash.Hash)
 	if !ok {
 		mac = hmac.New(sha256.New, i.key)
 	}
 	mac.Reset()
-	text := make([]byte, 0, 128)
-	for _, part := range []string{"keystile token id 1", f.Form, f.SessionID} {
-		text = binary.BigEndian.AppendUint32(text, uint32(len(part))) //nolint:gosec // bounded by the token
-		text = append(text, part...)
-	}
-	text = binary.BigEndian.AppendUint64(text, uint64(f.IssuedAt)) //nolint:gosec // any value has one form
-	text = binary.BigEndian.AppendUint64(text, uint64(f.Expires))  //nolint:gosec // any value has one form
-	mac.Write(append(text, random...))
+	mac.Write(text)
 	mac.Sum(sum[:0])
 	i.pool.Put(mac)
 	return sum
