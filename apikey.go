@@ -10,8 +10,11 @@ import (
 type APIKey struct {
 	ID             string
 	OrganizationID string
-	Name           string
-	Environment    Environment
+	// UserID is the user whose personal key it is; it may then do what the user may,
+	// whatever Scopes and PermittedSiteIDs say. Empty: nobody's.
+	UserID      string
+	Name        string
+	Environment Environment
 	// PermittedSiteIDs: an empty list permits no site.
 	PermittedSiteIDs []string
 	Scopes           []Scope

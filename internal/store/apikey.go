@@ -84,6 +84,9 @@ func (t *Tx) UpdateAPIKey(ctx context.Context, k keystile.APIKey) error {
 	if before.OrganizationID != k.OrganizationID {
 		return keystile.Invalidf("organization", "revoke the key and create another one there", "API key %q belongs to another organization", k.ID)
 	}
+	if before.UserID != k.UserID {
+		return keystile.Invalidf("user", "create another key", "the owner of API key %q cannot change", k.ID)
+	}
 	detail := difference(apiKeyMembers(before), apiKeyMembers(k))
 	if len(detail) == 0 {
 		return nil
@@ -144,7 +147,25 @@ func (t *Tx) checkAPIKey(ctx context.Context, k keystile.APIKey) error {
 	if err := t.ownerExists(ctx, "organization", k.OrganizationID); err != nil {
 		return err
 	}
+	if err := t.keyOwnerBelongs(ctx, k); err != nil {
+		return err
+	}
 	return t.sitesBelong(ctx, k.OrganizationID, k.PermittedSiteIDs)
+}
+
+// keyOwnerBelongs refuses an owner that the key's organisation does not have.
+func (t *Tx) keyOwnerBelongs(ctx context.Context, k keystile.APIKey) error {
+	if k.UserID == "" {
+		return nil
+	}
+	u, err := t.reads.User(ctx, k.UserID)
+	if err != nil {
+		return dangling(err, "user", "user", k.UserID)
+	}
+	if u.OrganizationID != k.OrganizationID {
+		return noSuch("user", "user", k.UserID) // the same words as for one that is not there
+	}
+	return nil
 }
 
 // sitesBelong refuses permitted sites that an organisation does not have.
@@ -196,7 +217,7 @@ func apiKeyRow(k keystile.APIKey) gen.ApiKey {
 		PermittedSiteIds: joinList(k.PermittedSiteIDs), Scopes: joinList(k.Scopes), AllowedIps: joinPrefixes(k.AllowedIPs),
 		Rate: rate, RateAlgorithm: algorithm, Hint: k.Hint,
 		ExpiresAt: nullMicros(k.ExpiresAt), RevokedAt: nullMicros(k.RevokedAt), LastUsedAt: nullMicros(k.LastUsedAt),
-		CreatedAt: micros(k.CreatedAt), UpdatedAt: micros(k.UpdatedAt),
+		CreatedAt: micros(k.CreatedAt), UpdatedAt: micros(k.UpdatedAt), UserID: k.UserID,
 	}
 }
 
@@ -205,7 +226,7 @@ func apiKeyOf(row gen.ApiKey) (keystile.APIKey, error) {
 		ID: row.ID, OrganizationID: row.OrganizationID, Name: row.Name, Environment: keystile.Environment(row.Environment),
 		PermittedSiteIDs: splitList[string](row.PermittedSiteIds), Scopes: splitList[keystile.Scope](row.Scopes),
 		ExpiresAt: nullTimeOf(row.ExpiresAt), RevokedAt: nullTimeOf(row.RevokedAt), LastUsedAt: nullTimeOf(row.LastUsedAt),
-		CreatedAt: timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt), Hint: row.Hint,
+		CreatedAt: timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt), Hint: row.Hint, UserID: row.UserID,
 	}
 	var err error
 	if k.AllowedIPs, err = prefixesOf(row.AllowedIps); err != nil {
@@ -221,6 +242,7 @@ func apiKeyMembers(k keystile.APIKey) []member {
 	return []member{
 		{"id", k.ID},
 		{"organization", k.OrganizationID},
+		{"user", k.UserID},
 		{"name", k.Name},
 		{"environment", string(k.Environment)},
 		{"permitted_site_ids", texts(k.PermittedSiteIDs)},

@@ -38,9 +38,11 @@ type Tx struct {
 	changes []keystile.Change
 	told    map[keystile.Change]bool
 	// owners and siteOwners remember what was found under a lock, so that a large
-	// apply does not read the same organisation for each of its keys.
+	// apply does not read the same organisation for each of its keys; roles remembers
+	// what was found at all.
 	owners     map[string]bool
 	siteOwners map[string]string
+	roles      map[string]bool
 	// broken is the first failure of the engine, after which nothing may be committed.
 	broken error
 }
@@ -81,7 +83,7 @@ func newTx(s *Store, tx *sql.Tx, a Actor, known map[string]bool) *Tx {
 	t := &Tx{
 		store: s, tx: tx, actor: a, now: stored(s.now()), known: known,
 		chains: map[string]*chain{}, told: map[keystile.Change]bool{},
-		owners: map[string]bool{}, siteOwners: map[string]string{},
+		owners: map[string]bool{}, siteOwners: map[string]string{}, roles: map[string]bool{},
 	}
 	t.q = gen.New(&preparedTx{Tx: tx, stmts: map[string]statement{}})
 	t.fail = t.note

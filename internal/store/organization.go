@@ -50,6 +50,7 @@ func (t *Tx) CreateOrganization(ctx context.Context, o keystile.Organization) er
 		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID, KeyPrefix: o.KeyPrefix,
 		Disabled: o.Disabled, CreatedAt: micros(o.CreatedAt), UpdatedAt: micros(o.UpdatedAt),
 		OnetimeClockWindow: o.OneTime.ClockWindow.Microseconds(), OnetimeForms: joinList(o.OneTime.Forms),
+		Mfa: string(o.MFA),
 	})
 	if err != nil {
 		return t.fail("create organization "+o.ID, err)
@@ -82,6 +83,7 @@ func (t *Tx) UpdateOrganization(ctx context.Context, o keystile.Organization) er
 		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID, KeyPrefix: o.KeyPrefix,
 		Disabled: o.Disabled, UpdatedAt: micros(t.now),
 		OnetimeClockWindow: o.OneTime.ClockWindow.Microseconds(), OnetimeForms: joinList(o.OneTime.Forms),
+		Mfa: string(o.MFA),
 	})
 	if err != nil {
 		return t.fail("update organization "+o.ID, err)
@@ -91,8 +93,8 @@ func (t *Tx) UpdateOrganization(ctx context.Context, o keystile.Organization) er
 }
 
 // DeleteOrganization removes an organisation that has nothing left: one with
-// sites, API keys, signing keys or live admin tokens is [keystile.ErrConflict]. Its revoked
-// admin tokens go with it; its audit chain stays.
+// sites, users, identity providers, API keys, signing keys or live admin tokens is
+// [keystile.ErrConflict]. Its revoked admin tokens go with it; its audit chain stays.
 func (t *Tx) DeleteOrganization(ctx context.Context, id string) error {
 	o, err := t.Organization(ctx, id)
 	if err != nil {
@@ -119,6 +121,20 @@ func (t *Tx) organizationEmpty(ctx context.Context, id string) error {
 	}
 	if len(sites) > 0 {
 		return conflict("organization %q still has site %q; delete its sites first", id, sites[0].ID)
+	}
+	users, err := t.q.ListUsersOfOrganization(ctx, id, "", 1)
+	if err != nil {
+		return t.fail("delete organization "+id, err)
+	}
+	if len(users) > 0 {
+		return conflict("organization %q still has user %q; delete its users first", id, users[0].ID)
+	}
+	providers, err := t.q.ListIdentityProvidersOfOrganization(ctx, id, "", 1)
+	if err != nil {
+		return t.fail("delete organization "+id, err)
+	}
+	if len(providers) > 0 {
+		return conflict("organization %q still has identity provider %q; delete its identity providers first", id, providers[0].Name)
 	}
 	keys, err := t.q.ListAPIKeysOfOrganization(ctx, id, "", 1)
 	if err != nil {
@@ -175,6 +191,7 @@ func organizationOf(row gen.Organization) (keystile.Organization, error) {
 	return keystile.Organization{
 		ID: row.ID, Name: row.Name, Environment: keystile.Environment(row.Environment), TenantID: row.TenantID,
 		KeyPrefix: row.KeyPrefix, Disabled: row.Disabled, CreatedAt: timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt),
+		MFA: keystile.MFAPolicy(row.Mfa),
 		OneTime: keystile.OneTimePolicy{
 			ClockWindow: time.Duration(row.OnetimeClockWindow) * time.Microsecond, Forms: splitList[keystile.OneTimeForm](row.OnetimeForms),
 		},
@@ -191,6 +208,7 @@ func organizationMembers(o keystile.Organization) []member {
 		{"disabled", o.Disabled},
 		{"onetime.clock_window", windowText(o.OneTime.ClockWindow)},
 		{"onetime.forms", texts(o.OneTime.Forms)},
+		{"mfa", string(o.MFA)},
 	}
 }
 
@@ -210,6 +228,9 @@ func checkOrganization(o keystile.Organization) error {
 		return keystile.Invalidf("onetime.clock_window", "use a duration such as 60s", "%s is not a clock window that can be kept", w)
 	}
 	if err := checkList("onetime.forms", o.OneTime.Forms); err != nil {
+		return err
+	}
+	if err := checkMFA(o.MFA); err != nil {
 		return err
 	}
 	return checkTexts(text{"name", o.Name}, text{"environment", string(o.Environment)}, text{"tenant_id", o.TenantID}, text{"key_prefix", o.KeyPrefix})

@@ -105,11 +105,23 @@ func secretOf(row gen.ApiKeySecret) (keystile.APIKeySecret, error) {
 type APIKeyLookup struct {
 	Secret keystile.APIKeySecret
 	Key    keystile.APIKey
-	// Organization is without its OneTime, which no API key needs.
+	// Organization is without its OneTime and MFA, which no API key needs.
 	Organization keystile.Organization
+	// Owner is the user whose key it is; nil for a key of nobody's.
+	Owner *KeyOwner
 	// Revision of the feed, read by the same statement: a cache drops what it
 	// read before a newer change of the same thing.
 	Revision int64
+}
+
+// KeyOwner is the user that an API key belongs to, with all that the key may
+// do: the user's rights.
+type KeyOwner struct {
+	User keystile.User
+	// Role is the user's; the zero Role where they have none.
+	Role keystile.Role
+	// SiteIDs are all sites of the user's organisation.
+	SiteIDs []string
 }
 
 // maxDigests is how many digests one look-up takes: one for each pepper that may be in use.
@@ -131,7 +143,7 @@ func digestArguments(digests [][32]byte) ([maxDigests][]byte, error) {
 }
 
 // FindAPIKeySecret finds the secret with one of 1 to 3 digests, its key and its
-// organisation, with one statement. If several match, the first in the order of
+// organisation, with one statement, and the key's owner, if it has one, with more. If several match, the first in the order of
 // digests counts. None is [keystile.ErrNotFound]; whether the key is live is
 // the caller's to judge.
 func (s *Store) FindAPIKeySecret(ctx context.Context, digests [][32]byte) (APIKeyLookup, error) {
@@ -144,8 +156,7 @@ func (s *Store) FindAPIKeySecret(ctx context.Context, digests [][32]byte) (APIKe
 		if err != nil {
 			return APIKeyLookup{}, s.fail(op, err)
 		}
-		found, err := lookupOf((*gen.FindAPIKeySecretsRow)(&row))
-		return found, s.fail(op, err)
+		return s.keyLookup(ctx, (*gen.FindAPIKeySecretsRow)(&row))
 	}
 	args, err := digestArguments(digests)
 	if err != nil {
@@ -158,12 +169,34 @@ func (s *Store) FindAPIKeySecret(ctx context.Context, digests [][32]byte) (APIKe
 	for _, digest := range args {
 		for i := range rows {
 			if bytes.Equal(rows[i].Digest, digest) {
-				found, err := lookupOf(&rows[i])
-				return found, s.fail(op, err)
+				return s.keyLookup(ctx, &rows[i])
 			}
 		}
 	}
 	return APIKeyLookup{}, errUnknownDigest
+}
+
+// keyLookup is what a row leads to, with the key's owner. The owner is read after
+// the revision, so that a change since then is noticed.
+func (s *Store) keyLookup(ctx context.Context, row *gen.FindAPIKeySecretsRow) (APIKeyLookup, error) {
+	const op = "look up an API key"
+	found, err := lookupOf(row)
+	if err != nil || found.Key.UserID == "" {
+		return found, s.fail(op, err)
+	}
+	owner, err := s.FindUserByID(ctx, found.Key.UserID)
+	if errors.Is(err, keystile.ErrNotFound) {
+		return APIKeyLookup{}, errUnknownDigest // deleted meanwhile, and the key with them
+	}
+	if err != nil {
+		return APIKeyLookup{}, err
+	}
+	sites, err := s.SiteIDs(ctx, found.Key.OrganizationID)
+	if err != nil {
+		return APIKeyLookup{}, err
+	}
+	found.Owner = &KeyOwner{User: owner.User, Role: owner.Role, SiteIDs: sites}
+	return found, nil
 }
 
 // errUnknownDigest is made once: a flood of unknown keys must cost little.
@@ -187,6 +220,7 @@ func lookupOf(row *gen.FindAPIKeySecretsRow) (APIKeyLookup, error) {
 		ID: row.KeyID, OrganizationID: row.OrganizationID, Name: row.Name, Environment: row.Environment,
 		PermittedSiteIds: row.PermittedSiteIds, Scopes: row.Scopes, AllowedIps: row.AllowedIps, Rate: row.Rate, RateAlgorithm: row.RateAlgorithm,
 		Hint: row.Hint, ExpiresAt: row.ExpiresAt, RevokedAt: row.RevokedAt, LastUsedAt: row.LastUsedAt, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+		UserID: row.UserID,
 	})
 	if err != nil {
 		return APIKeyLookup{}, err

@@ -64,6 +64,8 @@ func (t *Tx) CreateSite(ctx context.Context, s keystile.Site) error {
 	if n == 0 {
 		return conflict("site %q exists already", s.ID)
 	}
+	// Users may read every site of their organisation: what is remembered of them lacks this one.
+	t.Announce(keystile.ChangeOrganization, s.OrganizationID)
 	return t.Record(ctx, s.OrganizationID, "site.create", "site:"+s.ID, whole(siteMembers(s)))
 }
 

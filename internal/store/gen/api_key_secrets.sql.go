@@ -36,7 +36,7 @@ func (q *Queries) ExpireOtherAPIKeySecrets(ctx context.Context, expiresAt sql.Nu
 const findAPIKeySecret = `-- name: FindAPIKeySecret :one
 SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at,
     k.organization_id, k.name, k.environment, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm,
-    k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at,
+    k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at, k.user_id,
     o.name AS organization_name, o.environment AS organization_environment, o.tenant_id, o.key_prefix, o.disabled,
     o.created_at AS organization_created_at, o.updated_at AS organization_updated_at,
     f.revision
@@ -67,6 +67,7 @@ type FindAPIKeySecretRow struct {
 	LastUsedAt              sql.NullInt64
 	CreatedAt               int64
 	UpdatedAt               int64
+	UserID                  string
 	OrganizationName        string
 	OrganizationEnvironment string
 	TenantID                string
@@ -101,6 +102,7 @@ func (q *Queries) FindAPIKeySecret(ctx context.Context, digest []byte) (FindAPIK
 		&i.LastUsedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.UserID,
 		&i.OrganizationName,
 		&i.OrganizationEnvironment,
 		&i.TenantID,
@@ -116,7 +118,7 @@ func (q *Queries) FindAPIKeySecret(ctx context.Context, digest []byte) (FindAPIK
 const findAPIKeySecrets = `-- name: FindAPIKeySecrets :many
 SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at,
     k.organization_id, k.name, k.environment, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm,
-    k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at,
+    k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at, k.user_id,
     o.name AS organization_name, o.environment AS organization_environment, o.tenant_id, o.key_prefix, o.disabled,
     o.created_at AS organization_created_at, o.updated_at AS organization_updated_at,
     f.revision
@@ -147,6 +149,7 @@ type FindAPIKeySecretsRow struct {
 	LastUsedAt              sql.NullInt64
 	CreatedAt               int64
 	UpdatedAt               int64
+	UserID                  string
 	OrganizationName        string
 	OrganizationEnvironment string
 	TenantID                string
@@ -186,6 +189,7 @@ func (q *Queries) FindAPIKeySecrets(ctx context.Context, digest []byte, digest_2
 			&i.LastUsedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.UserID,
 			&i.OrganizationName,
 			&i.OrganizationEnvironment,
 			&i.TenantID,

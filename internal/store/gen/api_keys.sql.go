@@ -20,7 +20,7 @@ func (q *Queries) DeleteAPIKey(ctx context.Context, id string) error {
 }
 
 const getAPIKey = `-- name: GetAPIKey :one
-SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at FROM api_keys WHERE id = $1
+SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id FROM api_keys WHERE id = $1
 `
 
 func (q *Queries) GetAPIKey(ctx context.Context, id string) (ApiKey, error) {
@@ -42,14 +42,15 @@ func (q *Queries) GetAPIKey(ctx context.Context, id string) (ApiKey, error) {
 		&i.LastUsedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.UserID,
 	)
 	return i, err
 }
 
 const insertAPIKey = `-- name: InsertAPIKey :execrows
 INSERT INTO api_keys (id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips,
-    rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT DO NOTHING
 `
 
@@ -69,6 +70,7 @@ type InsertAPIKeyParams struct {
 	LastUsedAt       sql.NullInt64
 	CreatedAt        int64
 	UpdatedAt        int64
+	UserID           string
 }
 
 func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) (int64, error) {
@@ -88,6 +90,7 @@ func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) (int
 		arg.LastUsedAt,
 		arg.CreatedAt,
 		arg.UpdatedAt,
+		arg.UserID,
 	)
 	if err != nil {
 		return 0, err
@@ -96,7 +99,7 @@ func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) (int
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 func (q *Queries) ListAPIKeys(ctx context.Context, afterID string, rowLimit int32) ([]ApiKey, error) {
@@ -124,6 +127,7 @@ func (q *Queries) ListAPIKeys(ctx context.Context, afterID string, rowLimit int3
 			&i.LastUsedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.UserID,
 		); err != nil {
 			return nil, err
 		}
@@ -139,7 +143,7 @@ func (q *Queries) ListAPIKeys(ctx context.Context, afterID string, rowLimit int3
 }
 
 const listAPIKeysOfOrganization = `-- name: ListAPIKeysOfOrganization :many
-SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at FROM api_keys WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3
+SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id FROM api_keys WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3
 `
 
 func (q *Queries) ListAPIKeysOfOrganization(ctx context.Context, organizationID string, afterID string, rowLimit int32) ([]ApiKey, error) {
@@ -167,6 +171,52 @@ func (q *Queries) ListAPIKeysOfOrganization(ctx context.Context, organizationID 
 			&i.LastUsedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.UserID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAPIKeysOfUser = `-- name: ListAPIKeysOfUser :many
+SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id FROM api_keys WHERE user_id = $1 AND user_id <> '' ORDER BY id LIMIT $2
+`
+
+// The second condition lets SQLite use the index of that condition.
+func (q *Queries) ListAPIKeysOfUser(ctx context.Context, userID string, rowLimit int32) ([]ApiKey, error) {
+	rows, err := q.db.QueryContext(ctx, listAPIKeysOfUser, userID, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ApiKey
+	for rows.Next() {
+		var i ApiKey
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Name,
+			&i.Environment,
+			&i.PermittedSiteIds,
+			&i.Scopes,
+			&i.AllowedIps,
+			&i.Rate,
+			&i.RateAlgorithm,
+			&i.Hint,
+			&i.ExpiresAt,
+			&i.RevokedAt,
+			&i.LastUsedAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.UserID,
 		); err != nil {
 			return nil, err
 		}

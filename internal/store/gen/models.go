@@ -38,6 +38,7 @@ type ApiKey struct {
 	LastUsedAt       sql.NullInt64
 	CreatedAt        int64
 	UpdatedAt        int64
+	UserID           string
 }
 
 type ApiKeySecret struct {
@@ -100,6 +101,24 @@ type FeedHead struct {
 	Purged   int64
 }
 
+type IdentityProvider struct {
+	Name           string
+	OrganizationID string
+	Roles          string
+	Issuer         string
+	Audience       string
+	Algorithms     string
+	JwksUrl        string
+	Jwks           string
+	PublicKey      string
+	SealedSecret   []byte
+	Claims         string
+	CreateUsers    bool
+	Disabled       bool
+	CreatedAt      int64
+	UpdatedAt      int64
+}
+
 type Keyset struct {
 	Name      string
 	Sealed    []byte
@@ -128,6 +147,7 @@ type Organization struct {
 	UpdatedAt          int64
 	OnetimeClockWindow int64
 	OnetimeForms       string
+	Mfa                string
 }
 
 type Pepper struct {
@@ -143,6 +163,7 @@ type Role struct {
 	Scopes    string
 	CreatedAt int64
 	UpdatedAt int64
+	Mfa       string
 }
 
 type ServerLease struct {
@@ -193,4 +214,29 @@ type Site struct {
 type SpentNonce struct {
 	Nonce     []byte
 	KeepUntil int64
+}
+
+type User struct {
+	ID                 string
+	OrganizationID     string
+	Username           string
+	Email              string
+	Name               string
+	RoleID             sql.NullString
+	AdminRole          string
+	CustomerIds        string
+	GroupID            string
+	SkinID             string
+	Mfa                string
+	MustChangePassword bool
+	Disabled           bool
+	LastLoginAt        sql.NullInt64
+	CreatedAt          int64
+	UpdatedAt          int64
+}
+
+type UserName struct {
+	Name     string
+	Skeleton string
+	UserID   string
 }

@@ -19,7 +19,7 @@ func (q *Queries) DeleteOrganization(ctx context.Context, id string) error {
 }
 
 const getOrganization = `-- name: GetOrganization :one
-SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms FROM organizations WHERE id = $1
+SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms, mfa FROM organizations WHERE id = $1
 `
 
 func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization, error) {
@@ -36,13 +36,14 @@ func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization,
 		&i.UpdatedAt,
 		&i.OnetimeClockWindow,
 		&i.OnetimeForms,
+		&i.Mfa,
 	)
 	return i, err
 }
 
 const insertOrganization = `-- name: InsertOrganization :execrows
-INSERT INTO organizations (id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO organizations (id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms, mfa)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT DO NOTHING
 `
 
@@ -57,6 +58,7 @@ type InsertOrganizationParams struct {
 	UpdatedAt          int64
 	OnetimeClockWindow int64
 	OnetimeForms       string
+	Mfa                string
 }
 
 func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganizationParams) (int64, error) {
@@ -71,6 +73,7 @@ func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganization
 		arg.UpdatedAt,
 		arg.OnetimeClockWindow,
 		arg.OnetimeForms,
+		arg.Mfa,
 	)
 	if err != nil {
 		return 0, err
@@ -79,7 +82,7 @@ func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganization
 }
 
 const listOrganizations = `-- name: ListOrganizations :many
-SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms FROM organizations WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms, mfa FROM organizations WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 func (q *Queries) ListOrganizations(ctx context.Context, afterID string, rowLimit int32) ([]Organization, error) {
@@ -102,6 +105,7 @@ func (q *Queries) ListOrganizations(ctx context.Context, afterID string, rowLimi
 			&i.UpdatedAt,
 			&i.OnetimeClockWindow,
 			&i.OnetimeForms,
+			&i.Mfa,
 		); err != nil {
 			return nil, err
 		}
@@ -130,7 +134,7 @@ func (q *Queries) TenantIDTaken(ctx context.Context, tenantID string, iD string)
 const updateOrganization = `-- name: UpdateOrganization :exec
 UPDATE organizations
 SET name = $2, environment = $3, tenant_id = $4, key_prefix = $5, disabled = $6, updated_at = $7,
-    onetime_clock_window = $8, onetime_forms = $9
+    onetime_clock_window = $8, onetime_forms = $9, mfa = $10
 WHERE id = $1
 `
 
@@ -144,6 +148,7 @@ type UpdateOrganizationParams struct {
 	UpdatedAt          int64
 	OnetimeClockWindow int64
 	OnetimeForms       string
+	Mfa                string
 }
 
 func (q *Queries) UpdateOrganization(ctx context.Context, arg UpdateOrganizationParams) error {
@@ -157,6 +162,7 @@ func (q *Queries) UpdateOrganization(ctx context.Context, arg UpdateOrganization
 		arg.UpdatedAt,
 		arg.OnetimeClockWindow,
 		arg.OnetimeForms,
+		arg.Mfa,
 	)
 	return err
 }

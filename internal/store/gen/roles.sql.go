@@ -19,7 +19,7 @@ func (q *Queries) DeleteRole(ctx context.Context, id string) error {
 }
 
 const getRole = `-- name: GetRole :one
-SELECT id, name, scopes, created_at, updated_at FROM roles WHERE id = $1
+SELECT id, name, scopes, created_at, updated_at, mfa FROM roles WHERE id = $1
 `
 
 func (q *Queries) GetRole(ctx context.Context, id string) (Role, error) {
@@ -31,13 +31,14 @@ func (q *Queries) GetRole(ctx context.Context, id string) (Role, error) {
 		&i.Scopes,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Mfa,
 	)
 	return i, err
 }
 
 const insertRole = `-- name: InsertRole :execrows
-INSERT INTO roles (id, name, scopes, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO roles (id, name, scopes, mfa, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT DO NOTHING
 `
 
@@ -45,6 +46,7 @@ type InsertRoleParams struct {
 	ID        string
 	Name      string
 	Scopes    string
+	Mfa       string
 	CreatedAt int64
 	UpdatedAt int64
 }
@@ -54,6 +56,7 @@ func (q *Queries) InsertRole(ctx context.Context, arg InsertRoleParams) (int64, 
 		arg.ID,
 		arg.Name,
 		arg.Scopes,
+		arg.Mfa,
 		arg.CreatedAt,
 		arg.UpdatedAt,
 	)
@@ -64,7 +67,7 @@ func (q *Queries) InsertRole(ctx context.Context, arg InsertRoleParams) (int64, 
 }
 
 const listRoles = `-- name: ListRoles :many
-SELECT id, name, scopes, created_at, updated_at FROM roles WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, name, scopes, created_at, updated_at, mfa FROM roles WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 func (q *Queries) ListRoles(ctx context.Context, afterID string, rowLimit int32) ([]Role, error) {
@@ -82,6 +85,7 @@ func (q *Queries) ListRoles(ctx context.Context, afterID string, rowLimit int32)
 			&i.Scopes,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Mfa,
 		); err != nil {
 			return nil, err
 		}
@@ -97,15 +101,24 @@ func (q *Queries) ListRoles(ctx context.Context, afterID string, rowLimit int32)
 }
 
 const updateRole = `-- name: UpdateRole :exec
-UPDATE roles SET name = $2, scopes = $3, updated_at = $4 WHERE id = $1
+UPDATE roles SET name = $2, scopes = $3, mfa = $4, updated_at = $5 WHERE id = $1
 `
 
-func (q *Queries) UpdateRole(ctx context.Context, iD string, name string, scopes string, updatedAt int64) error {
+type UpdateRoleParams struct {
+	ID        string
+	Name      string
+	Scopes    string
+	Mfa       string
+	UpdatedAt int64
+}
+
+func (q *Queries) UpdateRole(ctx context.Context, arg UpdateRoleParams) error {
 	_, err := q.db.ExecContext(ctx, updateRole,
-		iD,
-		name,
-		scopes,
-		updatedAt,
+		arg.ID,
+		arg.Name,
+		arg.Scopes,
+		arg.Mfa,
+		arg.UpdatedAt,
 	)
 	return err
 }

@@ -63,6 +63,33 @@ func (q *Queries) InsertSite(ctx context.Context, arg InsertSiteParams) (int64, 
 	return result.RowsAffected()
 }
 
+const listSiteIDsOfOrganization = `-- name: ListSiteIDsOfOrganization :many
+SELECT id FROM sites WHERE organization_id = $1 ORDER BY id
+`
+
+func (q *Queries) ListSiteIDsOfOrganization(ctx context.Context, organizationID string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listSiteIDsOfOrganization, organizationID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listSites = `-- name: ListSites :many
 SELECT id, organization_id, name, created_at, updated_at FROM sites WHERE id > $1 ORDER BY id LIMIT $2
 `

@@ -23,7 +23,7 @@ DELETE FROM api_key_secrets WHERE key_id = $1;
 -- name: FindAPIKeySecret :one
 SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at,
     k.organization_id, k.name, k.environment, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm,
-    k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at,
+    k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at, k.user_id,
     o.name AS organization_name, o.environment AS organization_environment, o.tenant_id, o.key_prefix, o.disabled,
     o.created_at AS organization_created_at, o.updated_at AS organization_updated_at,
     f.revision
@@ -36,7 +36,7 @@ WHERE s.digest = $1;
 -- name: FindAPIKeySecrets :many
 SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at,
     k.organization_id, k.name, k.environment, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm,
-    k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at,
+    k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at, k.user_id,
     o.name AS organization_name, o.environment AS organization_environment, o.tenant_id, o.key_prefix, o.disabled,
     o.created_at AS organization_created_at, o.updated_at AS organization_updated_at,
     f.revision

@@ -17,3 +17,6 @@ UPDATE sites SET name = $2, updated_at = $3 WHERE id = $1;
 
 -- name: DeleteSite :exec
 DELETE FROM sites WHERE id = $1;
+
+-- name: ListSiteIDsOfOrganization :many
+SELECT id FROM sites WHERE organization_id = $1 ORDER BY id;

@@ -26,9 +26,10 @@ var feedBehaviours = []behaviour{
 		}
 		want := []keystile.Change{
 			{Kind: keystile.ChangeOrganization, ID: "north"}, // updated
+			{Kind: keystile.ChangeOrganization, ID: "north"}, // has a new site, which its users may read
 			{Kind: keystile.ChangeOrganization, ID: "north"}, // its site was updated
-			{Kind: keystile.ChangeAll},                       // a role was updated
-			{Kind: keystile.ChangeAll},                       // and deleted
+			{Kind: keystile.ChangeRole, ID: "r"},             // a role was updated
+			{Kind: keystile.ChangeRole, ID: "r"},             // and deleted
 			{Kind: keystile.ChangeKey, ID: "key"},            // updated
 			{Kind: keystile.ChangeKey, ID: "key"},            // rotated
 			{Kind: keystile.ChangeKey, ID: "key"},            // its old secrets end
