@@ -29,10 +29,16 @@ var doors = map[string][]string{
 	"internal/credential/warm": {root},
 	"internal/credential/*":    {root, "internal/credential", "internal/credential/warm"},
 
+	"internal/jws": {root, "internal/credential"}, // reads with the bounded readers of credentials
+	// Session tokens are signed tokens, and nothing else in the room of credentials is.
+	"internal/credential/sessionjwt": {root, "internal/credential", "internal/credential/warm", "internal/jws"},
+	"internal/outbound":              {root},
+	"internal/federation":            {root, "internal/jws", "internal/outbound"},
+
 	"internal/policy":    {root},
 	"internal/limit":     {root},
 	"internal/replay":    {root},
-	"internal/keyring":   {root},
+	"internal/keyring":   {root, "internal/jws"}, // its token keys sign and verify
 	"internal/feed":      {root},
 	"internal/audit":     {root},
 	"internal/usage":     {root},
