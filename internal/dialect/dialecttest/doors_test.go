@@ -33,7 +33,7 @@ func doors(t *testing.T, w *World) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case strings.HasPrefix(path, ona.InvokePath):
-			onaDoor.Invoke(w, r)
+			onaDoor.Lambda().ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/api/v2/"):
 			naoDoor.ServeHTTP(w, r)
 		default:

@@ -128,7 +128,6 @@ func (w *World) Exchange(_ context.Context, c login.Caller, provider string, tok
 	case provider != "external-sso" || token != "foreign":
 		return login.Outcome{}, keystile.Reject(keystile.ReasonSignatureInvalid, "no such provider, or not its token")
 	}
-	c.Door = keystile.DoorExchange
 	return w.open(c, User("user"), keystile.MethodProvider), nil
 }
 

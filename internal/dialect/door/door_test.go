@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
@@ -110,4 +111,31 @@ func TestThreat18_OnlyOneReadableCredentialIsPresented(t *testing.T) {
 			t.Errorf("%s: %+v", name, found)
 		}
 	}
+}
+
+func TestThreat37_ABodyThatComesTooSlowlyIsNotAwaited(t *testing.T) {
+	for name, w := range map[string]http.ResponseWriter{"real": nil, "without deadlines": httptest.NewRecorder()} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", strings.NewReader("{}"))
+		var set []time.Time
+		if w == nil {
+			w = deadlines{httptest.NewRecorder(), &set}
+		}
+		if body, err := ReadBody(w, r); string(body) != "{}" || err != nil {
+			t.Errorf("%s: %q %v", name, body, err)
+		}
+		if name == "real" && (len(set) != 2 || set[0].IsZero() || !set[1].IsZero()) {
+			t.Errorf("deadlines: %v", set)
+		}
+	}
+}
+
+// deadlines notes the read deadlines that are set.
+type deadlines struct {
+	http.ResponseWriter
+	set *[]time.Time
+}
+
+func (d deadlines) SetReadDeadline(at time.Time) error {
+	*d.set = append(*d.set, at)
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential"
@@ -13,13 +14,24 @@ import (
 // MaxBody bounds what a door reads of a request, in bytes (rulings R26).
 const MaxBody = 64 << 10
 
+// bodyTime bounds how long a body may take: whoever sends one byte a minute
+// holds no connection.
+const bodyTime = 10 * time.Second
+
 // ReadBody reads the whole body of a request. A longer one is
 // keystile.ErrBodyTooLarge; nothing beyond the limit is read.
-func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.Body == nil {
+func ReadBody(w http.ResponseWriter, r *http.Request) (body []byte, err error) {
+	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	connection := http.NewResponseController(w)
+	switch unset := connection.SetReadDeadline(time.Now().Add(bodyTime)); {
+	case unset == nil:
+		defer func() { err = errors.Join(err, connection.SetReadDeadline(time.Time{})) }()
+	case !errors.Is(unset, http.ErrNotSupported):
+		return nil, fmt.Errorf("bound the time of the body: %w", unset)
+	}
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return nil, fmt.Errorf("read the body: %w", keystile.ErrBodyTooLarge)

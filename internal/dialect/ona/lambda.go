@@ -31,10 +31,13 @@ const (
 	headerInvocation = "X-Amz-Invocation-Type"
 )
 
-// Invoke is the Lambda transport. The request's own Authorization is an AWS
+// Lambda is the Lambda transport: everything below InvokePath.
+func (s *Server) Lambda() http.Handler { return http.HandlerFunc(s.invoke) }
+
+// invoke takes Invoke of the Lambda API. The request's own Authorization is an AWS
 // signature, which is not looked at: the event carries the credentials
 // (rulings R26).
-func (s *Server) Invoke(w http.ResponseWriter, r *http.Request) {
+func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	name, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, InvokePath), invocations)
 	switch types := r.Header.Values(headerInvocation); {
 	case !ok || !isFunction(name):
@@ -45,14 +48,14 @@ func (s *Server) Invoke(w http.ResponseWriter, r *http.Request) {
 	case len(types) > 1 || len(types) == 1 && types[0] != invokeOnly:
 		s.refuseInvoke(w, r, awsError{http.StatusBadRequest, "InvalidParameterValueException", "Only the invocation type RequestResponse is supported"})
 	default:
-		s.invoke(w, r)
+		s.serveEvent(w, r)
 	}
 }
 
-// invoke answers an event, whatever is in it, with 200 and an envelope. Its body
+// serveEvent answers an event, whatever is in it, with 200 and an envelope. Its body
 // is a string: on an object the SDK would send the same request four times
 // (protocols 1.9, point 2).
-func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveEvent(w http.ResponseWriter, r *http.Request) {
 	c := &call{}
 	a := s.readEvent(w, r, c)
 	headers := map[string]string{"Content-Type": "application/json"}

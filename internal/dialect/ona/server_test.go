@@ -61,7 +61,7 @@ type envelope struct {
 func invoke(h *ona.Server, from, event string) envelope {
 	r := request(from, http.MethodPost, ona.InvokePath+"ona-user-auth-prod/invocations", event)
 	w := httptest.NewRecorder()
-	h.Invoke(w, r)
+	h.Lambda().ServeHTTP(w, r)
 	var e envelope
 	if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || w.Code != http.StatusOK {
 		return envelope{Body: fmt.Sprintf("no envelope: %d %s %v", w.Code, w.Body, err)}
