@@ -60,14 +60,20 @@ func (s *Server) create(ctx context.Context, c *call) answer {
 		return *problem
 	}
 	found, err := door.Present(c.header)
-	presented := err == nil || !missing(err)
 	switch {
-	case presented && in != nil:
+	case err != nil && missing(err):
+		return s.bySession(ctx, c, in)
+	case in != nil:
 		return refusal(http.StatusUnprocessableEntity, "ambiguous", "Send an API key or a session, not both.")
-	case presented && (err != nil || found.Kind != ""):
+	case err != nil || found.Kind != "":
 		return unauthorized // unreadable, or a token: none opens a session
-	case presented:
-		return s.byKey(ctx, c, found)
+	}
+	return s.byKey(ctx, c, found)
+}
+
+// bySession is create without a credential in the header.
+func (s *Server) bySession(ctx context.Context, c *call, in map[string]string) answer {
+	switch {
 	case in["email"] != "" && in["password"] != "":
 		return s.byPassword(ctx, c, in["email"], keystile.Secret(in["password"]))
 	case in["mfa_token"] != "" && in["otp"] != "":

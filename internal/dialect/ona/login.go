@@ -77,8 +77,7 @@ func (s *Server) exchange(ctx context.Context, c *call) answer {
 	}
 	outcome, err := s.o.Exchange(ctx, c.caller, provider, keystile.Secret(in["external_token"]))
 	if err != nil {
-		switch verdict, _ := door.Judge(err); verdict {
-		case door.BadCredentials, door.SessionGone:
+		if verdict, _ := door.Judge(err); verdict == door.BadCredentials || verdict == door.SessionGone {
 			return refusal(http.StatusUnauthorized, textInvalidExternal)
 		}
 		return s.refuse(ctx, c, err)

@@ -84,9 +84,14 @@ var endpoints = map[string]endpoint{
 
 // New makes the server.
 func New(o Options) (*Server, error) {
-	if o.SignIn == nil || o.Exchange == nil || o.Mint == nil || o.Tokens == nil || o.Keys == nil || o.Key == nil || o.Role == nil ||
-		o.Limiter == nil || o.Edge.ClientAddr == nil || o.Edge.RequestID == nil || o.Now == nil || o.Logger == nil {
-		return nil, errors.New("ona: an option is missing")
+	for name, absent := range map[string]bool{
+		"SignIn": o.SignIn == nil, "Exchange": o.Exchange == nil, "Mint": o.Mint == nil, "Tokens": o.Tokens == nil, "Keys": o.Keys == nil,
+		"Key": o.Key == nil, "Role": o.Role == nil, "Limiter": o.Limiter == nil, "Edge": o.Edge.ClientAddr == nil || o.Edge.RequestID == nil,
+		"Now": o.Now == nil, "Logger": o.Logger == nil,
+	} {
+		if absent {
+			return nil, errors.New("ona: no " + name + " was given")
+		}
 	}
 	return &Server{
 		o:    o,
