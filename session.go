@@ -53,6 +53,9 @@ const (
 	MethodMFA      AuthMethod = "mfa" // added where more than one factor was proven
 )
 
+// AuthMethods lists the methods.
+var AuthMethods = []AuthMethod{MethodPassword, MethodTOTP, MethodPasskey, MethodRecovery, MethodAPIKey, MethodProvider, MethodMFA}
+
 // Challenge is a sign-in that waits for another factor. Its token is the client's
 // (mfa_token): 32 base62 characters, of which only a digest is kept.
 type Challenge struct {
