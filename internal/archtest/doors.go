@@ -55,6 +55,9 @@ var doors = map[string][]string{
 	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/problem"},
 
 	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime"},
+	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"}, // credential/apikey: an auth_token is an API key
+	"internal/login/*":   {root},
+	"internal/mail":      {root},
 	"internal/keyimport": {root, "internal/credential/apikey", "internal/store"},
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},
 	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey"},
