@@ -25,6 +25,8 @@ type Config struct {
 	MasterKey      string          `yaml:"master_key" default:"file:master.key" example:"env:KEYSTILE_MASTER_KEY_BASE64" doc:"The key that everything sealed in the store hangs on: file:PATH or env:NAME of 32 random bytes as base64 (openssl rand -base64 32). The file must be readable by its owner only."`
 	TrustedProxies []netip.Prefix  `yaml:"trusted_proxies" default:"" example:"127.0.0.0/8" doc:"Networks of the proxies whose X-Forwarded-* headers are believed. Default: none."`
 	Dialects       Dialects        `yaml:"dialects" doc:"The platforms whose wire formats are spoken. Without this section all four are on with their defaults; with it, only those it names."`
+	Tokens         Tokens          `yaml:"tokens" doc:"Session tokens under public keys."`
+	Outbound       Outbound        `yaml:"outbound" doc:"What may be fetched from outside."`
 	ForwardAuth    ForwardAuth     `yaml:"forward_auth" doc:"The decision endpoint for proxies, /forward-auth."`
 	RouteEntries   []RouteEntry    `yaml:"routes" doc:"What the gateway and every decision endpoint enforce. The most specific match wins; two routes that match the same request are refused."`
 	Limits         Limits          `yaml:"limits" doc:"Bounds on memory, time and work."`
@@ -71,6 +73,19 @@ type ONAJWT struct {
 	Secret     keystile.Secret `yaml:"secret" doc:"Secret shared with verifiers, at least 32 bytes. Absent: drawn once and kept sealed in the store."`
 	SecretFile string          `yaml:"secret_file" default:"" doc:"A file that holds the secret."`
 	TTL        time.Duration   `yaml:"ttl" default:"24h" min:"1m" max:"720h" doc:"How long a token is good."`
+	Issuer     string          `yaml:"issuer" default:"" example:"https://auth.example.com" doc:"The claim iss of its tokens. Empty: none, as the platform's own verifiers expect."`
+	Audience   string          `yaml:"audience" default:"" example:"terminal" doc:"The claim aud of its tokens. Empty: none, as the platform's own verifiers expect."`
+}
+
+// Tokens are session tokens that anybody can verify with the JWKS.
+type Tokens struct {
+	Algorithm string `yaml:"algorithm" default:"EdDSA" enum:"EdDSA ES256 RS256" doc:"Signature algorithm (RFC 7518, RFC 8037). Its key is made at first start; keystile token-key rotate makes the next."`
+}
+
+// Outbound says what is reached when something is fetched from outside: the key sets of identity providers.
+type Outbound struct {
+	AllowPrivate []netip.Prefix `yaml:"allow_private" default:"" example:"10.1.0.0/16" doc:"Networks that are reached although they are not of the public internet. Plain http is spoken only to this machine, and only if its loopback network is named here. Default: none."`
+	Proxy        string         `yaml:"proxy" default:"" example:"http://proxy.internal:3128" doc:"The proxy to fetch through. Empty: none; HTTP_PROXY and its like are not read."`
 }
 
 // AuroraDialect is Aurora's wire format.

@@ -82,8 +82,14 @@ type storedKey struct {
 // TokenSet is every token key of a store. It is immutable: changes make a new one.
 type TokenSet struct{ keys []storedKey }
 
+// sealing is what a [Sealer] does.
+type sealing interface {
+	Seal(plain []byte, place string) ([]byte, error)
+	Open(sealed []byte, place string) ([]byte, error)
+}
+
 // OpenTokenSet opens the sealed form. None is the empty set.
-func OpenTokenSet(sealer *Sealer, sealed []byte) (*TokenSet, error) {
+func OpenTokenSet(sealer sealing, sealed []byte) (*TokenSet, error) {
 	if len(sealed) == 0 {
 		return &TokenSet{}, nil
 	}
@@ -99,7 +105,7 @@ func OpenTokenSet(sealer *Sealer, sealed []byte) (*TokenSet, error) {
 }
 
 // Seal is the form the store keeps.
-func (s *TokenSet) Seal(sealer *Sealer) ([]byte, error) {
+func (s *TokenSet) Seal(sealer sealing) ([]byte, error) {
 	plain, err := json.Marshal(s.keys)
 	if err != nil {
 		return nil, fmt.Errorf("write the token keys: %w", err)
@@ -185,6 +191,17 @@ func (s *TokenSet) Rotate(r TokenRotation) (*TokenSet, TokenKey, error) {
 	next.keys = append(next.keys, material)
 	slices.SortStableFunc(next.keys, func(a, b storedKey) int { return cmp.Compare(a.CreatedAt.UnixNano(), b.CreatedAt.UnixNano()) })
 	return next, material.TokenKey, nil
+}
+
+// Secret is an HS256 key's secret, for the one answer that tells it to whoever
+// must verify with it.
+func (s *TokenSet) Secret(id string) keystile.Secret {
+	for i := range s.keys {
+		if k := &s.keys[i]; k.ID == id && k.Algorithm == keystile.HS256 {
+			return keystile.Secret(k.Material)
+		}
+	}
+	return ""
 }
 
 // Remove takes a key out at once: no token that it signed is good any more. The

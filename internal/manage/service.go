@@ -39,6 +39,10 @@ type Service struct {
 	// Now is the clock, time.Now outside tests.
 	Now func() time.Time
 
+	// TokenLife is the longest that a session token lives: for so long a token key
+	// verifies after its last signature. 0 is the longest that configuration allows, 30 days.
+	TokenLife time.Duration
+
 	// token confines the operations to what an admin token may touch; nil: the operator.
 	token *keystile.AdminToken
 }

@@ -21,6 +21,9 @@ type Record struct {
 	Role keystile.Role
 	// SiteIDs are the sites of the organisation, all of which its users may touch.
 	SiteIDs []string
+	// ParentsLive: the API key that opened the session, and the provider that vouched
+	// for the user, are good still.
+	ParentsLive bool
 }
 
 // Use is one use of a session, for the last-used batch.
@@ -230,6 +233,8 @@ func ended(record *Record, sessionID string, now time.Time) *keystile.Rejection 
 		return unknownSession
 	case !session.RevokedAt.IsZero():
 		return keystile.Reject(keystile.ReasonCredentialRevoked, "session "+session.ID+" was revoked")
+	case !record.ParentsLive:
+		return keystile.Reject(keystile.ReasonCredentialRevoked, "the key or provider that session "+session.ID+" hangs on has ended")
 	case user.Disabled:
 		return keystile.Reject(keystile.ReasonCredentialRevoked, "user "+user.ID+" is disabled")
 	case record.Organization.Disabled:
@@ -260,6 +265,7 @@ func principalOf(record *Record, until time.Time) *keystile.Principal {
 		SessionID:       record.Session.ID,
 		Methods:         slices.Clone(record.Session.Methods),
 		AuthenticatedAt: record.Session.AuthenticatedAt,
+		SessionKeyID:    record.Session.APIKeyID,
 	}
 }
 

@@ -153,7 +153,7 @@ func TestThreat28_ASessionIsReadAgainWhenTheKeyOrProviderThatOpenedItChanges(t *
 		if w.reads != 1 {
 			t.Errorf("%d reads", w.reads)
 		}
-		w.change(acmeSession, kind, func(r *sessionjwt.Record) { r.Session.RevokedAt = w.now })
+		w.change(acmeSession, kind, func(r *sessionjwt.Record) { r.ParentsLive = false })
 		w.wants(token, keystile.ReasonCredentialRevoked)
 	}
 }

@@ -116,6 +116,7 @@ func (w *world) add(session, organization string) *sessionjwt.Record {
 		Organization: keystile.Organization{ID: organization, Environment: keystile.Production},
 		Role:         keystile.Role{ID: "role_analyst", Scopes: []keystile.Scope{"telemetry:read"}},
 		SiteIDs:      []string{"Sibaya"},
+		ParentsLive:  true,
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
