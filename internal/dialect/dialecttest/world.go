@@ -101,13 +101,21 @@ func (w *World) Password(_ context.Context, c login.Caller, username string, pas
 func (w *World) Code(ctx context.Context, c login.Caller, token keystile.Secret, code string, mint login.Mint) ([]byte, error) {
 	w.note(c)
 	switch {
-	case token.Reveal() != string(c.Door)+"-challenge":
+	case token != "ona-challenge" && token != "nao-challenge":
 		return nil, login.ErrChallengeExpired
 	case code != Code:
 		return nil, login.ErrInvalidCode
 	}
+	// A challenge leads to a session at the door it began at.
+	c.Door = keystile.Door(strings.TrimSuffix(token.Reveal(), "-challenge"))
 	outcome := w.open(c, User("mfa"), keystile.MethodPassword, keystile.MethodTOTP, keystile.MethodMFA)
-	return mint(ctx, *outcome.Session, outcome.User)
+	answer, err := mint(ctx, *outcome.Session, outcome.User)
+	if err != nil { // undoes the sign-in
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.sessions, outcome.Session.ID)
+	}
+	return answer, err
 }
 
 // APIKey implements NAO's SignIn.

@@ -64,7 +64,7 @@ func TestThePersonalKeyIsShownAfterAPasswordAloneAndWhereItMayBe(t *testing.T) {
 type keyThenCode struct{ *dialecttest.World }
 
 func (keyThenCode) Code(ctx context.Context, _ login.Caller, _ keystile.Secret, _ string, mint login.Mint) ([]byte, error) {
-	return mint(ctx, keystile.Session{ID: "ses_1", Methods: []keystile.AuthMethod{keystile.MethodAPIKey, keystile.MethodTOTP}}, dialecttest.User("user"))
+	return mint(ctx, keystile.Session{ID: "ses_1", Door: keystile.DoorNAO, Methods: []keystile.AuthMethod{keystile.MethodAPIKey, keystile.MethodTOTP}}, dialecttest.User("user"))
 }
 
 func (keyThenCode) APIKey(context.Context, login.Caller, *keystile.Principal) (login.Outcome, error) {

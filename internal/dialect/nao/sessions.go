@@ -179,8 +179,11 @@ func (s *Server) keep(ctx context.Context, session keystile.Session, user keysti
 	return json.Marshal(in)
 }
 
-// enter mints the session's token.
+// enter mints the session's token. A challenge of another door leads to none here.
 func (s *Server) enter(ctx context.Context, session keystile.Session, user keystile.User) (entry, error) {
+	if session.Door != keystile.DoorNAO {
+		return entry{}, login.ErrChallengeExpired
+	}
 	token, exp, err := s.o.Mint(ctx, session, user)
 	if err != nil {
 		return entry{}, fmt.Errorf("mint a token: %w", err)
@@ -195,7 +198,7 @@ func (s *Server) enter(ctx context.Context, session keystile.Session, user keyst
 func (s *Server) welcome(ctx context.Context, c *call, in entry) answer {
 	if s.o.AuthToken != nil && in.Password {
 		key, err := s.o.AuthToken(ctx, c.caller, in.SessionID)
-		if err != nil {
+		if err != nil && !errors.Is(err, login.ErrStepUp) { // signed in, but not for this: it is left out
 			return s.refuse(ctx, c, err)
 		}
 		in.Document.Data.Attributes.AuthToken = key.Reveal()

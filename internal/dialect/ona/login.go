@@ -75,7 +75,9 @@ func (s *Server) exchange(ctx context.Context, c *call) answer {
 	if provider == "" {
 		provider = "external" // the SDK's default
 	}
-	outcome, err := s.o.Exchange(ctx, c.caller, provider, keystile.Secret(in["external_token"]))
+	caller := c.caller
+	caller.Door = keystile.DoorExchange
+	outcome, err := s.o.Exchange(ctx, caller, provider, keystile.Secret(in["external_token"]))
 	if err != nil {
 		if verdict, _ := door.Judge(err); verdict == door.BadCredentials || verdict == door.SessionGone {
 			return refusal(http.StatusUnauthorized, textInvalidExternal)
@@ -105,8 +107,17 @@ func (s *Server) finish(ctx context.Context, c *call, outcome login.Outcome) ans
 	return answer{status: http.StatusOK, body: body}
 }
 
-// welcome is the body for a new session: its token and who has signed in.
+// ours says whether a session was opened here.
+func ours(session *keystile.Session) bool {
+	return session.Door == keystile.DoorOna || session.Door == keystile.DoorExchange
+}
+
+// welcome is the body for a new session: its token and who has signed in. A
+// challenge of another door leads to none here.
 func (s *Server) welcome(ctx context.Context, session keystile.Session, user keystile.User) ([]byte, error) {
+	if !ours(&session) {
+		return nil, login.ErrChallengeExpired
+	}
 	token, _, err := s.o.Mint(ctx, session, user)
 	if err != nil {
 		return nil, fmt.Errorf("mint a token: %w", err)

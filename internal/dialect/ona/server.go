@@ -29,8 +29,7 @@ type SignIn interface {
 // Options is what the door stands on. Everything must be set.
 type Options struct {
 	SignIn SignIn
-	// Exchange signs in whom a foreign token of a configured provider names, at
-	// the door that c says. A token that is not good wraps keystile.ErrRejected.
+	// Exchange signs in whom a foreign token of a configured provider names. A token that is not good wraps keystile.ErrRejected.
 	Exchange func(ctx context.Context, c login.Caller, provider string, token keystile.Secret) (login.Outcome, error)
 	// Mint makes the session's token and says when it ends.
 	Mint func(context.Context, keystile.Session, keystile.User) (token keystile.Secret, exp time.Time, err error)

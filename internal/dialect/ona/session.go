@@ -85,7 +85,7 @@ func (s *Server) renew(ctx context.Context, c *call) (live, *answer) {
 		a := s.refuse(ctx, c, err)
 		return live{}, &a
 	}
-	if session.Door != keystile.DoorOna {
+	if !ours(&session) {
 		return live{}, &unauthorized
 	}
 	return live{session, user, principal.ExpiresAt}, nil
