@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,6 +82,9 @@ var endpoints = map[string]endpoint{
 	"api-key-info":     {http.MethodPost, (*Server).keyInfo},
 	"validate-api-key": {http.MethodPost, (*Server).validateKey},
 }
+
+// Endpoints are the paths below Prefix, for the walk over all paths of the server.
+func Endpoints() []string { return slices.Sorted(maps.Keys(endpoints)) }
 
 // New makes the server.
 func New(o Options) (*Server, error) {
