@@ -86,6 +86,9 @@ type Decision struct {
 	// Public is text that helps the caller mend the request, safe to send:
 	// "site_id is missing". Empty where silence is safer.
 	Public string
+	// StepUp says that the caller is known and may do this once they have signed in
+	// anew, as Route.Auth says (RFC 9470). Reason is ReasonConditionFailed.
+	StepUp bool
 	// Observed says that the route only observes: Allowed is true although
 	// Reason says what would have refused it.
 	Observed bool
@@ -100,12 +103,16 @@ type Decision struct {
 }
 
 // Status is the HTTP status of the decision: 200 if allowed.
+// A step-up is 401 although other failed conditions are 403: what would help is to authenticate.
 func (d *Decision) Status() int {
 	if d.Allowed {
 		return http.StatusOK
 	}
 	if d.Reason == ReasonNone {
 		return http.StatusServiceUnavailable
+	}
+	if d.StepUp {
+		return http.StatusUnauthorized // RFC 9470, section 3: what stands in the way is the authentication
 	}
 	if d.Reason == ReasonResourceNotPermitted && d.Route != nil && d.Route.NotPermittedStatus != 0 {
 		return d.Route.NotPermittedStatus

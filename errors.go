@@ -31,6 +31,8 @@ type Rejection struct {
 	Cause string
 	// Public is text that helps the caller mend the request, safe to send.
 	Public string
+	// StepUp: see Decision.
+	StepUp bool
 }
 
 // Reject makes a Rejection.

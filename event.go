@@ -59,6 +59,8 @@ const (
 	ChangeAuthorization ChangeKind = "authorization"
 	// ChangeAdminToken: an admin token was revoked or narrowed.
 	ChangeAdminToken ChangeKind = "admin_token"
+	// ChangeTokenKey: the keys that session tokens are signed with were rotated.
+	ChangeTokenKey ChangeKind = "token_key"
 	// ChangeReload: servers read their configuration's routes again.
 	ChangeReload ChangeKind = "reload"
 	// ChangeAll: everything is stale (restore, pepper or master key change).

@@ -30,6 +30,8 @@ type Route struct {
 	// Environment restricts credentials to one environment; empty: any.
 	Environment Environment
 	Scopes      []Scope
+	// Auth is what it asks of how a person signed in; nil: nothing.
+	Auth *RouteAuth
 	// When is a Cedar condition; Policies are names of Cedar policy files, Policy their text.
 	When     string
 	Policies []string
@@ -66,6 +68,16 @@ type RouteMatch struct {
 type RouteResource struct {
 	Type string
 	From string
+}
+
+// RouteAuth is what a route asks of the sign-in behind a credential: one of the
+// methods was proven, no longer ago than MaxAge (RFC 9470). A credential that is of
+// no person, or tells nothing of their sign-in, never has it.
+type RouteAuth struct {
+	// Methods, any one of them; none: any.
+	Methods []AuthMethod
+	// MaxAge of the sign-in; 0: any.
+	MaxAge time.Duration
 }
 
 // RouteLimit is a rate and what it counts by.

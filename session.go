@@ -53,6 +53,9 @@ const (
 	MethodMFA      AuthMethod = "mfa" // added where more than one factor was proven
 )
 
+// AuthMethods lists the methods.
+var AuthMethods = []AuthMethod{MethodPassword, MethodTOTP, MethodPasskey, MethodRecovery, MethodAPIKey, MethodProvider, MethodMFA}
+
 // Challenge is a sign-in that waits for another factor. Its token is the client's
 // (mfa_token): 32 base62 characters, of which only a digest is kept.
 type Challenge struct {
@@ -63,12 +66,16 @@ type Challenge struct {
 	Door     Door
 	// Methods were proven before it.
 	Methods []AuthMethod
+	// ProviderName is the identity provider whose word was the first factor; empty: none.
+	ProviderName string
 	// Sealed is the TOTP secret offered for enrolment, sealed for
 	// ChallengePlace(Digest); empty where a factor is enrolled already.
 	// Each challenge has its own (rulings R18).
 	Sealed []byte
 	// Failures counts wrong codes.
-	Failures   int
+	Failures int
+	// ChangeDue: every factor is proven, and only a new password is waited for.
+	ChangeDue  bool
 	ClientAddr string
 	UserAgent  string
 	CreatedAt  time.Time

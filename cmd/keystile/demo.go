@@ -20,6 +20,7 @@ import (
 
 	"keystile.dev/keystile/examples/finapi"
 	"keystile.dev/keystile/examples/telemetry"
+	"keystile.dev/keystile/examples/tracking"
 	"keystile.dev/keystile/internal/config"
 	"keystile.dev/keystile/internal/enforce"
 	"keystile.dev/keystile/internal/keyring"
@@ -48,6 +49,18 @@ type demoSecrets struct {
 	Busy    string `json:"busy"`
 	Expired string `json:"expired"`
 	Bank    string `json:"bank"`
+	// Password and Tracker are of the people of the two platforms, TOTP is a factor's
+	// secret in base32, AuthToken a personal API key.
+	Password  string `json:"password"`
+	Tracker   string `json:"tracker"`
+	TOTP      string `json:"totp"`
+	AuthToken string `json:"auth_token"`
+}
+
+// replacer writes the secrets where a text names them.
+func (s *demoSecrets) replacer() *strings.Replacer {
+	return strings.NewReplacer("{key}", s.Sibaya, "{busy}", s.Busy, "{expired}", s.Expired, "{bank}", s.Bank,
+		"{password}", s.Password, "{tracker}", s.Tracker, "{totp}", s.TOTP, "{auth_token}", s.AuthToken)
 }
 
 func newDemo(a *app) *cobra.Command {
@@ -55,9 +68,8 @@ func newDemo(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the whole product on this machine with nothing to configure",
-		Long: `Starts the server on the embedded store with a small world: an organisation, three
-solar sites, API keys and an upstream API that serves real records behind the
-gateway. Prints commands to try, each of which works when pasted. Secrets are
+		Long: `Starts the server on the embedded store with a small world: organisations, solar
+sites, people, keys, and upstream APIs that serve records behind the gateway. Prints commands to try, each of which works when pasted. Secrets are
 drawn anew for each data directory. Ctrl-C ends it.`,
 		Example: "  keystile demo --listen 127.0.0.1:8080 --data ./keystile-demo",
 		Args:    noArguments,
@@ -83,7 +95,13 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	if err := d.prepare(ctx, fmt.Sprintf(demoConfig, d.listen, solar, solar, bank)); err != nil {
+	sites, stop, err := startUpstream(ctx, tracking.Handler())
+	if err != nil {
+		return err
+	}
+	defer stop()
+	upstreams := strings.NewReplacer("{listen}", d.listen, "{solar}", solar, "{bank}", bank, "{tracking}", sites)
+	if err := d.prepare(ctx, upstreams.Replace(demoConfig)); err != nil {
 		return err
 	}
 	file := filepath.Join(d.dir, "keystile.yaml")
@@ -180,20 +198,34 @@ func (d *demo) refuseForeignDirectory() error {
 
 func (d *demo) secretsFile() string { return filepath.Join(d.dir, "demo-secrets.json") }
 
+// drawSecrets reads the secrets of the data directory, and draws those that are not there.
 func (d *demo) drawSecrets() error {
 	raw, err := os.ReadFile(d.secretsFile())
 	if err == nil {
-		if err := json.Unmarshal(raw, &d.secrets); err != nil {
-			return fmt.Errorf("%s is damaged: remove the data directory", d.secretsFile())
-		}
-		return nil
+		err = json.Unmarshal(raw, &d.secrets)
 	}
-	for _, into := range []*string{&d.secrets.Sibaya, &d.secrets.Busy, &d.secrets.Expired, &d.secrets.Bank} {
-		secret, err := newDemoKey()
-		if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is damaged: remove the data directory", d.secretsFile())
+	}
+	for _, one := range []struct {
+		into *string
+		draw func() (string, error)
+	}{
+		{&d.secrets.Sibaya, newDemoKey},
+		{&d.secrets.Busy, newDemoKey},
+		{&d.secrets.Expired, newDemoKey},
+		{&d.secrets.Bank, newDemoKey},
+		{&d.secrets.Password, newDemoText},
+		{&d.secrets.Tracker, newDemoText},
+		{&d.secrets.TOTP, newDemoTOTP},
+		{&d.secrets.AuthToken, newDemoText},
+	} {
+		if *one.into != "" {
+			continue
+		}
+		if *one.into, err = one.draw(); err != nil {
 			return err
 		}
-		*into = secret
 	}
 	if raw, err = json.Marshal(d.secrets); err != nil {
 		return fmt.Errorf("write the demo's secrets: %w", err)
@@ -206,8 +238,7 @@ func (d *demo) drawSecrets() error {
 
 // populate applies the demo's world and marks the store as the demo's.
 func (d *demo) populate(ctx context.Context, h *house) error {
-	text := fmt.Sprintf(demoWorld, d.secrets.Sibaya, d.secrets.Busy, d.secrets.Expired, d.secrets.Bank)
-	world, err := state.Parse(state.File{Name: "demo world", Data: []byte(text)})
+	world, err := state.Parse(state.File{Name: "demo world", Data: []byte(d.secrets.replacer().Replace(demoWorld))})
 	if err != nil {
 		return err
 	}
@@ -238,8 +269,7 @@ func (d *demo) printCommands(w io.Writer, configFile string) error {
 			`$ curl -H "Authorization: Bearer ` + d.token + `" http://` + d.listen + "/v1/keys"
 	}
 	text := strings.NewReplacer(
-		"{url}", "http://"+d.listen, "{key}", d.secrets.Sibaya, "{busy}", d.secrets.Busy, "{expired}", d.secrets.Expired,
-		"{keystile}", program, "{config}", configFile, "{data}", d.dir, "{admin}", admin,
-	).Replace(demoCommands)
+		"{url}", "http://"+d.listen, "{keystile}", program, "{config}", configFile, "{data}", d.dir, "{admin}", admin,
+	).Replace(d.secrets.replacer().Replace(demoCommands))
 	return writeText(w, []byte(text))
 }

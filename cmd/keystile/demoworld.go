@@ -1,8 +1,14 @@
 package main
 
 import (
+	"encoding/base32"
+	"encoding/hex"
+	"fmt"
+	"io"
+
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/login/totp"
 )
 
 func newDemoKey() (string, error) {
@@ -10,53 +16,79 @@ func newDemoKey() (string, error) {
 	return secret.Reveal(), err
 }
 
-// demoConfig is the demo's configuration: listen address, telemetry upstream twice,
-// financial upstream.
+// newDemoText is 144 random bits in hex, which reads the same in YAML, JSON and a
+// shell: a password, a personal API key.
+func newDemoText() (string, error) {
+	raw := make([]byte, 18)
+	if _, err := io.ReadFull(randomSource, raw); err != nil {
+		return "", fmt.Errorf("draw the demo's secrets: %w", err)
+	}
+	return hex.EncodeToString(raw), nil
+}
+
+func newDemoTOTP() (string, error) {
+	secret, err := totp.NewSecret(randomSource)
+	return base32.StdEncoding.EncodeToString(secret), err
+}
+
+// demoConfig is the demo's configuration, with its address and upstreams in braces.
 const demoConfig = `# Written by keystile demo at every start.
-listen: %s
+listen: {listen}
 store: sqlite:keystile.db
 master_key: file:master.key
 log: {level: warn, format: text}
 routes:
   - match:    {path: /prod/telemetry/**, methods: [GET]}
-    upstream: %s
+    upstream: {solar}
     strip_prefix: /prod
-    accept:   [api_key]
+    accept:   [api_key, session_jwt]
     resource: {type: site, id: query.site_id}
     scopes:   [telemetry:read]
     limit:    {rate: 60/1m, per: credential}
     errors:   ona
   - match:    {path: /telemetry/**, methods: [GET]}
-    upstream: %s
-    accept:   [api_key]
+    upstream: {solar}
+    accept:   [api_key, session_jwt]
     resource: {type: site, id: query.site_id}
     scopes:   [telemetry:read]
     limit:    {rate: 60/1m, per: credential}
     errors:   ona
   - match:    {path: /finapi/**}
-    upstream: %s
+    upstream: {bank}
     accept:   [onetime]
     scopes:   [finapi:use]
     errors:   ownera
+  - match:    {path: /api/v2/sites/**, methods: [GET]}
+    upstream: {tracking}
+    accept:   [api_key, session_jwt]
+    scopes:   [sites:read]
+    errors:   nao
 `
 
-// demoWorld is the demo's state: the secrets of its keys, the bank's last.
+// demoWorld is the demo's state, with its secrets in braces.
 const demoWorld = `organizations:
   - {id: sibaya-power, name: Sibaya Power, environment: production}
   - {id: north-coast-solar, name: North Coast Solar, environment: production}
   - {id: bank-x, name: Bank X, environment: production}
+  - {id: nao-corp, name: NAO Corp, environment: production}
 sites:
   - {id: Sibaya, organization: sibaya-power, name: Sibaya}
   - {id: Umhlanga, organization: north-coast-solar, name: Umhlanga}
   - {id: Ballito, organization: north-coast-solar, name: Ballito}
 roles:
-  - {id: role_analyst, scopes: ["telemetry:read"]}
+  - {id: role_analyst, name: Analyst, scopes: ["telemetry:read"]}
+  - {id: role_site_admin, name: Site admin, scopes: ["sites:*"]}
+users:
+  - {username: user@example.com, password: {password}, organization: sibaya-power, role_id: role_analyst, customer_ids: [cust-1], group_id: grp-1, skin_id: skin-1}
+  - {username: mfa@example.com, password: {password}, organization: sibaya-power, role_id: role_analyst, customer_ids: [cust-1], totp_secret: {totp}}
+  - {username: new@example.com, password: {password}, organization: sibaya-power, role_id: role_analyst, mfa: required}
+  - {username: tracker@example.com, password: {tracker}, organization: nao-corp, role_id: role_site_admin, auth_token: {auth_token}}
 api_keys:
-  - {id: key_sibaya, name: Sibaya dashboards, secret: %s, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"]}
-  - {id: key_busy, name: Busy batch job, secret: %s, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"]}
-  - {id: key_expired, name: Last year, secret: %s, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"], expires_at: 2025-12-31T00:00:00Z}
+  - {id: key_sibaya, name: Sibaya dashboards, secret: {key}, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"]}
+  - {id: key_busy, name: Busy batch job, secret: {busy}, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"]}
+  - {id: key_expired, name: Last year, secret: {expired}, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"], expires_at: 2025-12-31T00:00:00Z}
 signing_keys:
-  - {organization: bank-x, api_key: bank-x-payments, algorithm: HS256, secret: %s, scopes: ["finapi:*"]}
+  - {organization: bank-x, api_key: bank-x-payments, algorithm: HS256, secret: {bank}, scopes: ["finapi:*"]}
 `
 
 // demoCommands is what the demo prints.
@@ -76,6 +108,30 @@ $ curl -i -H "x-api-key: {key}" "{url}/prod/telemetry/site?site_id=Umhlanga&star
 
 # 429: the 61st request within a minute
 $ for i in $(seq 61); do curl -s -w ' %{http_code}\n' -H "x-api-key: {busy}" "{url}/prod/telemetry/data-period?site_id=Sibaya"; done | tail -n 2
+
+# A person signs in to Ona's API, reads who they are, uses the token at the telemetry API, and takes a new one:
+$ curl -s -d '{"username":"user@example.com","password":"{password}"}' {url}/api/auth/login
+$ T=$(curl -s -d '{"username":"user@example.com","password":"{password}"}' {url}/api/auth/login | sed 's/.*"token":"\([^"]*\)".*/\1/'); curl -s -H "Authorization: Bearer $T" {url}/api/auth/me; echo; curl -s -H "Authorization: Bearer $T" "{url}/prod/telemetry/data-period?site_id=Sibaya"; curl -s -X POST -H "Authorization: Bearer $T" {url}/api/auth/refresh
+
+# After a logout the token is refused at once, although it says that it is good for a day:
+$ T=$(curl -s -d '{"username":"user@example.com","password":"{password}"}' {url}/api/auth/login | sed 's/.*"token":"\([^"]*\)".*/\1/'); curl -s -X POST -H "Authorization: Bearer $T" {url}/api/auth/logout; curl -i -H "Authorization: Bearer $T" "{url}/prod/telemetry/data-period?site_id=Sibaya"
+
+# A person with a second factor. An authenticator app shows the code; here keystile does. Each code is good once: wait 30 s before the next:
+$ M=$(curl -s -d '{"username":"mfa@example.com","password":"{password}"}' {url}/api/auth/login | sed 's/.*"mfa_token":"\([^"]*\)".*/\1/'); curl -s -d '{"mfa_token":"'$M'","totp_code":"'$({keystile} token totp --secret {totp})'"}' {url}/api/auth/verify-mfa
+
+# A person who has to enrol a factor gets its URI (otpauth://) with the challenge:
+$ curl -s -d '{"username":"new@example.com","password":"{password}"}' {url}/api/auth/login
+
+# The same over AWS Lambda Invoke, which the platform's Python SDK speaks (AWS_ENDPOINT_URL_LAMBDA={url}):
+$ curl -s -d '{"httpMethod":"POST","path":"/api/auth/login","body":"{\"username\":\"user@example.com\",\"password\":\"{password}\"}"}' {url}/2015-03-31/functions/ona-user-auth-prod/invocations
+
+# What a key may do, asked with the key itself:
+$ curl -s -d '{"api_key":"{key}","site_id":"Sibaya"}' {url}/api/auth/validate-api-key
+
+# NAO: a session by password shows the personal API key and a JWT; either opens the API, without a scheme word:
+$ curl -s -d '{"session":{"email":"tracker@example.com","password":"{tracker}"}}' {url}/api/v2/sessions
+$ curl -s -H "Authorization: {auth_token}" {url}/api/v2/sites
+$ J=$(curl -s -X POST -H "Authorization: {auth_token}" {url}/api/v2/sessions | sed 's/.*"jwt":"\([^"]*\)".*/\1/'); curl -s -H "Authorization: $J" {url}/api/v2/sites/101; curl -s -H "Authorization: $J" {url}/api/v2/me; curl -s -X DELETE -H "Authorization: $J" {url}/api/v2/sessions; curl -i -H "Authorization: $J" {url}/api/v2/sites
 
 # A bank signs each request with a one-time token. The first of the same header is answered, the second is refused:
 $ curl -H "$({keystile} sign --config {config} --key bank-x-payments)" {url}/finapi/profiles/owner

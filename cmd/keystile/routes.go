@@ -6,9 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"keystile.dev/keystile/internal/config"
+	"keystile.dev/keystile/internal/dialect/nao"
+	"keystile.dev/keystile/internal/dialect/ona"
 	"keystile.dev/keystile/internal/policy"
 	"keystile.dev/keystile/internal/yamlfile"
 )
@@ -19,18 +22,47 @@ var builtinPaths = []string{
 	"/healthz", "/readyz", "/metrics", "/forward-auth", "/v1/", "/.well-known/jwks.json", "/oauth/", "/admin/", "/account/", "/login",
 }
 
+// ownPathsOf is builtinPaths and those of the dialects that are on.
+func ownPathsOf(cfg *config.Config) []string {
+	paths := slices.Clone(builtinPaths)
+	if d := cfg.Dialects.ONA; d != nil {
+		for _, base := range d.BasePaths {
+			paths = append(paths, base+ona.Prefix)
+		}
+		paths = append(paths, ona.InvokePath)
+	}
+	if cfg.Dialects.NAO != nil {
+		paths = append(paths, nao.SessionsPath, nao.MePath)
+	}
+	return paths
+}
+
+// checkOrigins says what is wrong with the origins of NAO's own endpoints.
+func checkOrigins(cfg *config.Config) (errs []error) {
+	if cfg.Dialects.NAO == nil || cfg.Dialects.NAO.CORS == nil {
+		return nil
+	}
+	for i, origin := range cfg.Dialects.NAO.CORS.Origins {
+		if problem := policy.OriginProblem(origin); problem != "" {
+			errs = append(errs, positioned{cfg.Problem(fmt.Sprintf("dialects.nao.cors.origins[%d]", i),
+				"write scheme://host or scheme://host:port in lower case, without path", yamlfile.Quote(origin)+" "+problem)})
+		}
+	}
+	return errs
+}
+
 // compileRoutes compiles the routes of a configuration. The error holds every
 // problem as FILE:LINE.
 func compileRoutes(cfg *config.Config, demo bool, log *slog.Logger) (*policy.Table, error) {
 	table, problems := policy.Compile(cfg.Routes, policy.Options{
-		PublicHost: cfg.PublicHost(), Demo: demo, BuiltinPaths: builtinPaths, OwnAddresses: ownAddresses(cfg), Now: time.Now,
+		PublicHost: cfg.PublicHost(), Demo: demo, BuiltinPaths: ownPathsOf(cfg), OwnAddresses: ownAddresses(cfg), Now: time.Now,
 		ReadPolicy: readPolicy,
 	})
-	if len(problems) > 0 {
-		errs := make([]error, len(problems))
-		for i, p := range problems {
-			errs[i] = positioned{p}
-		}
+	errs := checkOrigins(cfg)
+	for _, p := range problems {
+		errs = append(errs, positioned{p})
+	}
+	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	for _, w := range table.Warnings() {

@@ -100,7 +100,8 @@ func New(o Options) (*API, error) {
 	}
 	a.huma = humago.New(a.mux, humaConfig(o.Version))
 	for _, register := range []func(*API) error{
-		registerOrganizations, registerSites, registerRoles, registerKeys, registerOwnKey, registerSigningKeys, registerApplications, registerAuthorizations,
+		registerOrganizations, registerSites, registerRoles, registerKeys, registerOwnKey, registerSigningKeys, registerTokenKeys,
+		registerApplications, registerAuthorizations,
 		registerRoutes, registerAdminTokens, registerAudit, registerState, registerOpenAPI,
 	} {
 		if err := register(a); err != nil {

@@ -22,6 +22,7 @@ type Route struct {
 	NotPermittedStatus int            `json:"not_permitted_status"`
 	Environment        string         `json:"environment" doc:"Empty: any"`
 	Scopes             []string       `json:"scopes" nullable:"false"`
+	Auth               *RouteAuth     `json:"auth,omitempty"`
 	When               string         `json:"when" doc:"Cedar condition; empty: none"`
 	Policies           []string       `json:"policies" nullable:"false"`
 	Limits             []RouteLimit   `json:"limits" nullable:"false"`
@@ -33,6 +34,12 @@ type Route struct {
 type RouteResource struct {
 	Type string `json:"type" example:"site"`
 	From string `json:"id" example:"query.site_id"`
+}
+
+// RouteAuth is what a route asks of how a person signed in.
+type RouteAuth struct {
+	Methods []string `json:"methods" nullable:"false" example:"[\"otp\"]" doc:"One of these; none: any"`
+	MaxAge  int64    `json:"max_age_seconds" doc:"0: any"`
 }
 
 // RouteLimit is a rate and what it counts by.
@@ -51,6 +58,12 @@ func wireRoute(r keystile.Route) Route {
 	}
 	for _, kind := range r.Accept {
 		out.Accept = append(out.Accept, string(kind))
+	}
+	if r.Auth != nil {
+		out.Auth = &RouteAuth{Methods: []string{}, MaxAge: int64(r.Auth.MaxAge / time.Second)}
+		for _, m := range r.Auth.Methods {
+			out.Auth.Methods = append(out.Auth.Methods, string(m))
+		}
 	}
 	if r.Resource != nil {
 		out.Resource = &RouteResource{Type: r.Resource.Type, From: r.Resource.From}

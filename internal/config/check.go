@@ -48,6 +48,8 @@ func (c *checker) check() {
 	c.checkMasterKey()
 	c.checkProxies()
 	c.checkDialects()
+	c.checkOutbound()
+	c.checkMail()
 	c.checkEndpoint()
 	c.convertRoutes()
 }
@@ -56,6 +58,7 @@ func (c *checker) check() {
 func (c *checker) readSecretFiles() {
 	c.secretFile("store", &c.Store, &c.StoreFile)
 	c.secretFile("shared", &c.Shared, &c.SharedFile)
+	c.secretFile("mail.password", &c.Mail.Password, &c.Mail.PasswordFile)
 	if c.Dialects.ONA != nil {
 		c.secretFile("dialects.ona.jwt.secret", &c.Dialects.ONA.JWT.Secret, &c.Dialects.ONA.JWT.SecretFile)
 	}
@@ -254,6 +257,21 @@ func (c *checker) checkProxies() {
 		if prefix.Bits() == 0 {
 			c.warn(fmt.Sprintf("trusted_proxies[%d]", i), "name the networks of your proxies", "%s lets every caller choose its own address", prefix)
 		}
+	}
+}
+
+func (c *checker) checkOutbound() {
+	for i, prefix := range c.Outbound.AllowPrivate {
+		if prefix.Bits() == 0 {
+			c.warn(fmt.Sprintf("outbound.allow_private[%d]", i), "name the networks of your identity providers", "%s lets a URL reach everything that this machine reaches", prefix)
+		}
+	}
+	if c.Outbound.Proxy == "" {
+		return
+	}
+	u, err := url.Parse(c.Outbound.Proxy)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		c.add("outbound.proxy", "write a URL such as http://proxy.internal:3128", "is not an http or https URL")
 	}
 }
 

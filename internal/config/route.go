@@ -23,6 +23,7 @@ type RouteEntry struct {
 	NotPermittedStatus int            `yaml:"not_permitted_status" default:"403" doc:"Status for a resource that the credential may not touch: 403, or 404 where existence must not show."`
 	Environment        string         `yaml:"environment" enum:"production sandbox" doc:"Takes credentials of this environment only. Absent: of any."`
 	Scopes             []string       `yaml:"scopes" default:"" example:"telemetry:read" doc:"Scopes that a credential must all hold. Absent: any."`
+	Auth               *RouteAuth     `yaml:"auth" doc:"What is asked of how a person signed in. Who did not, or too long ago, is answered 401 with insufficient_user_authentication (RFC 9470). Absent: nothing."`
 	When               string         `yaml:"when" default:"" example:"principal.role != \"role_guest\"" doc:"A Cedar condition that must hold as well."`
 	Policies           []string       `yaml:"policies,single" default:"" example:"policies/api.cedar" doc:"Files of Cedar policies that must allow the request as well."`
 	Limit              []RouteLimit   `yaml:"limit,single" doc:"Rate limits; all of several must hold."`
@@ -46,6 +47,12 @@ type RouteMatch struct {
 type RouteResource struct {
 	Type string `yaml:"type,required" example:"site" doc:"Type of the resource; credentials are granted resources of type site."`
 	ID   string `yaml:"id,required" example:"query.site_id" doc:"Where its id stands: query.NAME, header.NAME, json.NAME (a member of the body) or path.N (what the Nth * or ** of the pattern matched)."`
+}
+
+// RouteAuth is what a route asks of how a person signed in.
+type RouteAuth struct {
+	Methods []string      `yaml:"methods,single" default:"" enum:"pwd otp hwk rec key fed mfa" example:"otp" doc:"One of these was proven (RFC 8176): pwd password, otp one-time code, hwk passkey, rec recovery code, key API key, fed identity provider, mfa more than one factor. Absent: any."`
+	MaxAge  time.Duration `yaml:"max_age" default:"0s" max:"720h" example:"10m" doc:"No longer ago than this. 0s: any time."`
 }
 
 // RouteLimit is one rate limit of a route.
@@ -89,6 +96,9 @@ func (c *checker) route(e *RouteEntry, path string) keystile.Route {
 	route.ID = routeID(route.Match)
 	if e.Resource != nil {
 		route.Resource = &keystile.RouteResource{Type: e.Resource.Type, From: e.Resource.ID}
+	}
+	if e.Auth != nil {
+		route.Auth = &keystile.RouteAuth{Methods: texts[keystile.AuthMethod](e.Auth.Methods), MaxAge: e.Auth.MaxAge}
 	}
 	if e.CORS != nil {
 		route.CORS = &keystile.RouteCORS{Origins: e.CORS.Origins, Headers: e.CORS.Headers, MaxAge: e.CORS.MaxAge}

@@ -2,7 +2,9 @@ package enforce
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/dialect"
@@ -30,7 +32,7 @@ func WriteRefusal(w http.ResponseWriter, hr *http.Request, d *keystile.Decision,
 	WriteLimits(h, d.Limit)
 	switch status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", challengeFor(d))
+		h.Set("WWW-Authenticate", Challenge(d))
 	case http.StatusForbidden:
 		if c := scopeChallenge(d); c != "" {
 			h.Set("WWW-Authenticate", c)
@@ -89,14 +91,40 @@ func dialectOf(route *keystile.Route) (dialect.Dialect, bool) {
 	return dialect.Find(route.Errors)
 }
 
-// challengeFor is WWW-Authenticate of a 401. A request without a credential
+// Challenge is WWW-Authenticate of a 401. A request without a credential
 // gets no error code (RFC 6750, section 3.1); every other reason is
 // invalid_token, so that a guesser cannot tell them apart.
-func challengeFor(d *keystile.Decision) string {
+//
+// A step-up says so in dialects too: without it nobody could know what to do, and a
+// platform's own clients do not look at it.
+func Challenge(d *keystile.Decision) string {
+	if d.StepUp {
+		return stepUpChallenge(d.Route)
+	}
 	if _, ok := dialectOf(d.Route); ok || d.Reason == keystile.ReasonCredentialMissing {
 		return challenge
 	}
 	return challenge + `, error="invalid_token"`
+}
+
+// stepUpChallenge asks for another sign-in (RFC 9470, section 3). The methods have
+// no parameter of the standard's own: they are "amr" values (RFC 8176), not "acr".
+func stepUpChallenge(route *keystile.Route) string {
+	c := challenge + `, error="insufficient_user_authentication", error_description="sign in again"`
+	if route == nil || route.Auth == nil {
+		return c
+	}
+	if len(route.Auth.Methods) > 0 {
+		methods := make([]string, len(route.Auth.Methods))
+		for i, m := range route.Auth.Methods {
+			methods[i] = string(m)
+		}
+		c += `, amr_values="` + strings.Join(methods, " ") + `"`
+	}
+	if age := route.Auth.MaxAge; age > 0 {
+		c += `, max_age="` + strconv.FormatInt(int64(age/time.Second), 10) + `"`
+	}
+	return c
 }
 
 // scopeChallenge names the scopes that the route asks for (RFC 6750, section

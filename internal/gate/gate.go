@@ -150,7 +150,7 @@ func (g *Gate) decide(c *check) {
 
 func refuse(d *keystile.Decision, rejection *keystile.Rejection) {
 	d.Allowed = false
-	d.Reason, d.Cause, d.Public = rejection.Reason, rejection.Cause, rejection.Public
+	d.Reason, d.Cause, d.Public, d.StepUp = rejection.Reason, rejection.Cause, rejection.Public, rejection.StepUp
 	if d.Reason == keystile.ReasonNone {
 		d.Reason = keystile.ReasonStoreUnavailable
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/jws"
 )
 
 // Lives of an assertion: it is handed out for reuseLife and good for assertionLife.
@@ -140,6 +141,32 @@ type claims struct {
 	Scopes       []keystile.Scope `json:"scopes"`
 	Sites        []string         `json:"sites"`
 	Route        string           `json:"route"`
+	*personClaims
+}
+
+// personClaims are there for a person alone. Methods and time of the sign-in are
+// named as in OpenID Connect Core, section 2.
+type personClaims struct {
+	Username        string                `json:"username"`
+	Role            string                `json:"role"`
+	Group           string                `json:"group"`
+	Customers       []string              `json:"customers"`
+	SessionID       string                `json:"sid,omitempty"`
+	Methods         []keystile.AuthMethod `json:"amr,omitempty"`
+	AuthenticatedAt int64                 `json:"auth_time,omitempty"`
+}
+
+func personOf(p *keystile.Principal) *personClaims {
+	if p.UserID == "" {
+		return nil
+	}
+	person := &personClaims{
+		Username: p.Username, Role: p.Role, Group: p.GroupID, Customers: orEmpty(p.CustomerIDs), SessionID: p.SessionID, Methods: p.Methods,
+	}
+	if !p.AuthenticatedAt.IsZero() {
+		person.AuthenticatedAt = p.AuthenticatedAt.Unix()
+	}
+	return person
 }
 
 func (s *Signer) mint(p *keystile.Principal, route *keystile.Route, audience string, now time.Time) (string, error) {
@@ -156,7 +183,7 @@ func (s *Signer) mint(p *keystile.Principal, route *keystile.Route, audience str
 		IssuedAt: now.Unix(), Expires: expires.Unix(), ID: hex.EncodeToString(id[:]),
 		Organization: p.OrganizationID, Environment: string(p.Environment),
 		Credential: string(p.Kind) + ":" + p.CredentialID,
-		Scopes:     orEmpty(p.Scopes), Sites: orEmpty(p.SiteIDs), Route: route.ID,
+		Scopes:     orEmpty(p.Scopes), Sites: orEmpty(p.SiteIDs), Route: route.ID, personClaims: personOf(p),
 	})
 	if err != nil {
 		return "", fmt.Errorf("mint an assertion: %w", err)
@@ -177,14 +204,5 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-// JWKS is the public key set (RFC 7517) that upstreams verify assertions with.
-func (s *Signer) JWKS() ([]byte, error) {
-	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{
-		Key: s.public, KeyID: s.kid, Algorithm: string(jose.EdDSA), Use: "sig",
-	}}}
-	raw, err := json.Marshal(set)
-	if err != nil {
-		return nil, fmt.Errorf("write the JWKS: %w", err)
-	}
-	return raw, nil
-}
+// Public is the key that upstreams verify assertions with.
+func (s *Signer) Public() (*jws.Key, error) { return jws.NewPublic(s.kid, s.public) }

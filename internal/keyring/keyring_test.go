@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/jws"
 	"keystile.dev/keystile/internal/keyring"
 )
 
@@ -203,7 +204,11 @@ func TestAnAssertionSaysWhoForWhomAndUntilWhenAndTheJWKSProvesIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := signer.JWKS()
+	public, err := signer.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := jws.WriteSet([]*jws.Key{public})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,5 +294,41 @@ func TestAnAssertionNeverOutlivesItsCredential(t *testing.T) {
 	}
 	if err := json.Unmarshal(parsed.UnsafePayloadWithoutVerification(), &claims); err != nil || claims.Exp != p.ExpiresAt.Unix() {
 		t.Errorf("exp %d, %v", claims.Exp, err)
+	}
+}
+
+func TestAnAssertionOfAPersonTellsHowTheySignedIn(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	signer := newSigner(t, &now)
+	claimsOf := func(p *keystile.Principal) map[string]any {
+		token, err := signer.Assertion(&keystile.Decision{Allowed: true, Principal: p, Route: &keystile.Route{}}, "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := jws.Parse(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var claims map[string]any
+		if err := json.Unmarshal(parsed.Payload, &claims); err != nil {
+			t.Fatal(err)
+		}
+		return claims
+	}
+	person := claimsOf(&keystile.Principal{
+		Subject: "user:u1", UserID: "u1", Username: "ann@example.com", Role: "role_analyst", SessionID: "ses_1",
+		Methods: []keystile.AuthMethod{"pwd", "otp", "mfa"}, AuthenticatedAt: now.Add(-time.Minute), CustomerIDs: []string{"c1"},
+	})
+	if person["username"] != "ann@example.com" || person["role"] != "role_analyst" || person["sid"] != "ses_1" || person["auth_time"] != 1.7e9-60 {
+		t.Errorf("%v", person)
+	}
+	if amr, ok := person["amr"].([]any); !ok || len(amr) != 3 {
+		t.Errorf("amr %v", person["amr"])
+	}
+	key := claimsOf(&keystile.Principal{Subject: "key:k1"})
+	for _, name := range []string{"username", "role", "group", "customers", "sid", "amr", "auth_time"} {
+		if _, there := key[name]; there {
+			t.Errorf("a key has %s", name)
+		}
 	}
 }

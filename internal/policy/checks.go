@@ -35,6 +35,7 @@ func (c *compiler) checkCredentials(r, warn *report, route *keystile.Route) {
 	default:
 		r.add("environment", "use production or sandbox", "%q is not an environment", route.Environment)
 	}
+	checkRouteAuth(r, warn, route)
 	for _, scope := range route.Scopes {
 		if !validScope(string(scope)) {
 			r.add("scopes", "write noun:verb, such as telemetry:read, or noun:*", "%q is not a scope", scope)
@@ -62,6 +63,46 @@ func checkKeyPlaces(r, warn *report, route *keystile.Route) {
 			r.add("credential_query", "accept api_key, or remove it", "the parameter carries API keys, which the route does not accept")
 		}
 		warn.add("credential_query", "let callers send a header field", "keys in URLs end up in logs and histories")
+	}
+}
+
+// signedIn are the kinds whose credentials tell how a person signed in.
+var signedIn = []keystile.KindName{keystile.KindSessionJWT, keystile.KindOAuthToken}
+
+// minAuthAge is the shortest age of a sign-in that somebody can still meet.
+const minAuthAge = 10 * time.Second
+
+// checkRouteAuth checks what the route asks of a sign-in.
+func checkRouteAuth(r, warn *report, route *keystile.Route) {
+	auth := route.Auth
+	if auth == nil {
+		return
+	}
+	if len(auth.Methods) == 0 && auth.MaxAge == 0 {
+		r.add("auth", "name methods, max_age or both", "asks for nothing")
+	}
+	for i, m := range auth.Methods {
+		switch {
+		case !slices.Contains(keystile.AuthMethods, m):
+			r.add("auth.methods", "use pwd, otp, hwk, rec, key, fed or mfa", "%q is not a method of signing in", m)
+		case slices.Contains(auth.Methods[:i], m):
+			r.add("auth.methods", "name it once", "%s is listed twice", m)
+		}
+	}
+	if auth.MaxAge != 0 && auth.MaxAge < minAuthAge {
+		r.add("auth.max_age", "use 10s or more, such as 10m", "nobody can sign in and ask within %s", auth.MaxAge)
+	}
+	able := 0
+	for _, kind := range route.Accept {
+		if slices.Contains(signedIn, kind) {
+			able++
+		}
+	}
+	switch {
+	case able == 0:
+		r.add("auth", "accept session_jwt, or remove it", "no kind of credential that the route accepts tells of a sign-in: every request would be refused")
+	case able < len(route.Accept):
+		warn.add("auth", "accept session_jwt alone", "credentials of other kinds tell of no sign-in and are refused")
 	}
 }
 

@@ -100,6 +100,11 @@ func cloneRoute(route keystile.Route) keystile.Route {
 		resource := *route.Resource
 		route.Resource = &resource
 	}
+	if route.Auth != nil {
+		auth := *route.Auth
+		auth.Methods = slices.Clone(auth.Methods)
+		route.Auth = &auth
+	}
 	if route.CORS != nil {
 		cors := *route.CORS
 		cors.Origins, cors.Headers = slices.Clone(cors.Origins), slices.Clone(cors.Headers)

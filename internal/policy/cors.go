@@ -34,7 +34,7 @@ func checkCORS(r *report, c *keystile.RouteCORS) {
 			}
 			continue
 		}
-		if problem := originProblem(origin); problem != "" {
+		if problem := OriginProblem(origin); problem != "" {
 			r.add("cors.origins", "write scheme://host or scheme://host:port in lower case, without path", "%q %s", origin, problem)
 		}
 	}
@@ -48,8 +48,8 @@ func checkCORS(r *report, c *keystile.RouteCORS) {
 	}
 }
 
-// originProblem says why no browser would send an origin in this form.
-func originProblem(origin string) string {
+// OriginProblem says why no browser would send an origin in this form, or "".
+func OriginProblem(origin string) string {
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme == "" || u.Hostname() == "" {
 		return "is not an origin"

@@ -89,7 +89,7 @@
 //
 // environment_mismatch, address_not_allowed, request_invalid or body_too_large
 // for a resource that cannot be read, resource_not_permitted, scope_missing,
-// condition_failed. All scopes of the route are required.
+// condition_failed: first for the sign-in that `auth` asks for, then for conditions. All scopes of the route are required.
 //
 // # Conditions
 //
@@ -101,6 +101,7 @@
 //	  .subject .organization .kind .credential .environment       strings
 //	  .role .username .group                                      strings, empty for an API key
 //	  .scopes .sites .customers                                   sets of strings
+//	  .methods                                                    set of strings: how a person signed in, empty for a key
 //	action is Action::"GET", the method
 //	resource is Site::"ID", or Route::"ID" where the route names no resource
 //	  .type .id                                                   strings, empty without a resource

@@ -41,6 +41,7 @@ var (
 		{"username", func(p *keystile.Principal) cedar.Value { return cedar.String(p.Username) }},
 		{"group", func(p *keystile.Principal) cedar.Value { return cedar.String(p.GroupID) }},
 		{"customers", func(p *keystile.Principal) cedar.Value { return stringSet(p.CustomerIDs) }},
+		{"methods", func(p *keystile.Principal) cedar.Value { return stringSet(p.Methods) }},
 		{"environment", func(p *keystile.Principal) cedar.Value { return cedar.String(p.Environment) }},
 	}
 	resourceAttributes = []string{"type", "id"}

@@ -44,7 +44,7 @@ func (m *Match) NeedsBody() bool {
 // Authorize says whether a principal may do what the request asks for, and what
 // that is. The order of the checks is fixed, so that a refusal has one reason
 // whichever checks would fail: environment, address, whether the resource can
-// be read at all, whether it is permitted, scopes, condition. The resource is
+// be read at all, whether it is permitted, scopes, sign-in, condition. The resource is
 // returned with refusals too, once it is known.
 //
 // It consumes nothing and is safe for concurrent use. now is used by conditions.
@@ -71,6 +71,9 @@ func (m *Match) Authorize(r *keystile.Request, p *keystile.Principal, now time.T
 			return resource, keystile.Reject(keystile.ReasonScopeMissing, fmt.Sprintf("the credential lacks the scope %q", scope))
 		}
 	}
+	if rejection := checkAuth(m.Route.Auth, p, now); rejection != nil {
+		return resource, rejection
+	}
 	if len(m.entry.conditions) > 0 {
 		return resource, m.checkConditions(r, p, resource, now)
 	}
@@ -90,6 +93,25 @@ func checkCaller(route *keystile.Route, r *keystile.Request, p *keystile.Princip
 		return keystile.Reject(keystile.ReasonAddressNotAllowed, "the credential may not be used from "+r.ClientAddr.String())
 	}
 	return nil
+}
+
+// checkAuth checks how, and how long ago, the person signed in.
+func checkAuth(auth *keystile.RouteAuth, p *keystile.Principal, now time.Time) *keystile.Rejection {
+	switch {
+	case auth == nil:
+		return nil
+	case p.UserID == "" || p.AuthenticatedAt.IsZero():
+		return stepUp("the credential tells of no sign-in of a person")
+	case len(auth.Methods) > 0 && !slices.ContainsFunc(auth.Methods, func(m keystile.AuthMethod) bool { return slices.Contains(p.Methods, m) }):
+		return stepUp("none of the methods that the route asks for was proven")
+	case auth.MaxAge > 0 && now.Sub(p.AuthenticatedAt) > auth.MaxAge:
+		return stepUp(fmt.Sprintf("the sign-in is older than %s", auth.MaxAge))
+	}
+	return nil
+}
+
+func stepUp(cause string) *keystile.Rejection {
+	return &keystile.Rejection{Reason: keystile.ReasonConditionFailed, Cause: cause, StepUp: true}
 }
 
 // checkConditions evaluates what the route asks beyond scopes and resources;

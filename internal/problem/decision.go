@@ -15,6 +15,9 @@ const (
 	// CodeForbidden stands for the reasons of 403 that would tell a thief which
 	// fence the stolen key met.
 	CodeForbidden = "forbidden"
+	// CodeStepUp: the caller is known, and must sign in anew or with another factor
+	// (RFC 9470, section 3). A thief of the token learns only that it is not enough.
+	CodeStepUp = "insufficient_user_authentication"
 	// CodeNotFound is what is not there, or may not be known to be.
 	CodeNotFound = "not_found"
 	// CodeUnavailable: Keystile could not tell; nothing was allowed.
@@ -82,6 +85,9 @@ func ForDecision(d *keystile.Decision) *Problem {
 	status, code := d.Status(), Told(d.Reason)
 	if d.Reason == keystile.ReasonResourceNotPermitted && status != http.StatusForbidden {
 		return ForStatus(status) // the route hides what may not be seen
+	}
+	if d.StepUp {
+		return New(status, CodeStepUp, "sign in again")
 	}
 	p := New(status, code, "")
 	if code == string(d.Reason) {

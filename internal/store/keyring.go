@@ -121,6 +121,15 @@ func (r *reads) Keyset(ctx context.Context, name string) ([]byte, error) {
 	return row.Sealed, nil
 }
 
+// Keyset reads a sealed set of keys and keeps it from changing until the
+// transaction ends, so that two who change one do so one after the other.
+func (t *Tx) Keyset(ctx context.Context, name string) ([]byte, error) {
+	if _, _, err := t.lock(ctx, ""); err != nil {
+		return nil, err
+	}
+	return t.reads.Keyset(ctx, name)
+}
+
 // PutKeyset adds or replaces a sealed set of keys. Nothing is written if
 // nothing differs. It announces nothing: whoever changes keys that caches have
 // used says so with Announce.

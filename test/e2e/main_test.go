@@ -10,6 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"keystile.dev/keystile/internal/store/storetest"
 	"keystile.dev/keystile/test/e2e/program"
 )
 
@@ -36,12 +37,23 @@ func run(m *testing.M) (status int) {
 	return m.Run()
 }
 
-func TestTheProgramAnswersAsTheScriptsSay(t *testing.T) {
+func TestTheProgramAnswersAsTheScriptsSay(t *testing.T) { runScripts(t, "testdata", "") }
+
+func TestOnEveryStoreTheProgramAnswersAsTheScriptsSay(t *testing.T) {
+	for name, store := range map[string]string{"sqlite": "sqlite:keystile.db", "postgres": storetest.PostgresURL(t)} {
+		t.Run(name, func(t *testing.T) { runScripts(t, "testdata/stores", store) })
+	}
+}
+
+// runScripts runs the scripts of a directory. They find the URL of their store in STORE.
+func runScripts(t *testing.T, dir, store string) {
+	t.Helper()
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("STORE", store)
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			s := &stage{ctx: t.Context(), servers: map[string]*program.Process{}, loads: map[string]*load{}}
 			env.Values[stageKey{}] = s

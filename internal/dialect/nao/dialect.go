@@ -50,10 +50,15 @@ func (Dialect) Refusal(status int, d *keystile.Decision, accept string) (string,
 	if err != nil { // cannot happen to four strings; the status still refuses
 		body = []byte(`{"errors":[]}`)
 	}
+	return mediaType(accept), body
+}
+
+// mediaType is the type that an answer is given as.
+func mediaType(accept string) string {
 	if strings.Contains(strings.ToLower(accept), typeJSONAPI) {
-		return typeJSONAPI, body
+		return typeJSONAPI
 	}
-	return typeJSON, body
+	return typeJSON
 }
 
 func sentence(status int) string {

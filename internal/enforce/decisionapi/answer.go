@@ -4,6 +4,7 @@ import (
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/enforce"
 	"keystile.dev/keystile/internal/problem"
 )
 
@@ -15,8 +16,10 @@ type answer struct {
 	Status int `json:"status"`
 	// Code is the true reason; empty if allowed. With observed it is what would
 	// have been the reason.
-	Code      string     `json:"code"`
-	Detail    string     `json:"detail,omitempty"`
+	Code   string `json:"code"`
+	Detail string `json:"detail,omitempty"`
+	// Challenge is the WWW-Authenticate that a step-up is answered with (RFC 9470).
+	Challenge string     `json:"challenge,omitempty"`
 	Observed  bool       `json:"observed,omitempty"`
 	Principal *principal `json:"principal"`
 	Limit     *limit     `json:"limit"`
@@ -56,6 +59,9 @@ func newAnswer(d *keystile.Decision, id string) answer {
 	}
 	if !d.Allowed && d.Reason == keystile.ReasonNone {
 		a.Code = problem.CodeUnavailable
+	}
+	if d.StepUp && !d.Allowed {
+		a.Challenge = enforce.Challenge(d)
 	}
 	if d.Observed {
 		a.Principal = nil // the credential may be bad; nobody may act on it

@@ -89,7 +89,9 @@ type link struct {
 	credential   string
 	kind         keystile.KindName
 	organization string
-	next, prev   *link
+	// user and role are a person's; parent is the key that their session hangs on.
+	user, role, parent string
+	next, prev         *link
 }
 
 // ender is what the registry may do to an exchange. Both calls come under a lock
@@ -124,8 +126,9 @@ func (s *Streams) Open() int { return int(s.open.Load()) }
 // entry of the feed; changes that no credential hangs on are ignored.
 func (s *Streams) Drop(c keystile.Change) {
 	switch c.Kind {
-	case keystile.ChangeKey, keystile.ChangeSigningKey, keystile.ChangeOrganization, keystile.ChangeAll:
-	case keystile.ChangeAdminToken, keystile.ChangeReload:
+	case keystile.ChangeKey, keystile.ChangeSigningKey, keystile.ChangeOrganization, keystile.ChangeAll,
+		keystile.ChangeUser, keystile.ChangeSession, keystile.ChangeRole:
+	case keystile.ChangeAdminToken, keystile.ChangeReload, keystile.ChangeProvider, keystile.ChangeTokenKey:
 		return
 	}
 	s.recentMu.Lock()
@@ -133,7 +136,7 @@ func (s *Streams) Drop(c keystile.Change) {
 	s.recent[s.drops.Load()%changesMemory] = c
 	s.drops.Add(1)
 	s.recentMu.Unlock()
-	if c.Kind == keystile.ChangeKey || c.Kind == keystile.ChangeSigningKey {
+	if c.Kind == keystile.ChangeSigningKey || c.Kind == keystile.ChangeSession {
 		s.shard(c.ID).each(c.ID, func(l *link) { l.dropIf(c, s.grace) })
 		return
 	}
@@ -293,10 +296,16 @@ func (l *link) dropIf(c keystile.Change, grace time.Duration) {
 	case keystile.ChangeOrganization:
 		stale = l.organization == c.ID
 	case keystile.ChangeKey:
-		stale = l.kind == keystile.KindAPIKey && l.credential == c.ID
+		stale = l.kind == keystile.KindAPIKey && l.credential == c.ID || l.parent != "" && l.parent == c.ID
 	case keystile.ChangeSigningKey:
 		stale = l.kind == keystile.KindOneTime && l.credential == c.ID
-	case keystile.ChangeAdminToken, keystile.ChangeReload:
+	case keystile.ChangeSession:
+		stale = l.kind == keystile.KindSessionJWT && l.credential == c.ID
+	case keystile.ChangeUser:
+		stale = l.user != "" && l.user == c.ID
+	case keystile.ChangeRole:
+		stale = l.role != "" && l.role == c.ID
+	case keystile.ChangeAdminToken, keystile.ChangeReload, keystile.ChangeProvider, keystile.ChangeTokenKey:
 	}
 	if stale {
 		l.owner.changed(grace)

@@ -1,0 +1,261 @@
+package keyring
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/jws"
+)
+
+func base64url(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
+
+// TokenKeysOptions configure TokenKeys.
+type TokenKeysOptions struct {
+	// Load reads the set as the store has it now.
+	Load func(ctx context.Context) (*TokenSet, error)
+	// Secret is the general HS256 secret of the configuration; empty: the set's.
+	Secret keystile.Secret
+	Now    func() time.Time
+}
+
+// TokenKeys sign session tokens and verify them. They read the set again after a
+// change to it, before they next sign or verify: until then they answer
+// [keystile.ErrUnavailable]. It is safe for concurrent use.
+type TokenKeys struct {
+	load   func(context.Context) (*TokenSet, error)
+	secret keystile.Secret
+	now    func() time.Time
+
+	changes atomic.Int64 // counts changes
+	mu      sync.Mutex   // one reading at a time
+	ready   atomic.Pointer[openKeys]
+}
+
+// openKeys is a set ready for use.
+type openKeys struct {
+	change int64 // that the set was read after
+	keys   []*openKey
+}
+
+// openKey is one key ready for use.
+type openKey struct {
+	TokenKey
+	verifier *jws.Key
+	signer   jose.Signer // of a public key
+	secret   []byte      // of HS256
+}
+
+// NewTokenKeys makes TokenKeys that read the set when it is first needed.
+func NewTokenKeys(o TokenKeysOptions) *TokenKeys {
+	return &TokenKeys{load: o.Load, secret: o.Secret, now: o.Now}
+}
+
+// Apply hears of a change.
+func (k *TokenKeys) Apply(change keystile.Change) {
+	if change.Kind == keystile.ChangeTokenKey || change.Kind == keystile.ChangeAll {
+		k.changes.Add(1)
+	}
+}
+
+// current is the set as it was after the last change.
+func (k *TokenKeys) current(ctx context.Context) (*openKeys, error) {
+	if ready := k.ready.Load(); ready != nil && ready.change == k.changes.Load() {
+		return ready, nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change := k.changes.Load() // before the reading: a later change makes it stale
+	if ready := k.ready.Load(); ready != nil && ready.change == change {
+		return ready, nil
+	}
+	set, err := k.load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the token keys: %w: %w", keystile.ErrUnavailable, err)
+	}
+	ready, err := k.open(set)
+	if err != nil {
+		return nil, fmt.Errorf("open the token keys: %w: %w", keystile.ErrUnavailable, err)
+	}
+	ready.change = change
+	k.ready.Store(ready)
+	return ready, nil
+}
+
+func (k *TokenKeys) open(set *TokenSet) (*openKeys, error) {
+	ready := &openKeys{}
+	for i := range set.keys {
+		stored := &set.keys[i]
+		if stored.Algorithm == keystile.HS256 && stored.OrganizationID == "" && k.secret != "" {
+			continue // the configuration's takes its place
+		}
+		key, err := openTokenKey(stored)
+		if err != nil {
+			return nil, fmt.Errorf("token key %s: %w", stored.ID, err)
+		}
+		ready.keys = append(ready.keys, key)
+	}
+	if k.secret != "" {
+		key, err := openTokenKey(&storedKey{TokenKey: TokenKey{ID: "configured", Algorithm: keystile.HS256}, Material: []byte(k.secret.Reveal())})
+		if err != nil {
+			return nil, err
+		}
+		ready.keys = append(ready.keys, key)
+	}
+	return ready, nil
+}
+
+func openTokenKey(stored *storedKey) (*openKey, error) {
+	key := &openKey{TokenKey: stored.TokenKey}
+	var err error
+	if stored.Algorithm == keystile.HS256 {
+		key.secret = stored.Material
+		key.verifier, err = jws.NewSecret(keystile.Secret(stored.Material))
+		return key, err
+	}
+	private, err := privateOf(stored.Material)
+	if err != nil {
+		return nil, err
+	}
+	if key.verifier, err = jws.NewPublic(stored.ID, private.Public()); err != nil {
+		return nil, err
+	}
+	if key.verifier.Algorithm() != stored.Algorithm {
+		return nil, fmt.Errorf("it is for %s, and said to be for %s", key.verifier.Algorithm(), stored.Algorithm)
+	}
+	key.signer, err = jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.SignatureAlgorithm(stored.Algorithm), Key: jose.JSONWebKey{Key: private, KeyID: stored.ID}},
+		(&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return nil, fmt.Errorf("use it: %w", err)
+	}
+	return key, nil
+}
+
+// signing is the key of a line that signs now.
+func (o *openKeys) signing(algorithm keystile.SigningAlgorithm, organization string, now time.Time) *openKey {
+	var found *openKey
+	for _, k := range o.keys {
+		if k.sameLine(algorithm, organization) && k.live(now) && !now.Before(k.SignsFrom) && (found == nil || !k.SignsFrom.Before(found.SignsFrom)) {
+			found = k
+		}
+	}
+	return found
+}
+
+// Sign signs claims with the key of an algorithm that signs now, and names it in
+// the header. An algorithm without a key is an error.
+func (k *TokenKeys) Sign(ctx context.Context, algorithm keystile.SigningAlgorithm, claims []byte) (keystile.Secret, error) {
+	ready, err := k.current(ctx)
+	if err != nil {
+		return "", err
+	}
+	key := ready.signing(algorithm, "", k.now())
+	if key == nil || key.signer == nil {
+		return "", fmt.Errorf("sign a token: there is no key for %s: %w", algorithm, keystile.ErrUnavailable)
+	}
+	signed, err := key.signer.Sign(claims)
+	if err != nil {
+		return "", fmt.Errorf("sign a token with key %s: %w", key.ID, err)
+	}
+	text, err := signed.CompactSerialize()
+	if err != nil {
+		return "", fmt.Errorf("sign a token with key %s: %w", key.ID, err)
+	}
+	return keystile.Secret(text), nil
+}
+
+// sharedHeader is the header of tokens under a secret: {"alg":"HS256","typ":"JWT"}.
+var sharedHeader = base64url([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "."
+
+// SignShared signs claims with the HS256 secret of an organisation, or with the
+// general one where it has none.
+func (k *TokenKeys) SignShared(ctx context.Context, organization string, claims []byte) (keystile.Secret, error) {
+	ready, err := k.current(ctx)
+	if err != nil {
+		return "", err
+	}
+	now := k.now()
+	var key *openKey
+	if organization != "" {
+		key = ready.signing(keystile.HS256, organization, now)
+	}
+	if key == nil {
+		key = ready.signing(keystile.HS256, "", now)
+	}
+	if key == nil {
+		return "", fmt.Errorf("sign a token: there is no HS256 secret: %w", keystile.ErrUnavailable)
+	}
+	text := base64.RawURLEncoding.AppendEncode([]byte(sharedHeader), claims)
+	mac := hmac.New(sha256.New, key.secret)
+	mac.Write(text)
+	text = append(text, '.')
+	return keystile.Secret(base64.RawURLEncoding.AppendEncode(text, mac.Sum(nil))), nil
+}
+
+// Verify says whether the public key that the token names signed it. Only a key
+// of this set is ever looked for, and it says what algorithm it is for.
+func (k *TokenKeys) Verify(ctx context.Context, t *jws.Token) (bool, error) {
+	ready, err := k.current(ctx)
+	if err != nil || t.KeyID == "" {
+		return false, err
+	}
+	now := k.now()
+	for _, key := range ready.keys {
+		if key.signer != nil && key.ID == t.KeyID {
+			return key.live(now) && key.verifier.Verify(t), nil
+		}
+	}
+	return false, nil
+}
+
+// VerifyShared says whether a secret of the organisation signed the token: one of
+// its own, or the general one where it has none or has had one only for as long as
+// older tokens live.
+func (k *TokenKeys) VerifyShared(ctx context.Context, organization string, t *jws.Token) (bool, error) {
+	ready, err := k.current(ctx)
+	if err != nil || t.KeyID != "" {
+		return false, err
+	}
+	now := k.now()
+	shared := true
+	for _, key := range ready.keys {
+		if organization != "" && key.sameLine(keystile.HS256, organization) && key.SharedUntil.Before(now) {
+			shared = false
+		}
+	}
+	for _, key := range ready.keys {
+		own := organization != "" && key.OrganizationID == organization
+		if key.secret != nil && (own || shared && key.OrganizationID == "") && key.live(now) && key.verifier.Verify(t) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Public is every public key that tokens may be verified with, those that will
+// sign soon among them. While the store is away it is the set last read.
+func (k *TokenKeys) Public(ctx context.Context) ([]*jws.Key, error) {
+	ready, err := k.current(ctx)
+	if err != nil {
+		if ready = k.ready.Load(); ready == nil {
+			return nil, err
+		}
+	}
+	now := k.now()
+	var keys []*jws.Key
+	for _, key := range ready.keys {
+		if key.signer != nil && key.live(now) {
+			keys = append(keys, key.verifier)
+		}
+	}
+	return keys, nil
+}

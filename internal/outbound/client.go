@@ -1,0 +1,178 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Limits of a fetch.
+const (
+	// DefaultTimeout bounds a whole fetch, from the resolver to the last byte.
+	DefaultTimeout = 5 * time.Second
+	maxHeader      = 32 << 10
+	maxURL         = 2 << 10
+)
+
+// Options configure a Client. The zero value reaches the public internet by https.
+type Options struct {
+	// AllowPrivate are ranges that may be reached although they are not public.
+	// Plain http is spoken to those of them that are loopback, and to nothing else.
+	AllowPrivate []netip.Prefix
+	// Proxy is the proxy to go through; nil: none, whatever the environment says. It
+	// resolves names by itself, so what it must not reach is for its own rules.
+	Proxy *url.URL
+	// Timeout bounds a fetch; 0: DefaultTimeout.
+	Timeout time.Duration
+	// TLS is the trust in others' certificates; nil: the system's.
+	TLS *tls.Config
+	// Resolver answers names; nil: the system's.
+	Resolver *net.Resolver
+}
+
+// Client fetches. It is safe for concurrent use.
+type Client struct {
+	allowed []netip.Prefix
+	proxied bool
+	timeout time.Duration
+	secure  *http.Client // https
+	plain   *http.Client // http, to allowed loopback addresses
+}
+
+// New makes a Client.
+func New(o Options) *Client {
+	c := &Client{allowed: slices.Clone(o.AllowPrivate), proxied: o.Proxy != nil, timeout: o.Timeout}
+	if c.timeout == 0 {
+		c.timeout = DefaultTimeout
+	}
+	c.secure = c.client(o, func(addr netip.Addr) error {
+		if c.proxied {
+			return nil // the proxy's own address: the operator named it
+		}
+		return c.judge(addr)
+	})
+	c.plain = c.client(Options{TLS: o.TLS, Resolver: o.Resolver}, func(addr netip.Addr) error {
+		if !addr.Unmap().IsLoopback() {
+			return fmt.Errorf("%s is not this machine, and only that is spoken to without TLS: %w", addr, &Refused{Addr: addr})
+		}
+		return c.judge(addr)
+	})
+	return c
+}
+
+// client makes an HTTP client that asks judge about each address it connects to.
+func (c *Client) client(o Options, judge func(netip.Addr) error) *http.Client {
+	dialer := &net.Dialer{
+		Timeout: c.timeout, KeepAlive: -1, Resolver: o.Resolver,
+		// Called with the resolved address, after the socket is made and before it is connected.
+		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			endpoint, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return fmt.Errorf("connect to %q: %w", address, err)
+			}
+			return judge(endpoint.Addr())
+		},
+	}
+	transport := &http.Transport{
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        trust(o.TLS),
+		TLSHandshakeTimeout:    c.timeout,
+		ResponseHeaderTimeout:  c.timeout,
+		MaxResponseHeaderBytes: maxHeader,
+		DisableKeepAlives:      true, // fetches are rare, and a connection is judged when it is made
+		DisableCompression:     true, // what is counted is what was sent
+		ForceAttemptHTTP2:      true,
+	}
+	if o.Proxy != nil {
+		transport.Proxy = http.ProxyURL(o.Proxy)
+	}
+	return &http.Client{
+		Transport: transport,
+		// A redirect is an answer like any other that is not 200.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func trust(given *tls.Config) *tls.Config {
+	if given == nil {
+		return &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	config := given.Clone()
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	return config
+}
+
+// CheckURL says whether a URL may be fetched at all, as far as its text tells:
+// https, or http to a loopback address that is written as one.
+func CheckURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || len(text) > maxURL:
+		return nil, errors.New("it is no URL, or longer than 2 KiB")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, errors.New("it is not an https URL")
+	case u.Host == "" || u.Hostname() == "" || u.Opaque != "":
+		return nil, errors.New("it names no host")
+	case u.User != nil:
+		return nil, errors.New("it holds a user or password")
+	case u.Fragment != "" || strings.Contains(text, "#"):
+		return nil, errors.New("it has a fragment")
+	}
+	if u.Scheme == "http" && !namesLoopback(u.Hostname()) {
+		return nil, errors.New("it is not an https URL: plain http is spoken to this machine alone")
+	}
+	return u, nil
+}
+
+func namesLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback() || host == "localhost"
+}
+
+// Get fetches a URL and returns the body of a 200 of at most limit bytes. Anything
+// else is an error: another status, a redirect, a longer body, an address that may
+// not be reached, or more time than there is.
+func (c *Client) Get(ctx context.Context, text string, limit int64) (body []byte, err error) {
+	u, err := CheckURL(text)
+	if err != nil {
+		return nil, fmt.Errorf("fetch: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("fetch: %w", err)
+	}
+	r.Header.Set("Accept", "application/json")
+	r.Header.Set("User-Agent", "keystile")
+	client := c.secure
+	if u.Scheme == "http" {
+		client = c.plain
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("fetch from %s: %w", u.Host, err)
+	}
+	defer func() { err = errors.Join(err, answer.Body.Close()) }()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("fetch from %s: the answer is %d and not 200", u.Host, answer.StatusCode)
+	}
+	body, err = io.ReadAll(io.LimitReader(answer.Body, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("fetch from %s: %w", u.Host, err)
+	}
+	if int64(len(body)) > limit {
+		return nil, fmt.Errorf("fetch from %s: the answer is longer than %d bytes", u.Host, limit)
+	}
+	return body, nil
+}
