@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	keystile "keystile.dev/keystile"
@@ -71,6 +72,8 @@ type Options struct {
 	Now      func() time.Time
 	// Used is told of each use of an application key; it must not block.
 	Used func(keyID string, at time.Time)
+	// Environments are served; none: all.
+	Environments []keystile.Environment
 }
 
 // Service exchanges and launches. It is safe for concurrent use.
@@ -80,6 +83,7 @@ type Service struct {
 	random   io.Reader
 	now      func() time.Time
 	used     func(string, time.Time)
+	served   []keystile.Environment
 	commits  *committer
 }
 
@@ -92,7 +96,7 @@ func New(o Options) (*Service, error) {
 		o.Used = func(string, time.Time) {}
 	}
 	return &Service{
-		store: o.Store, digester: o.Digester, random: o.Random, now: o.Now, used: o.Used,
+		store: o.Store, digester: o.Digester, random: o.Random, now: o.Now, used: o.Used, served: o.Environments,
 		commits: newCommitter(o.Store.ExchangeKeys),
 	}, nil
 }
@@ -177,8 +181,8 @@ func (s *Service) tenant(ctx context.Context, app *keystile.Application, wireID 
 	if err != nil {
 		return found, fmt.Errorf("exchange: %w", err)
 	}
-	if found.Tenant.Environment != app.Environment || found.Tenant.Disabled {
-		return found, tenantNotFound("tenant " + found.Tenant.ID + " is disabled or of the other environment")
+	if found.Tenant.Environment != app.Environment || found.Tenant.Disabled || !s.serves(app.Environment) {
+		return found, tenantNotFound("tenant " + found.Tenant.ID + " is disabled or of another environment")
 	}
 	if err := works(app); err != nil {
 		return found, err
@@ -190,6 +194,10 @@ func (s *Service) tenant(ctx context.Context, app *keystile.Application, wireID 
 		}
 	}
 	return found, nil
+}
+
+func (s *Service) serves(env keystile.Environment) bool {
+	return len(s.served) == 0 || slices.Contains(s.served, env)
 }
 
 // works says whether an application may work at all: one of the sandbox from its

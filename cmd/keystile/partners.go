@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	credential "keystile.dev/keystile/internal/credential/partner"
+	"keystile.dev/keystile/internal/dialect/aurora"
+	"keystile.dev/keystile/internal/partner"
+	"keystile.dev/keystile/internal/store"
+)
+
+// auroraPrefix is where the platform's partner API stands.
+const auroraPrefix = "/partner_applications/"
+
+// buildPartners makes the kind that proves temporary keys and the service that makes them.
+func (s *server) buildPartners(context.Context, *app) error {
+	var err error
+	s.temporary, err = s.house.newTemporaryKeys(credential.Options{
+		Fresh: s.feed.Fresh, MaxEntries: s.cfg.Limits.WarmCredentials, MaxRejections: s.cfg.Limits.WarmRefusals,
+		Lookups: s.cfg.Limits.Lookups, LookupBatch: s.cfg.Limits.LookupBatch,
+	})
+	if err != nil {
+		return err
+	}
+	s.feed.Subscribe(s.temporary.Apply)
+	o := partner.Options{Store: s.house.store, Digester: s.house.digester, Random: randomSource, Now: time.Now}
+	if c := s.cfg.Dialects.Aurora; c != nil {
+		for _, env := range c.Environments {
+			o.Environments = append(o.Environments, keystile.Environment(env))
+		}
+	}
+	s.partners, err = partner.New(o)
+	return err
+}
+
+// newTemporaryKeys is the kind that proves temporary keys on this store.
+func (h *house) newTemporaryKeys(o credential.Options) (*credential.Kind, error) {
+	o.Find, o.Digester, o.Now = findTemporaryKeys(h.store), h.digester, time.Now
+	return credential.New(o)
+}
+
+// findTemporaryKeys is the partner kind's view of the store.
+func findTemporaryKeys(st *store.Store) credential.Find {
+	return func(ctx context.Context, digests [][32]byte) (credential.Record, error) {
+		f, err := st.FindTemporaryKey(ctx, digests)
+		if err != nil {
+			return credential.Record{}, err
+		}
+		return credential.Record{
+			Key: f.Key, Environment: f.Environment, Review: f.Review, Owner: f.Owner, Asked: f.Asked, Granted: f.Granted, Standing: f.Standing,
+			AuthorizationExpiresAt: f.AuthorizationExpiresAt, Withdrawn: f.Withdrawn, OwnerDisabled: f.OwnerDisabled, TenantDisabled: f.TenantDisabled,
+			UserGone: f.UserGone, SiteIDs: f.SiteIDs,
+		}, nil
+	}
+}
+
+// auroraDoor is the exchange of application keys for temporary keys.
+func (s *server) auroraDoor() []endpoint {
+	c := s.cfg.Dialects.Aurora
+	if c == nil {
+		return nil
+	}
+	create := aurora.CreateToken{
+		Logger: s.log,
+		Exchange: func(ctx context.Context, e aurora.Exchange) (aurora.Token, error) {
+			token, err := s.partners.Exchange(ctx, partner.ExchangeRequest(e))
+			return aurora.Token(token), err
+		},
+	}
+	return []endpoint{{path: auroraPrefix, handler: s.tracer.Wrap(create)}}
+}
+
+const (
+	// partnerPurgeInterval and partnerPurgeBatch keep each purge short: an exchange waits
+	// for one batch at most.
+	partnerPurgeInterval = 30 * time.Second
+	partnerPurgeBatch    = 500
+	// partnerKept is how long what ended is still told apart from what never was.
+	partnerKept = time.Hour
+)
+
+// purgePartners removes ended session tokens and temporary keys.
+func (s *server) purgePartners(ctx context.Context) {
+	every(ctx, partnerPurgeInterval, func() {
+		for {
+			n, err := s.house.store.PurgePartnerCredentials(ctx, time.Now().Add(-partnerKept), partnerPurgeBatch)
+			if err != nil && ctx.Err() == nil {
+				s.log.Warn("ended temporary keys could not be purged", slog.Any("error", err))
+			}
+			if err != nil || n < partnerPurgeBatch {
+				return
+			}
+		}
+	})
+}
