@@ -41,8 +41,13 @@ type Resource struct {
 	ID   string
 }
 
-// ResourceSite is the type of resource that Principal.SiteIDs permits.
-const ResourceSite = "site"
+// The types of resource that are permitted to credentials.
+const (
+	// ResourceSite is what Principal.SiteIDs permits.
+	ResourceSite = "site"
+	// ResourceTenant is the organisation itself, by its id or its id on the wire.
+	ResourceTenant = "tenant"
+)
 
 // Principal is who a verified credential stands for and what it may do. It is
 // immutable once made and shared by pointer between requests and goroutines.
@@ -51,6 +56,9 @@ type Principal struct {
 	Subject string
 	// OrganizationID is the tenant it belongs to and acts in.
 	OrganizationID string
+	// TenantID is the same tenant's id on the wire (Organization.TenantID); empty where
+	// the kind does not tell.
+	TenantID string
 	// Environment of the credential.
 	Environment Environment
 	// Kind and CredentialID name the credential that was verified.
@@ -92,10 +100,16 @@ func (p *Principal) HasScope(want Scope) bool {
 	return false
 }
 
-// Permits says whether the principal may touch the resource. Only resources of
-// type "site" are granted by a list; every other type is refused.
+// Permits says whether the principal may touch the resource: a site of its list,
+// or the tenant it acts in. Every other type is refused.
 func (p *Principal) Permits(r Resource) bool {
-	return r.Type == ResourceSite && slices.Contains(p.SiteIDs, r.ID)
+	switch r.Type {
+	case ResourceSite:
+		return slices.Contains(p.SiteIDs, r.ID)
+	case ResourceTenant:
+		return r.ID != "" && (r.ID == p.OrganizationID || r.ID == p.TenantID)
+	}
+	return false
 }
 
 // AllowsAddress says whether the principal may call from addr.

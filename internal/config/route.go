@@ -45,7 +45,7 @@ type RouteMatch struct {
 
 // RouteResource says what a request is about.
 type RouteResource struct {
-	Type string `yaml:"type,required" example:"site" doc:"Type of the resource; credentials are granted resources of type site."`
+	Type string `yaml:"type,required" example:"site" doc:"Type of the resource: site, one of the sites a credential is permitted; tenant, the organization it acts in, by its id or tenant_id."`
 	ID   string `yaml:"id,required" example:"query.site_id" doc:"Where its id stands: query.NAME, header.NAME, json.NAME (a member of the body) or path.N (what the Nth * or ** of the pattern matched)."`
 }
 

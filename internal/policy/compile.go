@@ -201,8 +201,8 @@ func (c *compiler) compileResource(r, warn *report, e *entry) {
 	if res == nil {
 		return
 	}
-	if res.Type != keystile.ResourceSite {
-		r.add("resource.type", "use type: site", "no credential is permitted a resource of type %q", res.Type)
+	if res.Type != keystile.ResourceSite && res.Type != keystile.ResourceTenant {
+		r.add("resource.type", "use type: site or type: tenant", "no credential is permitted a resource of type %q", res.Type)
 	}
 	if e.pattern.segments == nil {
 		return // path.N cannot be judged without the pattern

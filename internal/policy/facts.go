@@ -97,8 +97,11 @@ func (f *facts) request() cedar.Request {
 }
 
 func (f *facts) resourceUID() cedar.EntityUID {
-	if f.resource.Type == keystile.ResourceSite {
+	switch f.resource.Type {
+	case keystile.ResourceSite:
 		return cedar.NewEntityUID(typeSite, cedar.String(f.resource.ID))
+	case keystile.ResourceTenant: // by whichever id it was asked for, it is the principal's own
+		return cedar.NewEntityUID(typeOrganization, cedar.String(f.principal.OrganizationID))
 	}
 	return cedar.NewEntityUID(typeRoute, cedar.String(f.route))
 }

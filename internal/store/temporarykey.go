@@ -152,6 +152,8 @@ type TemporaryKeyLookup struct {
 	Review      keystile.ReviewState
 	// Owner is the organisation that makes the application.
 	Owner string
+	// TenantID is the tenant's id on the wire.
+	TenantID string
 	// Asked are the permissions the application asks for now, Granted those the tenant grants now.
 	Asked, Granted []keystile.Scope
 	// Standing is the authorization's generation now: another one than the key's is dead.
@@ -208,7 +210,7 @@ func temporaryKeyOf(row *gen.FindTemporaryKeysRow) (TemporaryKeyLookup, error) {
 			ID: row.ID, Digest: digest, PepperID: row.PepperID, ApplicationID: row.ApplicationID, TenantID: row.TenantID, Generation: row.Generation,
 			UserID: row.UserID, CreatedAt: timeOf(row.CreatedAt), ExpiresAt: timeOf(row.ExpiresAt),
 		},
-		Environment: keystile.Environment(row.Environment), Review: keystile.ReviewState(row.Review), Owner: row.Owner,
+		Environment: keystile.Environment(row.Environment), Review: keystile.ReviewState(row.Review), Owner: row.Owner, TenantID: row.WireID,
 		Asked: splitList[keystile.Scope](row.Asked), Granted: splitList[keystile.Scope](row.Granted), Standing: row.Standing,
 		AuthorizationExpiresAt: nullTimeOf(row.AuthorizationExpiresAt), Withdrawn: row.WithdrawnAt.Valid,
 		OwnerDisabled: row.OwnerDisabled, TenantDisabled: row.TenantDisabled,

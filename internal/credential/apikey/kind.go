@@ -178,7 +178,7 @@ func (k *Kind) judge(record Record, sum [32]byte, now time.Time) warm.Result {
 		return refuse(keystile.ReasonCredentialRevoked, "this secret of key "+key.ID+" was rotated out")
 	}
 	until := earliest(key.ExpiresAt, record.Secret.ExpiresAt)
-	entry := &warm.Entry{Principal: principalOf(key, until)}
+	entry := &warm.Entry{Principal: principalOf(key, record.Organization.TenantID, until)}
 	if !until.IsZero() {
 		entry.NotAfter = until.UnixNano()
 	}
@@ -188,10 +188,11 @@ func (k *Kind) judge(record Record, sum [32]byte, now time.Time) warm.Result {
 	return warm.Result{Entry: entry}
 }
 
-func principalOf(key *keystile.APIKey, until time.Time) *keystile.Principal {
+func principalOf(key *keystile.APIKey, tenantID string, until time.Time) *keystile.Principal {
 	return &keystile.Principal{
 		Subject:        "key:" + key.ID,
 		OrganizationID: key.OrganizationID,
+		TenantID:       tenantID,
 		Environment:    key.Environment,
 		Kind:           keystile.KindAPIKey,
 		CredentialID:   key.ID,

@@ -89,7 +89,7 @@ func (k *Kind) judge(record *Record, now time.Time) warm.Result {
 		// One bad key must not make the look-ups of others fail.
 		return refuse(keystile.ReasonStoreUnavailable, fmt.Sprintf("signing key %s cannot be used: %v", stored.ID, err))
 	}
-	entry := &warm.Entry{Principal: principalOf(stored), Detail: &key{
+	entry := &warm.Entry{Principal: principalOf(stored, record.Organization.TenantID), Detail: &key{
 		organization: stored.OrganizationID,
 		policy:       record.Organization.OneTime,
 		clock:        newClock(record.Organization.OneTime, k.o.DefaultWindow, latest(k.started, record.Organization.UpdatedAt)),
@@ -119,10 +119,11 @@ func (k *Kind) verifierOf(stored *keystile.SigningKey) (*verifier, error) {
 	return newVerifier(stored.Algorithm, public, nil)
 }
 
-func principalOf(stored *keystile.SigningKey) *keystile.Principal {
+func principalOf(stored *keystile.SigningKey, tenantID string) *keystile.Principal {
 	return &keystile.Principal{
 		Subject:        "signing_key:" + stored.ID,
 		OrganizationID: stored.OrganizationID,
+		TenantID:       tenantID,
 		Environment:    stored.Environment,
 		Kind:           keystile.KindOneTime,
 		CredentialID:   stored.ID,

@@ -20,6 +20,8 @@ type Record struct {
 	Review      keystile.ReviewState
 	// Owner is the organisation that makes the application.
 	Owner string
+	// TenantID is the tenant's id on the wire.
+	TenantID string
 	// Asked are the permissions the application asks for, Granted those the tenant grants.
 	Asked, Granted []keystile.Scope
 	// Standing is the authorization's generation; a key of another one is dead.
@@ -187,7 +189,7 @@ func judge(r *Record, now time.Time) warm.Result {
 	}
 	return warm.Result{Entry: &warm.Entry{
 		Principal: &keystile.Principal{
-			Subject: "application:" + key.ApplicationID, OrganizationID: key.TenantID, Environment: r.Environment,
+			Subject: "application:" + key.ApplicationID, OrganizationID: key.TenantID, TenantID: r.TenantID, Environment: r.Environment,
 			Kind: keystile.KindPartner, CredentialID: key.ID, Scopes: Common(r.Asked, r.Granted), SiteIDs: r.SiteIDs,
 			ExpiresAt: until, UserID: key.UserID, ApplicationID: key.ApplicationID,
 		},

@@ -251,6 +251,7 @@ func principalOf(record *Record, until time.Time) *keystile.Principal {
 	return &keystile.Principal{
 		Subject:         "user:" + user.ID,
 		OrganizationID:  user.OrganizationID,
+		TenantID:        record.Organization.TenantID,
 		Environment:     record.Organization.Environment,
 		Kind:            keystile.KindSessionJWT,
 		CredentialID:    record.Session.ID,

@@ -65,7 +65,7 @@ const findTemporaryKeys = `-- name: FindTemporaryKeys :many
 SELECT k.digest, k.id, k.pepper_id, k.application_id, k.tenant_id, k.generation, k.user_id, k.created_at, k.expires_at,
     p.permissions AS asked, p.environment, p.review, p.organization_id AS owner, owner.disabled AS owner_disabled,
     a.permissions AS granted, a.generation AS standing, a.expires_at AS authorization_expires_at, a.withdrawn_at,
-    tenant.disabled AS tenant_disabled, COALESCE(u.disabled, false) AS user_disabled,
+    tenant.tenant_id AS wire_id, tenant.disabled AS tenant_disabled, COALESCE(u.disabled, false) AS user_disabled,
     CASE WHEN u.id IS NULL THEN 0 ELSE 1 END AS user_exists, f.revision
 FROM temporary_keys AS k
 JOIN applications AS p ON p.id = k.application_id
@@ -96,6 +96,7 @@ type FindTemporaryKeysRow struct {
 	Standing               int64
 	AuthorizationExpiresAt sql.NullInt64
 	WithdrawnAt            sql.NullInt64
+	WireID                 string
 	TenantDisabled         bool
 	UserDisabled           bool
 	UserExists             int32
@@ -130,6 +131,7 @@ func (q *Queries) FindTemporaryKeys(ctx context.Context, digest []byte, digest_2
 			&i.Standing,
 			&i.AuthorizationExpiresAt,
 			&i.WithdrawnAt,
+			&i.WireID,
 			&i.TenantDisabled,
 			&i.UserDisabled,
 			&i.UserExists,

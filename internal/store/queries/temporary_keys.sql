@@ -23,7 +23,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 SELECT k.digest, k.id, k.pepper_id, k.application_id, k.tenant_id, k.generation, k.user_id, k.created_at, k.expires_at,
     p.permissions AS asked, p.environment, p.review, p.organization_id AS owner, owner.disabled AS owner_disabled,
     a.permissions AS granted, a.generation AS standing, a.expires_at AS authorization_expires_at, a.withdrawn_at,
-    tenant.disabled AS tenant_disabled, COALESCE(u.disabled, false) AS user_disabled,
+    tenant.tenant_id AS wire_id, tenant.disabled AS tenant_disabled, COALESCE(u.disabled, false) AS user_disabled,
     CASE WHEN u.id IS NULL THEN 0 ELSE 1 END AS user_exists, f.revision
 FROM temporary_keys AS k
 JOIN applications AS p ON p.id = k.application_id

@@ -210,7 +210,7 @@ var applicationBehaviours = []behaviour{
 		noError(t, err)
 		found, err := s.FindTemporaryKey(t.Context(), [][32]byte{partnerDigest(1)})
 		same(t, err, store.TemporaryKeyLookup{
-			Key: exchangeOf(1, nil, T0).Key, Environment: keystile.Production, Review: keystile.ReviewApproved, Owner: "north",
+			Key: exchangeOf(1, nil, T0).Key, Environment: keystile.Production, Review: keystile.ReviewApproved, Owner: "north", TenantID: "tenant-south",
 			Asked: Application(1, "north").Permissions, Granted: grant.Permissions, Standing: 1, AuthorizationExpiresAt: grant.ExpiresAt,
 			SiteIDs: found.SiteIDs, Revision: revision,
 		}, found)
