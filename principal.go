@@ -86,8 +86,6 @@ type Principal struct {
 	SessionID       string
 	Methods         []AuthMethod
 	AuthenticatedAt time.Time
-	// SessionKeyID is the API key that opened the session, which ends with it; empty: none did.
-	SessionKeyID string
 }
 
 // HasScope says whether any granted scope covers want.

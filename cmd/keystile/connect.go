@@ -83,6 +83,8 @@ func (a *app) connect(cmd *cobra.Command, t *target) (*management, error) {
 	if err != nil {
 		return nil, err
 	}
+	settings := tokenSettingsOf(cfg)
+	h.service.TokenLife = settings.life()
 	c, err := localClient(h, cfg)
 	if err != nil {
 		return nil, errors.Join(err, h.close())

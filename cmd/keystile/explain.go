@@ -16,6 +16,7 @@ import (
 	"keystile.dev/keystile/internal/config"
 	"keystile.dev/keystile/internal/credential/apikey"
 	"keystile.dev/keystile/internal/credential/onetime"
+	"keystile.dev/keystile/internal/credential/sessionjwt"
 	"keystile.dev/keystile/internal/enforce"
 	"keystile.dev/keystile/internal/gate"
 	"keystile.dev/keystile/internal/limit"
@@ -164,32 +165,58 @@ func (a *app) explain(ctx context.Context, cfg *config.Config, r *keystile.Reque
 		return d, nil, err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	keys, err := apikey.New(apikey.Options{
-		Find: findAPIKeys(h.store), Digester: h.digester, Now: time.Now, Fresh: func(time.Time) bool { return true },
-	})
-	if err != nil {
-		return d, nil, err
-	}
-	defer keys.Close()
-	spent, done, err := lookupLedger(ctx, h, cfg)
+	kinds, done, err := h.kinds(ctx, cfg)
 	if err != nil {
 		return d, nil, err
 	}
 	defer done()
-	once, err := onetime.New(onetime.Options{
-		Find: findSigningKeys(h.store), Open: h.sealer.Open, Ledger: spent, Fresh: func(time.Time) bool { return true }, Now: time.Now,
-		DefaultWindow: clockWindow(cfg),
-	})
-	if err != nil {
-		return d, nil, err
-	}
-	defer once.Close()
-	g, err := gate.New(table, gate.Options{Kinds: []keystile.Kind{keys, once}, Limiter: limit.NewMemory(limit.MemoryOptions{}), Now: time.Now})
+	g, err := gate.New(table, gate.Options{Kinds: kinds, Limiter: limit.NewMemory(limit.MemoryOptions{}), Now: time.Now})
 	if err != nil {
 		return d, nil, err
 	}
 	d, steps = g.Explain(ctx, r)
 	return d, steps, nil
+}
+
+// kinds are what a server verifies credentials with, for a command beside the
+// store: each question is asked of the store, and nothing is spent. done releases them.
+func (h *house) kinds(ctx context.Context, cfg *config.Config) (kinds []keystile.Kind, done func(), err error) {
+	fresh := func(time.Time) bool { return true }
+	var release []func()
+	releaseAll := func() {
+		for _, r := range release {
+			r()
+		}
+	}
+	defer func() {
+		if err != nil {
+			releaseAll()
+		}
+	}()
+	keys, err := apikey.New(apikey.Options{Find: findAPIKeys(h.store), Digester: h.digester, Now: time.Now, Fresh: fresh})
+	if err != nil {
+		return nil, nil, err
+	}
+	release = append(release, keys.Close)
+	spent, doneLedger, err := lookupLedger(ctx, h, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	release = append(release, doneLedger)
+	once, err := onetime.New(onetime.Options{
+		Find: findSigningKeys(h.store), Open: h.sealer.Open, Ledger: spent, Fresh: fresh, Now: time.Now, DefaultWindow: clockWindow(cfg),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	release = append(release, once.Close)
+	t := tokenSettingsOf(cfg)
+	sessions, err := h.newSessions(&t, h.newTokenKeys(&t), sessionjwt.Options{Fresh: fresh})
+	if err != nil {
+		return nil, nil, err
+	}
+	release = append(release, sessions.Close)
+	return []keystile.Kind{keys, once, sessions}, releaseAll, nil
 }
 
 func (a *app) printExplanation(f format, d keystile.Decision, steps []gate.Step) error {

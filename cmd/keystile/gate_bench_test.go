@@ -44,7 +44,9 @@ func warmGate(tb testing.TB, keys int) (*gate.Gate, *keystile.Request) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	world, err := state.Parse(state.File{Name: "world", Data: fmt.Appendf(nil, demoWorld, secret, secret+"x", secret+"y", secret+"z")})
+	world, err := state.Parse(state.File{Name: "world", Data: []byte((&demoSecrets{
+		Sibaya: secret, Busy: secret + "x", Expired: secret + "y", Bank: secret + "z", Password: "p", Tracker: "p", TOTP: "JBSWY3DPEHPK3PXP", AuthToken: secret + "a",
+	}).replacer().Replace(demoWorld))})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"keystile.dev/keystile/internal/api"
 	"keystile.dev/keystile/internal/enforce"
+	"keystile.dev/keystile/internal/jws"
 	"keystile.dev/keystile/internal/problem"
 )
 
@@ -119,9 +120,10 @@ func trimBrackets(host string) string {
 	return host
 }
 
-// jwksHandler serves the keys that upstreams verify Keystile-Assertion with.
+// jwksHandler serves the keys that Keystile-Assertion and session tokens are
+// verified with, those that will sign soon among them.
 func (s *server) jwksHandler() (http.Handler, error) {
-	raw, err := s.signer.JWKS()
+	assertions, err := s.signer.Public()
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +131,16 @@ func (s *server) jwksHandler() (http.Handler, error) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			problem.Write(w, problem.ForStatus(http.StatusMethodNotAllowed))
+			return
+		}
+		keys, err := s.tokenKeys.Public(r.Context())
+		if err != nil {
+			problem.Write(w, problem.From(err))
+			return
+		}
+		raw, err := jws.WriteSet(append(keys, assertions))
+		if err != nil {
+			problem.Write(w, problem.From(err))
 			return
 		}
 		w.Header().Set("Content-Type", "application/jwk-set+json")
@@ -144,7 +156,9 @@ func (s *server) addGauges() {
 	s.metrics.Gauge("keystile_feed_contact_seconds", "Time since the change feed last heard from the store.", func() float64 {
 		return time.Since(s.feed.LastContact()).Seconds()
 	})
-	s.metrics.Gauge("keystile_warm_credentials", "Verified credentials in memory.", func() float64 { return float64(s.keys.Warm()) })
+	s.metrics.Gauge("keystile_warm_credentials", "Verified credentials in memory.", func() float64 {
+		return float64(s.keys.Warm() + s.onetime.Warm() + s.sessions.Warm())
+	})
 	s.metrics.Gauge("keystile_open_exchanges", "Requests and streams in flight through the gateway.", func() float64 { return float64(s.streams.Open()) })
 	s.metrics.Gauge("keystile_limit_counters", "Rate limit counters in memory.", func() float64 { return float64(s.limits.memory.Stats().Keys) })
 	s.metrics.Gauge("keystile_limit_bytes", "Memory that rate limit counters take.", func() float64 { return float64(s.limits.memory.Stats().Bytes) })

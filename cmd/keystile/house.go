@@ -37,6 +37,7 @@ type house struct {
 	digester  *keyring.Digester
 	assertion []byte // sealed signing key
 	cursorKey []byte
+	tokenIDs  *keyring.TokenIDs
 	service   *manage.Service
 }
 
@@ -69,6 +70,9 @@ func openHouse(ctx context.Context, o houseOptions) (h *house, err error) {
 	}
 	h = &house{store: st}
 	if err := h.openKeys(ctx, o.master); err != nil {
+		return nil, err
+	}
+	if err := h.openTokenIDs(ctx); err != nil {
 		return nil, err
 	}
 	h.service = &manage.Service{Store: st, Digester: h.digester, Sealer: h.sealer, Random: rand.Reader, Now: time.Now}

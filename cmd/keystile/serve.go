@@ -17,9 +17,11 @@ import (
 	"keystile.dev/keystile/internal/config"
 	"keystile.dev/keystile/internal/credential/apikey"
 	"keystile.dev/keystile/internal/credential/onetime"
+	"keystile.dev/keystile/internal/credential/sessionjwt"
 	"keystile.dev/keystile/internal/enforce"
 	"keystile.dev/keystile/internal/enforce/forwardauth"
 	"keystile.dev/keystile/internal/enforce/proxy"
+	"keystile.dev/keystile/internal/federation"
 	"keystile.dev/keystile/internal/feed"
 	"keystile.dev/keystile/internal/gate"
 	"keystile.dev/keystile/internal/keyring"
@@ -73,20 +75,26 @@ type server struct {
 	keys     *apikey.Kind
 	onetime  *onetime.Kind
 	login    *login.Service
-	limits   *limits
-	recorder *audit.Recorder
-	used     *usage.Batcher[store.APIKeyUse]
-	signed   *usage.Batcher[store.SigningKeyUse]
-	metrics  *metrics.Metrics
-	tracer   *tracing.Tracer
-	gate     *gate.Gate
-	signer   *keyring.Signer
-	streams  *proxy.Streams
-	lease    atomic.Pointer[store.Lease]
-	trust    enforce.Trust
-	tls      *tls.Config
-	started  time.Time
-	reloads  chan keystile.Change
+	sessions *sessionjwt.Kind
+	minter   *sessionjwt.Minter
+	// tokenKeys sign session tokens; federation verifies those of others.
+	tokenKeys  *keyring.TokenKeys
+	federation *federation.Verifier
+	limits     *limits
+	recorder   *audit.Recorder
+	used       *usage.Batcher[store.APIKeyUse]
+	signed     *usage.Batcher[store.SigningKeyUse]
+	seen       *usage.Batcher[store.SessionUse]
+	metrics    *metrics.Metrics
+	tracer     *tracing.Tracer
+	gate       *gate.Gate
+	signer     *keyring.Signer
+	streams    *proxy.Streams
+	lease      atomic.Pointer[store.Lease]
+	trust      enforce.Trust
+	tls        *tls.Config
+	started    time.Time
+	reloads    chan keystile.Change
 }
 
 // serve runs the server until ctx ends. This is all the wiring there is.
@@ -102,6 +110,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.takeLease,    // one server on one SQLite store
 		s.buildFeed,    // changes to caches
 		s.buildLedger,  // once only
+		s.buildTokens,  // tokens of signed-in people: keys, minting, proof
 		s.buildKinds,   // credentials that are verified
 		s.buildLogin,   // people who sign in
 		s.buildLimits,  // how often
@@ -186,6 +195,9 @@ func (s *server) noteUse(u apikey.Use) {
 	s.used.Add(u.KeyID, use)
 }
 
+// noteSession queues the record of a session's use.
+func (s *server) noteSession(u sessionjwt.Use) { s.seen.Add(u.SessionID, store.SessionUse(u)) }
+
 func (s *server) buildRecords(ctx context.Context, _ *app) error {
 	s.recorder = audit.NewRecorder(audit.Options{Write: s.house.store.RecordDecisions, Logger: s.log})
 	s.metrics = metrics.New()
@@ -204,19 +216,15 @@ func (s *server) buildGate(context.Context, *app) error {
 		return err
 	}
 	s.gate, err = gate.New(table, gate.Options{
-		Kinds: []keystile.Kind{s.keys, s.onetime}, Limiter: s.limits.limiter, Strict: s.limits.strict,
+		Kinds: []keystile.Kind{s.keys, s.onetime, s.sessions}, Limiter: s.limits.limiter, Strict: s.limits.strict,
 		Observers: []gate.Observer{s.metrics, s.recorder}, Now: time.Now,
 	})
 	return err
 }
 
 func (s *server) buildSigner(context.Context, *app) error {
-	issuer := s.cfg.PublicURL
-	if issuer == "" {
-		issuer = "http://" + s.cfg.Listen
-	}
 	var err error
-	s.signer, err = keyring.OpenSigner(s.house.sealer, s.house.assertion, keyring.SignerOptions{Issuer: issuer, Now: time.Now, Random: randomSource})
+	s.signer, err = keyring.OpenSigner(s.house.sealer, s.house.assertion, keyring.SignerOptions{Issuer: issuerOf(s.cfg), Now: time.Now, Random: randomSource})
 	s.trust = enforce.Trust{Proxies: s.cfg.TrustedProxies}
 	return err
 }
@@ -259,6 +267,9 @@ func (s *server) close() error {
 	}
 	if s.onetime != nil {
 		s.onetime.Close()
+	}
+	if s.sessions != nil {
+		s.sessions.Close()
 	}
 	if s.ledger != nil {
 		errs = append(errs, s.ledger.close())

@@ -14,6 +14,7 @@ import (
 	"keystile.dev/keystile/internal/keyring"
 	"keystile.dev/keystile/internal/outbound"
 	"keystile.dev/keystile/internal/store"
+	"keystile.dev/keystile/internal/usage"
 )
 
 // keysetTokenID is the name of the sealed key of token ids in the store.
@@ -115,6 +116,7 @@ func (h *house) newMinter(t *tokenSettings, keys *keyring.TokenKeys) (*sessionjw
 func (s *server) buildTokens(ctx context.Context, _ *app) error {
 	t := tokenSettingsOf(s.cfg)
 	s.house.service.TokenLife = t.life()
+	s.seen = usage.New(s.house.store.TouchSessions, s.log)
 	if err := s.house.ensureTokenKeys(ctx, &t); err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (in NewIdentityProvider) Warnings() []string {
 }
 
 // CheckIdentityProvider checks everything about an identity provider that needs
-// no look-up and settles how its public key is written. secret says whether it has
+// no look-up and settles how its public keys are written. secret says whether it has
 // a secret. Its error is *keystile.Invalid, or several joined.
 func CheckIdentityProvider(in *keystile.IdentityProvider, secret bool) error {
 	var p problems
@@ -119,7 +119,9 @@ func checkProviderKeys(p *problems, in *keystile.IdentityProvider, secret bool) 
 	case in.JWKSURL != "":
 		p.url("jwks_url", in.JWKSURL)
 	case in.JWKS != "":
-		p.under("jwks", checkJWKS(in.JWKS, in.Algorithms))
+		text, err := checkJWKS(in.JWKS, in.Algorithms)
+		p.under("jwks", err)
+		in.JWKS = text
 	case in.PublicKey != "":
 		for _, algorithm := range in.Algorithms {
 			text, err := PublicKeyText(algorithm, in.PublicKey)
@@ -158,33 +160,34 @@ func checkAlgorithms(p *problems, algorithms []keystile.SigningAlgorithm, secret
 }
 
 // checkJWKS checks a key set (RFC 7517, section 5): public keys, and one for
-// each algorithm.
-func checkJWKS(text string, algorithms []keystile.SigningAlgorithm) error {
+// each algorithm. It returns it in the one form it is kept in.
+func checkJWKS(text string, algorithms []keystile.SigningAlgorithm) (string, error) {
 	const remedy = `write {"keys": [...]} with the public keys, as the issuer serves it`
 	if len(text) > maxJWKS {
-		return keystile.Invalidf("jwks", remedy, "has more than %d bytes", maxJWKS)
+		return text, keystile.Invalidf("jwks", remedy, "has more than %d bytes", maxJWKS)
 	}
 	var set struct {
 		Keys []map[string]any `json:"keys"`
 	}
 	if err := json.Unmarshal([]byte(text), &set); err != nil || len(set.Keys) == 0 {
-		return keystile.Invalidf("jwks", remedy, "is not a key set, or an empty one")
+		return text, keystile.Invalidf("jwks", remedy, "is not a key set, or an empty one")
 	}
 	types := map[string]bool{}
 	for _, key := range set.Keys {
 		kind, _ := key["kty"].(string)
 		if _, private := key["d"]; private || kind == "oct" {
-			return keystile.Invalidf("jwks", "remove what is secret, and replace that key: it was shown", "holds a private or shared key")
+			return text, keystile.Invalidf("jwks", "remove what is secret, and replace that key: it was shown", "holds a private or shared key")
 		}
 		types[kind] = true
 	}
 	for _, algorithm := range algorithms {
 		kind := map[keystile.SigningAlgorithm]string{keystile.RS256: "RSA", keystile.ES256: "EC", keystile.EdDSA: "OKP"}[algorithm]
 		if !types[kind] {
-			return keystile.Invalidf("jwks", "add it, or take the algorithm out", "holds no %s key for %s", kind, algorithm)
+			return text, keystile.Invalidf("jwks", "add it, or take the algorithm out", "holds no %s key for %s", kind, algorithm)
 		}
 	}
-	return nil
+	kept, err := json.Marshal(set)
+	return string(kept), err
 }
 
 // url checks the URL of an issuer or key set: https, or http to this machine,

@@ -258,7 +258,9 @@ func TestThreat28_APersonalKeyIsChangedByNobodyElseAndEndsWithItsReplacement(t *
 	u := w.person(t, "ann", "north")
 	bring := func(text keystile.Secret) {
 		t.Helper()
-		if err := w.Store.Mutate(ctx, operator, func(ctx context.Context, tx *store.Tx) error { return w.ImportAuthTokenTx(ctx, tx, u, text) }); err != nil {
+		if err := w.Store.Mutate(ctx, operator, func(ctx context.Context, tx *store.Tx) error {
+			return w.ImportAuthTokenTx(ctx, tx, u, manage.NewAuthToken{Text: text})
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

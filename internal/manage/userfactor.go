@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base32"
 	"fmt"
+	"slices"
 	"strings"
 
 	keystile "keystile.dev/keystile"
@@ -110,9 +111,19 @@ func CheckAuthToken(text keystile.Secret) error {
 	return p.err()
 }
 
+// NewAuthToken is a personal API key that a user has already.
+type NewAuthToken struct {
+	// ID of the API key; empty: one is drawn.
+	ID   string
+	Text keystile.Secret
+	// Sealed is Text as it is sealed for the user already; nil: it is not.
+	Sealed []byte
+}
+
 // ImportAuthTokenTx gives a user a personal API key that they have already; an
 // older one ends. A key that anybody has is keystile.ErrConflict.
-func (s *Service) ImportAuthTokenTx(ctx context.Context, tx *store.Tx, u keystile.User, text keystile.Secret) error {
+func (s *Service) ImportAuthTokenTx(ctx context.Context, tx *store.Tx, u keystile.User, in NewAuthToken) error {
+	text := in.Text
 	if s.Sealer == nil {
 		return errNoSealer
 	}
@@ -127,17 +138,21 @@ func (s *Service) ImportAuthTokenTx(ctx context.Context, tx *store.Tx, u keystil
 		return err
 	}
 	key := keystile.APIKey{
-		OrganizationID: u.OrganizationID, UserID: u.ID, Name: "Personal key of " + u.Username, Environment: org.Environment, Hint: apikey.Hint(text), CreatedAt: s.now(),
+		ID: in.ID, OrganizationID: u.OrganizationID, UserID: u.ID, Name: "Personal key of " + u.Username, Environment: org.Environment, Hint: apikey.Hint(text), CreatedAt: s.now(),
 	}
-	if key.ID, err = s.newID("key_"); err != nil {
-		return err
+	if key.ID == "" {
+		if key.ID, err = s.newID("key_"); err != nil {
+			return err
+		}
 	}
 	if err := tx.CreateAPIKey(ctx, key, s.keySecret(key.ID, apikey.Sum(text), key.CreatedAt)); err != nil {
 		return fmt.Errorf("create the personal API key of user %q: %w", u.ID, err)
 	}
-	sealed, err := s.Sealer.Seal([]byte(text.Reveal()), store.AuthTokenPlace(u.ID))
-	if err != nil {
-		return fmt.Errorf("seal the personal API key of user %q: %w", u.ID, err)
+	sealed := in.Sealed
+	if sealed == nil {
+		if sealed, err = s.Sealer.Seal([]byte(text.Reveal()), store.AuthTokenPlace(u.ID)); err != nil {
+			return fmt.Errorf("seal the personal API key of user %q: %w", u.ID, err)
+		}
 	}
 	return tx.PutAuthToken(ctx, store.AuthToken{UserID: u.ID, APIKeyID: key.ID, Sealed: sealed})
 }
@@ -173,12 +188,55 @@ func (s *Service) OpenAuthToken(ctx context.Context, tx *store.Tx, userID string
 	if err != nil {
 		return "", false, err
 	}
+	text, err = s.OpenSealedAuthToken(userID, kept.Sealed)
+	return text, err == nil, err
+}
+
+// OpenSealedAuthToken opens a personal API key that was sealed for a user.
+func (s *Service) OpenSealedAuthToken(userID string, sealed []byte) (keystile.Secret, error) {
 	if s.Sealer == nil {
-		return "", false, errNoSealer
+		return "", errNoSealer
 	}
-	plain, err := s.Sealer.Open(kept.Sealed, store.AuthTokenPlace(userID))
+	plain, err := s.Sealer.Open(sealed, store.AuthTokenPlace(userID))
 	if err != nil {
-		return "", false, fmt.Errorf("open the personal API key of user %q: %w", userID, err)
+		return "", fmt.Errorf("open the personal API key of user %q: %w", userID, err)
 	}
-	return keystile.Secret(plain), true, nil
+	return keystile.Secret(plain), nil
+}
+
+// SpentAuthToken says whether a text is a personal API key that the user had
+// and that ended.
+func (s *Service) SpentAuthToken(ctx context.Context, tx *store.Tx, userID string, text keystile.Secret) (bool, error) {
+	keys, err := tx.APIKeysOfUser(ctx, userID)
+	if err != nil {
+		return false, err
+	}
+	candidates := s.Digester.Candidates(apikey.Sum(text), nil)
+	for _, key := range keys {
+		if key.RevokedAt.IsZero() {
+			continue
+		}
+		secrets, err := tx.APIKeySecrets(ctx, key.ID)
+		if err != nil {
+			return false, err
+		}
+		for _, secret := range secrets {
+			if slices.Contains(candidates, secret.Digest) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// OpenFactor opens the secret of a TOTP factor.
+func (s *Service) OpenFactor(f keystile.Factor) ([]byte, error) {
+	if s.Sealer == nil {
+		return nil, errNoSealer
+	}
+	secret, err := s.Sealer.Open(f.Sealed, keystile.FactorPlace(f.ID))
+	if err != nil {
+		return nil, fmt.Errorf("open factor %q: %w", f.ID, err)
+	}
+	return secret, nil
 }

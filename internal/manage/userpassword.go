@@ -77,6 +77,14 @@ func CheckPasswordHash(hash keystile.Secret) error {
 	return err
 }
 
+// Supersedes says whether a stored hash may be a renewal of a given one: it is
+// argon2id and the given one is not, or is of another cost. Sign-ins renew hashes so.
+func Supersedes(stored, given string) bool {
+	kept, errKept := password.Parse(stored)
+	old, errOld := password.Parse(given)
+	return errKept == nil && errOld == nil && strings.HasPrefix(stored, "$argon2id$") && kept.Class() != old.Class()
+}
+
 // CheckPassword says whether a text can be a password, of whatever strength.
 // Its error is *keystile.Invalid.
 func CheckPassword(text keystile.Secret) error {

@@ -26,11 +26,13 @@ type World struct {
 	organizations organizations
 	sites         sites
 	roles         roles
+	users         users
 	keys          apiKeys
 	signing       signingKeys
 	applications  applications
 	// authorizations refer to applications and to organisations.
 	authorizations authorizations
+	providers     identityProviders
 }
 
 // collection is one kind of thing in the world. Its methods after check run
@@ -52,7 +54,7 @@ type collection interface {
 // collections lists the world in the order of dependence: what comes later
 // refers to what came before.
 func (w *World) collections() []collection {
-	return []collection{&w.organizations, &w.sites, &w.roles, &w.keys, &w.signing, &w.applications, &w.authorizations}
+	return []collection{&w.organizations, &w.sites, &w.roles, &w.users, &w.keys, &w.signing, &w.providers, &w.applications, &w.authorizations}
 }
 
 // source is a decoded file.
@@ -113,14 +115,15 @@ func Parse(files ...File) (*World, error) {
 			}
 			c.problems = append(c.problems, problems...)
 		}
-		s.unsupported(c)
 		w.organizations.take(s)
 		w.sites.take(s)
 		w.roles.take(s)
+		w.users.take(s)
 		w.keys.take(s)
 		w.signing.take(s)
 		w.applications.take(s)
 		w.authorizations.take(s)
+		w.providers.take(s)
 	}
 	for _, kind := range w.collections() {
 		kind.check(c)

@@ -266,7 +266,6 @@ func principalOf(record *Record, until time.Time) *keystile.Principal {
 		SessionID:       record.Session.ID,
 		Methods:         slices.Clone(record.Session.Methods),
 		AuthenticatedAt: record.Session.AuthenticatedAt,
-		SessionKeyID:    record.Session.APIKeyID,
 	}
 }
 

@@ -89,9 +89,8 @@ type link struct {
 	credential   string
 	kind         keystile.KindName
 	organization string
-	// user and role are a person's; parent is the key that their session hangs on.
-	user, role, parent string
-	next, prev         *link
+	user, role   string // a person's
+	next, prev   *link
 }
 
 // ender is what the registry may do to an exchange. Both calls come under a lock
@@ -296,7 +295,7 @@ func (l *link) dropIf(c keystile.Change, grace time.Duration) {
 	case keystile.ChangeOrganization:
 		stale = l.organization == c.ID
 	case keystile.ChangeKey:
-		stale = l.kind == keystile.KindAPIKey && l.credential == c.ID || l.parent != "" && l.parent == c.ID
+		stale = l.kind == keystile.KindAPIKey && l.credential == c.ID
 	case keystile.ChangeSigningKey:
 		stale = l.kind == keystile.KindOneTime && l.credential == c.ID
 	case keystile.ChangeSession:
