@@ -110,7 +110,8 @@ func (c *Console) send(w http.ResponseWriter, v *visit, a answer) {
 		f.Notice = noticeTexts[name]
 		http.SetCookie(w, c.cookies.drop(cookieNotice))
 	}
-	if v.signedIn() {
+	// A sign-in page has no menu: whoever is asked for proof is not to wander off.
+	if v.signedIn() && place(v.request.URL.Path) != "" {
 		f.Name, f.Menu, f.Here = v.user.Name, navigation, place(v.request.URL.Path)
 		if f.Name == "" {
 			f.Name = v.user.Username
