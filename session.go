@@ -63,12 +63,16 @@ type Challenge struct {
 	Door     Door
 	// Methods were proven before it.
 	Methods []AuthMethod
+	// ProviderName is the identity provider whose word was the first factor; empty: none.
+	ProviderName string
 	// Sealed is the TOTP secret offered for enrolment, sealed for
 	// ChallengePlace(Digest); empty where a factor is enrolled already.
 	// Each challenge has its own (rulings R18).
 	Sealed []byte
 	// Failures counts wrong codes.
-	Failures   int
+	Failures int
+	// ChangeDue: every factor is proven, and only a new password is waited for.
+	ChangeDue  bool
 	ClientAddr string
 	UserAgent  string
 	CreatedAt  time.Time

@@ -2,8 +2,13 @@ package login
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/login/recovery"
+	"keystile.dev/keystile/internal/login/totp"
+	"keystile.dev/keystile/internal/store"
 )
 
 // The methods of this file are what users do about their own sign-in. sid is the session
@@ -11,78 +16,216 @@ import (
 // let a thief of a session stay (factors, keys, passwords) needs a fresh session that
 // proved all factors the user has, else ErrStepUp.
 
-// Sessions lists the live sessions of the user, newest first.
-func (s *Service) Sessions(ctx context.Context, sid string) ([]keystile.Session, error) {
-	return nil, keystile.ErrUnavailable
-}
-
-// RevokeSession ends another session of the same user. Somebody else's is keystile.ErrNotFound.
-func (s *Service) RevokeSession(ctx context.Context, c Caller, sid, other string) error {
-	return keystile.ErrUnavailable
+// PasskeyResponse is a browser's response to BeginPasskeyEnrolment.
+type PasskeyResponse struct {
+	// Ceremony is the Token of the ceremony.
+	Ceremony keystile.Secret
+	// Name is what the user calls the passkey; empty: none.
+	Name string
+	// Response is the JSON of the new credential.
+	Response []byte
 }
 
 // ChangePassword replaces the password after checking the old one (ErrInvalidCredentials) and ends
 // all other sessions of the user. A weak one is a *keystile.Invalid of field "password".
-func (s *Service) ChangePassword(ctx context.Context, c Caller, sid string, old, password keystile.Secret) error {
-	return keystile.ErrUnavailable
+func (s *Service) ChangePassword(ctx context.Context, c Caller, sid string, old, typed keystile.Secret) error {
+	l, err := s.live(ctx, sid)
+	if err != nil {
+		return err
+	}
+	if l.Session.APIKeyID != "" {
+		return ErrStepUp // a key is no person
+	}
+	if err := s.checkOld(ctx, c, l.User, old); err != nil {
+		return err
+	}
+	hash, err := s.newHash(ctx, l.User, typed)
+	if err != nil {
+		return err
+	}
+	err = s.mutate(ctx, actor(c, l.User.ID), func(ctx context.Context, tx *store.Tx) error {
+		return errors.Join(tx.PutPassword(ctx, hash), tx.RevokeSessionsOfUser(ctx, l.User, sid))
+	})
+	if err != nil {
+		return err
+	}
+	s.tell(l.User, "Your password was changed", "Your password was changed. If it was not you, tell your administrator at once.")
+	return nil
+}
+
+// checkOld verifies the present password, counted like a sign-in: a stolen session must not be a place to guess.
+func (s *Service) checkOld(ctx context.Context, c Caller, u keystile.User, old keystile.Secret) error {
+	had, err := s.o.Store.Password(ctx, u.ID)
+	if err != nil && !notFound(err) {
+		return err
+	}
+	counters, err := s.counters(ctx, c, u.ID, "")
+	if err != nil {
+		return err
+	}
+	if err := s.mayTry(ctx, counters); err != nil {
+		return err
+	}
+	var reserved []counted
+	right, _, err := s.passwords.Verify(ctx, had.Hash, old, func(ctx context.Context) (err error) {
+		reserved, err = s.reserve(ctx, c, counters)
+		return err
+	})
+	if err != nil {
+		return busy(err)
+	}
+	if !right {
+		s.noteFailure(ctx, c, u.ID, "present password")
+		return ErrInvalidCredentials
+	}
+	return s.mutate(ctx, actor(c, u.ID), func(ctx context.Context, tx *store.Tx) error { return forgive(ctx, tx, reserved, false) })
 }
 
 // Factors lists the user's enrolled factors; Sealed and CredentialID are left out. Recovery codes are one
 // factor of kind FactorRecovery each that is left.
 func (s *Service) Factors(ctx context.Context, sid string) ([]keystile.Factor, error) {
-	return nil, keystile.ErrUnavailable
+	l, err := s.live(ctx, sid)
+	if err != nil {
+		return nil, err
+	}
+	factors, err := s.o.Store.Factors(ctx, l.User.ID)
+	if err != nil {
+		return nil, err
+	}
+	for i := range factors {
+		factors[i].Sealed, factors[i].CredentialID = nil, nil
+	}
+	codes, err := s.o.Store.RecoveryCodes(ctx, l.User.ID)
+	for _, code := range codes {
+		factors = append(factors, keystile.Factor{UserID: l.User.ID, Kind: keystile.FactorRecovery, CreatedAt: code.CreatedAt})
+	}
+	return factors, err
 }
 
 // EnrolTOTP offers a new TOTP secret. Nothing is enrolled before ConfirmTOTP.
-func (s *Service) EnrolTOTP(ctx context.Context, c Caller, sid string) (TOTPEnrolment, error) {
-	return TOTPEnrolment{}, keystile.ErrUnavailable
+func (s *Service) EnrolTOTP(ctx context.Context, _ Caller, sid string) (TOTPEnrolment, error) {
+	l, err := s.strong(ctx, sid)
+	if err != nil {
+		return TOTPEnrolment{}, err
+	}
+	secret, err := totp.NewSecret(s.o.Random)
+	if err != nil {
+		return TOTPEnrolment{}, err
+	}
+	e := TOTPEnrolment{URI: totp.URI(s.o.Issuer, l.User.Username, secret)}
+	if e.PNG, err = totp.PNG(e.URI); err != nil {
+		return TOTPEnrolment{}, err
+	}
+	e.Token, err = s.sealTicket(ticket{Purpose: forTOTP, SessionID: sid, Secret: secret, ExpiresAt: s.now().Add(enrolmentLife)})
+	return e, err
+}
+
+// TOTPConfirmation is the first code of an enrolment.
+type TOTPConfirmation struct {
+	// Token of the enrolment.
+	Token keystile.Secret
+	// Name is what the user calls it; empty: none.
+	Name string
+	Code string
 }
 
 // ConfirmTOTP enrols the secret of EnrolTOTP with its first code; it replaces a TOTP factor that is there.
-// name is what the user calls it; empty: none.
-func (s *Service) ConfirmTOTP(ctx context.Context, c Caller, sid string, token keystile.Secret, name, code string) error {
-	return keystile.ErrUnavailable
+func (s *Service) ConfirmTOTP(ctx context.Context, c Caller, sid string, confirmed TOTPConfirmation) error {
+	l, err := s.strong(ctx, sid)
+	if err != nil {
+		return err
+	}
+	t, err := s.openTicket(confirmed.Token, forTOTP)
+	if err != nil || t.SessionID != sid {
+		return ErrChallengeExpired
+	}
+	code, ok := totp.Shape(confirmed.Code)
+	if !ok {
+		return ErrInvalidCode
+	}
+	at, ok := totp.Match(t.Secret, code, s.now(), 0)
+	if !ok {
+		return ErrInvalidCode // the secret is the user's own: nothing is guessed here
+	}
+	return s.mutate(ctx, actor(c, l.User.ID), func(ctx context.Context, tx *store.Tx) error {
+		u, err := s.lockAccount(ctx, tx, l.User.ID)
+		if err != nil {
+			return err
+		}
+		factors, err := tx.Factors(ctx, u.ID)
+		if err != nil {
+			return err
+		}
+		for _, f := range factors {
+			if f.Kind == keystile.FactorTOTP {
+				if err := tx.DeleteFactor(ctx, u, f.ID); err != nil {
+					return err
+				}
+			}
+		}
+		if err := s.enrolTOTP(ctx, tx, u, newTOTP{secret: t.Secret, name: clipName(confirmed.Name), step: at}); err != nil {
+			return err
+		}
+		return tx.ExpireEnrolments(ctx, u.ID, [32]byte{}, s.now())
+	})
 }
 
-// BeginPasskeyEnrolment begins to register a passkey of the user.
-func (s *Service) BeginPasskeyEnrolment(ctx context.Context, c Caller, sid string) (PasskeyCeremony, error) {
-	return PasskeyCeremony{}, keystile.ErrUnavailable
-}
-
-// FinishPasskeyEnrolment registers the passkey in response (JSON, at most 64 KiB).
-func (s *Service) FinishPasskeyEnrolment(ctx context.Context, c Caller, sid string, ceremony keystile.Secret, name string, response []byte) (keystile.Factor, error) {
-	return keystile.Factor{}, keystile.ErrUnavailable
+// lockAccount locks the audit log's chain and then the user: the order of all transactions.
+func (s *Service) lockAccount(ctx context.Context, tx *store.Tx, userID string) (keystile.User, error) {
+	if _, err := tx.User(ctx, userID); err != nil {
+		return keystile.User{}, err
+	}
+	return lockUser(ctx, tx, userID)
 }
 
 // RecoveryCodes makes ten new recovery codes, shown here and never again; older ones end.
 func (s *Service) RecoveryCodes(ctx context.Context, c Caller, sid string) ([]keystile.Secret, error) {
-	return nil, keystile.ErrUnavailable
+	l, err := s.strong(ctx, sid)
+	if err != nil {
+		return nil, err
+	}
+	codes, err := recovery.New(s.o.Random)
+	if err != nil {
+		return nil, err
+	}
+	kept := make([]store.RecoveryCode, len(codes))
+	for i, code := range codes {
+		word, _ := recovery.Shape(code.Reveal())
+		kept[i].Digest, kept[i].PepperID = s.o.Digester.Digest(recovery.Sum(l.User.ID, word))
+	}
+	err = s.mutate(ctx, actor(c, l.User.ID), func(ctx context.Context, tx *store.Tx) error {
+		u, err := s.lockAccount(ctx, tx, l.User.ID)
+		if err != nil {
+			return err
+		}
+		return tx.ReplaceRecoveryCodes(ctx, u, kept)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return codes, nil
 }
 
 // RemoveFactor removes a factor of the user. The last one of a user who must have one is keystile.ErrConflict.
 func (s *Service) RemoveFactor(ctx context.Context, c Caller, sid, factorID string) error {
-	return keystile.ErrUnavailable
-}
-
-// AuthToken shows the user's personal API key (auth_token), which is made if there is none.
-func (s *Service) AuthToken(ctx context.Context, c Caller, sid string) (keystile.Secret, error) {
-	return "", keystile.ErrUnavailable
-}
-
-// ResetAuthToken replaces the personal API key. The old one and every session it opened end.
-func (s *Service) ResetAuthToken(ctx context.Context, c Caller, sid string) (keystile.Secret, error) {
-	return "", keystile.ErrUnavailable
-}
-
-// BeginReset mails a reset link to the user of that name, if there is one with an address. The
-// answer is the same either way, and does not wait for the mail server. ErrOff: no mail or no public_url.
-func (s *Service) BeginReset(ctx context.Context, c Caller, name string) error {
-	return keystile.ErrUnavailable
-}
-
-// FinishReset sets the password with the token of a reset link (path /login/reset?token=TOKEN of public_url),
-// which is good for 30 minutes and once, and ends all sessions of the user. It signs nobody in: every
-// factor is asked for as before. A weak password is a *keystile.Invalid and the link stands.
-func (s *Service) FinishReset(ctx context.Context, c Caller, token, password keystile.Secret) error {
-	return keystile.ErrUnavailable
+	l, err := s.strong(ctx, sid)
+	if err != nil {
+		return err
+	}
+	return s.mutate(ctx, actor(c, l.User.ID), func(ctx context.Context, tx *store.Tx) error {
+		u, err := s.lockAccount(ctx, tx, l.User.ID)
+		if err != nil {
+			return err
+		}
+		factors, err := tx.Factors(ctx, u.ID)
+		if err != nil {
+			return err
+		}
+		mine := slices.ContainsFunc(factors, func(f keystile.Factor) bool { return f.ID == factorID })
+		required := s.policyOf(u, store.UserLookup{Organization: l.Organization, Role: l.Role}) == keystile.MFARequired
+		if mine && len(factors) == 1 && required {
+			return &answer{errLastFactor}
+		}
+		return tx.DeleteFactor(ctx, u, factorID)
+	})
 }

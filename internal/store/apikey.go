@@ -119,6 +119,9 @@ func (t *Tx) RevokeAPIKey(ctx context.Context, id string, at time.Time) error {
 	if err := t.q.RevokeAPIKey(ctx, id, nullMicros(at), micros(t.now)); err != nil {
 		return t.fail("revoke API key "+id, err)
 	}
+	if err := t.endSessionsOfKey(ctx, id); err != nil {
+		return err
+	}
 	t.Announce(keystile.ChangeKey, id)
 	return t.Record(ctx, k.OrganizationID, "api_key.revoke", "api_key:"+id, map[string]any{"revoked_at": instant(at)})
 }
@@ -134,6 +137,9 @@ func (t *Tx) DeleteAPIKey(ctx context.Context, id string) error {
 	}
 	if err := t.q.DeleteAPIKey(ctx, id); err != nil {
 		return t.fail("delete API key "+id, err)
+	}
+	if err := t.endSessionsOfKey(ctx, id); err != nil {
+		return err
 	}
 	t.Announce(keystile.ChangeKey, id)
 	return t.Record(ctx, k.OrganizationID, "api_key.delete", "api_key:"+id, whole(apiKeyMembers(k)))

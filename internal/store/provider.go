@@ -139,6 +139,11 @@ func (t *Tx) UpdateIdentityProvider(ctx context.Context, p keystile.IdentityProv
 	if err != nil {
 		return t.fail("update identity provider "+p.Name, err)
 	}
+	if p.Disabled && !before.Disabled {
+		if err := t.endSessionsOfProvider(ctx, p.Name); err != nil {
+			return err
+		}
+	}
 	t.Announce(keystile.ChangeProvider, p.Name)
 	return t.Record(ctx, p.OrganizationID, "identity_provider.update", "identity_provider:"+p.Name, detail)
 }
@@ -151,6 +156,9 @@ func (t *Tx) DeleteIdentityProvider(ctx context.Context, name string) error {
 	}
 	if err := t.q.DeleteIdentityProvider(ctx, name); err != nil {
 		return t.fail("delete identity provider "+name, err)
+	}
+	if err := t.endSessionsOfProvider(ctx, name); err != nil {
+		return err
 	}
 	t.Announce(keystile.ChangeProvider, name)
 	return t.Record(ctx, p.OrganizationID, "identity_provider.delete", "identity_provider:"+name, whole(providerMembers(p)))

@@ -76,6 +76,7 @@ func (t *Tx) CreateUser(ctx context.Context, u keystile.User, names ...SignInNam
 // UpdateUser makes the stored user as u says, but for its times, and its names
 // those given. Nothing is written if nothing differs. A user cannot move to
 // another organisation: their sessions and keys would go on acting in the first.
+// Disabling a user ends their sessions for good.
 func (t *Tx) UpdateUser(ctx context.Context, u keystile.User, names ...SignInName) error {
 	before, err := t.User(ctx, u.ID)
 	if err != nil {
@@ -114,6 +115,12 @@ func (t *Tx) UpdateUser(ctx context.Context, u keystile.User, names ...SignInNam
 	if err != nil {
 		return t.fail("update user "+u.ID, err)
 	}
+	if u.Disabled && !before.Disabled {
+		// Enabling them again must not bring sessions back.
+		if err := t.RevokeSessionsOfUser(ctx, u, ""); err != nil {
+			return err
+		}
+	}
 	t.Announce(keystile.ChangeUser, u.ID)
 	return t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail)
 }
@@ -147,6 +154,17 @@ func (t *Tx) DeleteUser(ctx context.Context, id string) error {
 // there. It writes no audit event and no change.
 func (t *Tx) NoteLogin(ctx context.Context, id string, at time.Time) error {
 	return t.fail("note the sign-in of user "+clip(id), t.q.NoteUserLogin(ctx, nullMicros(at), id))
+}
+
+// LockUser reads a user and keeps their password, factors and sessions from changing until the transaction ends,
+// without waiting for the rest of the organisation: signing in and setting a password take turns. Whatever
+// else a transaction locks comes after it, but for the organisation's chain, which comes before.
+func (t *Tx) LockUser(ctx context.Context, id string) (keystile.User, error) {
+	row, err := t.q.LockUser(ctx, id)
+	if err != nil {
+		return keystile.User{}, t.fail("lock user "+clip(id), err)
+	}
+	return userOf(row)
 }
 
 // checkUser checks the user itself, their names and what they refer to.

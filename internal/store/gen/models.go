@@ -88,11 +88,49 @@ type AuditHead struct {
 	Hash  []byte
 }
 
+type AuthToken struct {
+	UserID    string
+	ApiKeyID  string
+	Sealed    []byte
+	CreatedAt int64
+}
+
+type Challenge struct {
+	Digest       []byte
+	PepperID     string
+	UserID       string
+	Door         string
+	Methods      string
+	ProviderName string
+	Sealed       []byte
+	Failures     int64
+	ChangeDue    bool
+	ClientAddr   string
+	UserAgent    string
+	CreatedAt    int64
+	ExpiresAt    int64
+	ConsumedAt   sql.NullInt64
+	AnswerKey    []byte
+	Answer       []byte
+}
+
 type Change struct {
 	Revision int64
 	Kind     string
 	ID       string
 	At       int64
+}
+
+type Factor struct {
+	ID           string
+	UserID       string
+	Kind         string
+	Name         string
+	Sealed       []byte
+	CredentialID []byte
+	LastStep     int64
+	CreatedAt    int64
+	LastUsedAt   sql.NullInt64
 }
 
 type FeedHead struct {
@@ -125,6 +163,19 @@ type Keyset struct {
 	UpdatedAt int64
 }
 
+type LoginFailure struct {
+	Counter    []byte
+	Failures   int64
+	NotBefore  int64
+	QuietUntil int64
+}
+
+type LoginNetwork struct {
+	UserID  string
+	Network string
+	SeenAt  int64
+}
+
 type Meta struct {
 	Name  string
 	Value string
@@ -150,10 +201,32 @@ type Organization struct {
 	Mfa                string
 }
 
+type Password struct {
+	UserID    string
+	Hash      string
+	Class     string
+	ChangedAt int64
+}
+
+type PasswordReset struct {
+	Digest    []byte
+	PepperID  string
+	UserID    string
+	CreatedAt int64
+	ExpiresAt int64
+}
+
 type Pepper struct {
 	ID        string
 	Sealed    []byte
 	IsCurrent bool
+	CreatedAt int64
+}
+
+type RecoveryCode struct {
+	Digest    []byte
+	PepperID  string
+	UserID    string
 	CreatedAt int64
 }
 
@@ -174,6 +247,23 @@ type ServerLease struct {
 	Pid          int64
 	ProcessStart string
 	ExpiresAt    int64
+}
+
+type Session struct {
+	ID              string
+	UserID          string
+	OrganizationID  string
+	Door            string
+	Methods         string
+	AuthenticatedAt int64
+	ApiKeyID        string
+	ProviderName    string
+	ClientAddr      string
+	UserAgent       string
+	CreatedAt       int64
+	LastUsedAt      sql.NullInt64
+	ExpiresAt       int64
+	RevokedAt       sql.NullInt64
 }
 
 type SigningKey struct {
@@ -233,6 +323,14 @@ type User struct {
 	LastLoginAt        sql.NullInt64
 	CreatedAt          int64
 	UpdatedAt          int64
+}
+
+type UserIdentity struct {
+	ProviderName string
+	Issuer       string
+	Subject      string
+	UserID       string
+	CreatedAt    int64
 }
 
 type UserName struct {

@@ -400,6 +400,35 @@ func (q *Queries) ListUsersWithRole(ctx context.Context, roleID sql.NullString, 
 	return items, nil
 }
 
+const lockUser = `-- name: LockUser :one
+UPDATE users SET updated_at = updated_at WHERE id = $1 RETURNING id, organization_id, username, email, name, role_id, admin_role, customer_ids, group_id, skin_id, mfa, must_change_password, disabled, last_login_at, created_at, updated_at
+`
+
+// Writes nothing new: it locks the row.
+func (q *Queries) LockUser(ctx context.Context, id string) (User, error) {
+	row := q.db.QueryRowContext(ctx, lockUser, id)
+	var i User
+	err := row.Scan(
+		&i.ID,
+		&i.OrganizationID,
+		&i.Username,
+		&i.Email,
+		&i.Name,
+		&i.RoleID,
+		&i.AdminRole,
+		&i.CustomerIds,
+		&i.GroupID,
+		&i.SkinID,
+		&i.Mfa,
+		&i.MustChangePassword,
+		&i.Disabled,
+		&i.LastLoginAt,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
 const noteUserLogin = `-- name: NoteUserLogin :exec
 UPDATE users SET last_login_at = $1 WHERE id = $2 AND (last_login_at IS NULL OR last_login_at < $1)
 `

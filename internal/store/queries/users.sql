@@ -40,6 +40,10 @@ WHERE id = $1;
 -- name: NoteUserLogin :exec
 UPDATE users SET last_login_at = sqlc.arg(at) WHERE id = sqlc.arg(id) AND (last_login_at IS NULL OR last_login_at < sqlc.arg(at));
 
+-- Writes nothing new: it locks the row.
+-- name: LockUser :one
+UPDATE users SET updated_at = updated_at WHERE id = $1 RETURNING *;
+
 -- name: DeleteUser :exec
 DELETE FROM users WHERE id = $1;
 

@@ -62,13 +62,15 @@ var feedBehaviours = []behaviour{
 	}},
 	{"one transaction announces a thing once, and listeners hear it before Mutate returns", func(t *testing.T, s *store.Store) {
 		Seed(t, s)
+		before, err := s.Revision(t.Context())
+		noError(t, err)
 		var heard [][]keystile.Change
 		s.OnCommit(func(c []keystile.Change) { heard = append(heard, c) })
 		Must(t, s, func(ctx context.Context, tx *store.Tx) error {
 			tx.Announce(keystile.ChangeReload, "")
 			return errors.Join(tx.AddAPIKeySecret(ctx, Secret("north-key", "fresh"), ""), tx.RevokeAPIKey(ctx, "north-key", T0))
 		})
-		want := [][]keystile.Change{{{Revision: 1, Kind: keystile.ChangeReload}, {Revision: 2, Kind: keystile.ChangeKey, ID: "north-key"}}}
+		want := [][]keystile.Change{{{Revision: before + 1, Kind: keystile.ChangeReload}, {Revision: before + 2, Kind: keystile.ChangeKey, ID: "north-key"}}}
 		if diff := cmp.Diff(want, heard); diff != "" {
 			t.Error(diff)
 		}
