@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/login"
@@ -121,7 +120,7 @@ func (v *visit) totpPage(token, uri keystile.Secret, problem string) (answer, er
 
 func (c *Console) confirmTOTP(v *visit) (answer, error) {
 	token := keystile.Secret(v.form.Get("enrolment"))
-	err := c.people.ConfirmTOTP(v.context(), v.caller, v.session.ID, token, "", strings.TrimSpace(v.form.Get("code")))
+	err := c.people.ConfirmTOTP(v.context(), v.caller, v.session.ID, login.TOTPConfirmation{Token: token, Code: v.form.Get("code")})
 	if errors.Is(err, login.ErrInvalidCode) {
 		a, err := v.totpPage(token, keystile.Secret(v.form.Get("uri")), "That code is not right. Wait for the next one and try again.")
 		return a.refused(http.StatusForbidden), err

@@ -232,17 +232,17 @@ func (p *fakePeople) BeginPasskeyEnrolment(context.Context, login.Caller, string
 	return login.PasskeyCeremony{Token: keystile.Secret(p.draw("cer")), Options: []byte(creationJSON)}, p.begin("BeginPasskeyEnrolment")
 }
 
-func (p *fakePeople) FinishPasskeyEnrolment(_ context.Context, _ login.Caller, sid string, _ keystile.Secret, name string, _ []byte) (keystile.Factor, error) {
+func (p *fakePeople) FinishPasskeyEnrolment(_ context.Context, _ login.Caller, sid string, made login.PasskeyResponse) (keystile.Factor, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u, err := p.of(sid)
 	if err != nil {
 		return keystile.Factor{}, err
 	}
-	if name == "" {
+	if made.Name == "" {
 		return keystile.Factor{}, keystile.Invalidf("name", "", "a passkey needs a name")
 	}
-	f := keystile.Factor{ID: p.draw("fac_"), Kind: keystile.FactorPasskey, Name: name, CreatedAt: p.now()}
+	f := keystile.Factor{ID: p.draw("fac_"), Kind: keystile.FactorPasskey, Name: made.Name, CreatedAt: p.now()}
 	u.factors = append(u.factors, f)
 	return f, p.begin("FinishPasskeyEnrolment")
 }
@@ -317,14 +317,14 @@ func (p *fakePeople) EnrolTOTP(_ context.Context, _ login.Caller, sid string) (l
 	return login.TOTPEnrolment{Token: token, URI: otpauth}, p.begin("EnrolTOTP")
 }
 
-func (p *fakePeople) ConfirmTOTP(_ context.Context, _ login.Caller, sid string, token keystile.Secret, _, code string) error {
+func (p *fakePeople) ConfirmTOTP(_ context.Context, _ login.Caller, sid string, confirmed login.TOTPConfirmation) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := p.waiting[token.Reveal()]
+	c := p.waiting[confirmed.Token.Reveal()]
 	if c == nil || c.sid != sid {
 		return login.ErrChallengeExpired
 	}
-	if code != rightCode {
+	if confirmed.Code != rightCode {
 		return login.ErrInvalidCode
 	}
 	u, err := p.of(sid)

@@ -100,7 +100,7 @@ func (c *Console) keepPasskey(v *visit) (answer, error) {
 	if response == "" {
 		return again("Your browser gave no passkey.")
 	}
-	_, err := c.people.FinishPasskeyEnrolment(v.context(), v.caller, v.session.ID, keystile.Secret(v.form.Get("ceremony")), name, []byte(response))
+	_, err := c.people.FinishPasskeyEnrolment(v.context(), v.caller, v.session.ID, login.PasskeyResponse{Ceremony: keystile.Secret(v.form.Get("ceremony")), Name: name, Response: []byte(response)})
 	var invalid *keystile.Invalid
 	switch {
 	case errors.As(err, &invalid):

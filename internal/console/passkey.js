@@ -34,6 +34,7 @@
       say("This browser is too old for passkeys, or this address is not secure.", true);
       return;
     }
+    if (!form.reportValidity()) return;
     busy = true;
     say("Waiting for your passkey …", false);
     try {

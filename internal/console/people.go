@@ -26,7 +26,7 @@ type Passkeys interface {
 	BeginPasskey(ctx context.Context, c login.Caller, token keystile.Secret) (login.PasskeyCeremony, error)
 	FinishPasskey(ctx context.Context, c login.Caller, ceremony keystile.Secret, response []byte, mint login.Mint) (answer []byte, err error)
 	BeginPasskeyEnrolment(ctx context.Context, c login.Caller, sid string) (login.PasskeyCeremony, error)
-	FinishPasskeyEnrolment(ctx context.Context, c login.Caller, sid string, ceremony keystile.Secret, name string, response []byte) (keystile.Factor, error)
+	FinishPasskeyEnrolment(ctx context.Context, c login.Caller, sid string, made login.PasskeyResponse) (keystile.Factor, error)
 }
 
 // Passwords changes them.
@@ -40,7 +40,7 @@ type Passwords interface {
 type Factors interface {
 	Factors(ctx context.Context, sid string) ([]keystile.Factor, error)
 	EnrolTOTP(ctx context.Context, c login.Caller, sid string) (login.TOTPEnrolment, error)
-	ConfirmTOTP(ctx context.Context, c login.Caller, sid string, token keystile.Secret, name, code string) error
+	ConfirmTOTP(ctx context.Context, c login.Caller, sid string, confirmed login.TOTPConfirmation) error
 	RenameFactor(ctx context.Context, c login.Caller, sid, factorID, name string) error
 	RemoveFactor(ctx context.Context, c login.Caller, sid, factorID string) error
 }

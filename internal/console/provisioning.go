@@ -3,14 +3,12 @@ package console
 import (
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"html/template"
 	"net/url"
 	"strings"
 
-	"rsc.io/qr"
-
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/login/totp"
 )
 
 // provisioning is a TOTP secret as people take it over: by camera or by hand.
@@ -31,11 +29,10 @@ func readProvisioning(uri keystile.Secret) (*provisioning, error) {
 	if err != nil || u.Scheme != "otpauth" || u.Query().Get("secret") == "" {
 		return nil, errors.New("not an otpauth URI") // without its text, which holds the secret
 	}
-	code, err := qr.Encode(uri.Reveal(), qr.M)
+	png, err := totp.PNG(uri)
 	if err != nil {
-		return nil, fmt.Errorf("draw a QR code: %w", err)
+		return nil, err
 	}
-	code.Scale = 6
 	var key strings.Builder
 	for i, r := range u.Query().Get("secret") {
 		if i > 0 && i%4 == 0 {
@@ -44,7 +41,7 @@ func readProvisioning(uri keystile.Secret) (*provisioning, error) {
 		key.WriteRune(r)
 	}
 	return &provisioning{
-		QR:      template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(code.PNG())), //nolint:gosec // made here, base64
+		QR:      template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png)), //nolint:gosec // made here, base64
 		Key:     key.String(),
 		URI:     template.URL(uri.Reveal()), //nolint:gosec // its scheme is checked above
 		Account: strings.TrimPrefix(u.Path, "/"),
