@@ -147,7 +147,7 @@ func (s *Service) ConfirmTOTP(ctx context.Context, c Caller, sid string, confirm
 	if !ok {
 		return ErrInvalidCode // the secret is the user's own: nothing is guessed here
 	}
-	return s.mutate(ctx, actor(c, l.User.ID), func(ctx context.Context, tx *store.Tx) error {
+	err = s.mutate(ctx, actor(c, l.User.ID), func(ctx context.Context, tx *store.Tx) error {
 		u, err := s.lockAccount(ctx, tx, l.User.ID)
 		if err != nil {
 			return err
@@ -168,6 +168,11 @@ func (s *Service) ConfirmTOTP(ctx context.Context, c Caller, sid string, confirm
 		}
 		return tx.ExpireEnrolments(ctx, u.ID, [32]byte{}, s.now())
 	})
+	if err != nil {
+		return err
+	}
+	s.tellEnrolled(l.User)
+	return nil
 }
 
 // lockAccount locks the audit log's chain and then the user: the order of all transactions.

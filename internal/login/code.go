@@ -35,6 +35,14 @@ func (s *Service) Code(ctx context.Context, c Caller, token keystile.Secret, cod
 		}
 		return s.spend(ctx, tx, at.user, typed)
 	}
+	r.done = func(u keystile.User, enrolled bool, m keystile.AuthMethod) {
+		switch {
+		case enrolled:
+			s.tellEnrolled(u)
+		case m == keystile.MethodRecovery:
+			s.tell(u, "A recovery code was used", "One of your recovery codes was used to sign in. If it was not you, change your password and make new codes.")
+		}
+	}
 	return s.respond(ctx, c, r)
 }
 
@@ -47,6 +55,8 @@ type response struct {
 	// check proves a factor, spending what may be used once, and says which; the empty method: it was wrong.
 	check func(context.Context, *store.Tx, step, *keystile.Challenge) (keystile.AuthMethod, error)
 	mint  Mint
+	// done is told what was proven, and whether it was enrolled, once that is committed; nil: nobody is.
+	done func(u keystile.User, enrolled bool, m keystile.AuthMethod)
 }
 
 // answerKey is kept as a keyed digest: what is typed may be a password.
@@ -67,8 +77,15 @@ func (s *Service) respond(ctx context.Context, c Caller, r response) (made []byt
 		return nil, err
 	}
 	var refused error
+	proven := keystile.AuthMethod("")
+	check := r.check
+	r.check = func(ctx context.Context, tx *store.Tx, at step, ch *keystile.Challenge) (m keystile.AuthMethod, err error) {
+		m, err = check(ctx, tx, at, ch)
+		proven = m
+		return m, err
+	}
 	err = s.mutate(ctx, actor(c, ch.UserID), func(ctx context.Context, tx *store.Tx) error {
-		made, refused = nil, nil
+		made, refused, proven = nil, nil, ""
 		if len(ch.Sealed) > 0 {
 			// An enrolment is in the audit log, whose chain is locked before anything else.
 			if _, err := tx.User(ctx, ch.UserID); err != nil && !notFound(err) {
@@ -87,6 +104,9 @@ func (s *Service) respond(ctx context.Context, c Caller, r response) (made []byt
 	}
 	if refused != nil && !isChange(refused) {
 		s.noteFailure(ctx, c, ch.UserID, refused.Error())
+	}
+	if proven != "" && r.done != nil {
+		r.done(found.User, len(ch.Sealed) > 0, proven)
 	}
 	return made, refused
 }
@@ -232,7 +252,6 @@ func (s *Service) spend(ctx context.Context, tx *store.Tx, u keystile.User, type
 	if err != nil || !taken {
 		return "", err
 	}
-	s.tell(u, "A recovery code was used", "One of your recovery codes was used to sign in. If it was not you, change your password and make new codes.")
 	return keystile.MethodRecovery, nil
 }
 
@@ -300,9 +319,9 @@ func (s *Service) enrolTOTP(ctx context.Context, tx *store.Tx, u keystile.User, 
 	if f.Sealed, err = s.o.Sealer.Seal(n.secret, keystile.FactorPlace(f.ID)); err != nil {
 		return err
 	}
-	if err := tx.CreateFactor(ctx, f); err != nil {
-		return err
-	}
+	return tx.CreateFactor(ctx, f)
+}
+
+func (s *Service) tellEnrolled(u keystile.User) {
 	s.tell(u, "An authenticator app was added", "An authenticator app was added to your account at "+s.now().Format(time.RFC1123)+". If it was not you, tell your administrator at once.")
-	return nil
 }
