@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"time"
 )
 
@@ -34,6 +35,8 @@ type Console struct {
 	cookies cookies
 	views   *views
 	mux     *http.ServeMux
+	// nowhere answers for every other path.
+	nowhere http.Handler
 	options Options
 }
 
@@ -51,11 +54,16 @@ func New(o Options) (*Console, error) {
 		return nil, err
 	}
 	c := &Console{people: o.People, seals: seals{key: o.Key}, cookies: cookies{secure: origin.Scheme == "https"}, views: views, options: o}
+	c.nowhere = c.serve(route{access: anyone, handler: func(*visit) (answer, error) { return answer{}, errNoPage }})
 	c.mux = c.newMux()
 	return c, nil
 }
 
 // ServeHTTP serves every path of the pages (see Paths).
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != path.Clean(r.URL.Path) { // the mux would lead on to the path it means
+		c.nowhere.ServeHTTP(w, r)
+		return
+	}
 	c.mux.ServeHTTP(w, r)
 }

@@ -50,6 +50,17 @@ func TestThreat24_NoPageButTheSignInOpensWithoutASession(t *testing.T) {
 	}
 }
 
+func TestThreat14_AnotherSpellingOfAPathIsNoPage(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	b.signIn("ada@example.com")
+	for _, path := range []string{"/account/", "/account//sessions", "/account/./sessions", "/account/x/../sessions", "/account/../v1/keys", "/login/", "/Account", "/account/sessions/", "/login/assets/", "/login/assets/../../account"} {
+		if p := b.get(path); p.status != http.StatusNotFound || p.to != "" {
+			t.Errorf("%s: %d to %q", path, p.status, p.to)
+		}
+	}
+}
+
 func TestThreat24_WhatIsRefusedForMoreProofLeadsThroughASignIn(t *testing.T) {
 	s := newSite(t)
 	b := s.browser()

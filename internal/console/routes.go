@@ -74,6 +74,6 @@ func (c *Console) newMux() *http.ServeMux {
 	for name, asset := range c.views.assets {
 		mux.Handle("GET "+name, asset)
 	}
-	mux.Handle("/", c.serve(route{access: anyone, handler: func(*visit) (answer, error) { return answer{}, errNoPage }}))
+	mux.Handle("/", c.nowhere)
 	return mux
 }
