@@ -52,6 +52,7 @@ var doors = map[string][]string{
 	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"}, // credential/apikey: an auth_token is an API key
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
+	"internal/username":  {root},
 	"internal/keyimport": {root, "internal/credential/apikey", "internal/store"},
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},
 	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey"},
