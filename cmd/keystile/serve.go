@@ -15,6 +15,7 @@ import (
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/audit"
 	"keystile.dev/keystile/internal/config"
+	"keystile.dev/keystile/internal/console"
 	"keystile.dev/keystile/internal/credential/apikey"
 	"keystile.dev/keystile/internal/credential/onetime"
 	"keystile.dev/keystile/internal/enforce"
@@ -73,6 +74,7 @@ type server struct {
 	keys     *apikey.Kind
 	onetime  *onetime.Kind
 	login    *login.Service
+	console  *console.Console
 	limits   *limits
 	recorder *audit.Recorder
 	used     *usage.Batcher[store.APIKeyUse]
@@ -104,6 +106,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildLedger,  // once only
 		s.buildKinds,   // credentials that are verified
 		s.buildLogin,   // people who sign in
+		s.buildConsole, // the pages they see
 		s.buildLimits,  // how often
 		s.buildRecords, // audit, metrics, last used, traces
 		s.buildGate,    // the one path

@@ -67,6 +67,9 @@ func run(m *testing.M) (code int, err error) {
 
 	browser, stop := startChromium(ctx, filepath.Join(dir, "profile"))
 	defer stop()
+	if err := chromedp.Do(browser, chromedp.Navigate("about:blank")); err != nil {
+		return 1, fmt.Errorf("start chromium: %w", err)
+	}
 	chromium = browser
 	code = m.Run()
 	if code != 0 {
@@ -109,7 +112,7 @@ func startServer(ctx context.Context, dir string) (*program.Process, error) {
 	if err := os.WriteFile(state, []byte(people), 0o600); err != nil {
 		return nil, err
 	}
-	if _, err := keystile(ctx, "apply", "--config", config, "-f", state, "--yes"); err != nil {
+	if _, err := keystile(ctx, "seed", "--config", config, state); err != nil {
 		return nil, err
 	}
 	server, err := program.Start(ctx, program.Command{Dir: dir, Argv: []string{executable, "serve", "--config", config}})

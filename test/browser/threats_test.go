@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
@@ -43,7 +44,7 @@ func TestThreat35_NoOtherSiteCanPutAPageIntoAFrame(t *testing.T) {
 	b.t.Cleanup(func() { b.forget("Framing", "frame-ancestors", "ERR_BLOCKED_BY_RESPONSE") })
 	b.do(chromedp.Navigate(elsewhere(t, `<iframe src="`+origin+`/login" width="600" height="600"></iframe>`)))
 	frames, err := chromedp.Run(b.ctx, func(ctx context.Context, _ *chromedp.Target) ([]string, error) {
-		tree, err := chromedp.Call(ctx, page.GetFrameTree, page.GetFrameTreeParams{})
+		tree, err := chromedp.Call(ctx, page.GetFrameTree, cdp.Empty{})
 		if err != nil {
 			return nil, err
 		}

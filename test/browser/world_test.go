@@ -5,7 +5,7 @@ const configuration = `
 listen: %s
 public_url: %s
 tls: {mode: dev}
-mail: {server: smtp://%s, from: keystile@example.com}
+mail: {server: %s, security: none, from: Keystile <keystile@example.com>}
 `
 
 // password is everybody's.
@@ -37,5 +37,5 @@ users:
 
 // forceChange is the command that makes a user choose a new password.
 func forceChange(username string) []string {
-	return []string{"user", "update", username, "--must-change-password", "--config", config}
+	return []string{"seed", "--config", config, "force", username[:len(username)-12]}
 }
