@@ -166,6 +166,10 @@ func (k *apiKeys) lookAt(r *run, e *entry[apiKey]) {
 		report(r, e, keystile.Invalidf("organization", "choose another id, or delete the key there first", "the key belongs to another organization, and keys do not move"))
 		return
 	}
+	if ok && old.UserID != "" {
+		report(r, e, keystile.Invalidf("id", "choose another id; a personal key is the auth_token of its user", "is the personal API key of a user"))
+		return
+	}
 	if ok && !old.RevokedAt.IsZero() {
 		return // stays as it is, whatever it refers to
 	}
@@ -194,7 +198,7 @@ func (k *apiKeys) before(ctx context.Context, tx *store.Tx, r *run) error {
 	}
 	var gone []string
 	err := every(ctx, listAPIKeys(tx), storedKeyID, func(a *keystile.APIKey) error {
-		if k.byID[a.ID] == nil {
+		if k.byID[a.ID] == nil && a.UserID == "" { // users' own go with them
 			gone = append(gone, a.ID)
 		}
 		return nil

@@ -36,6 +36,9 @@ var errProblems = errors.New("the files do not fit the store")
 // error is a failure to do it. The service must not be narrowed to a token:
 // whoever may apply may do anything.
 func Apply(ctx context.Context, service *manage.Service, actor store.Actor, w *World, o Options) (Summary, error) {
+	if err := w.users.prepare(ctx, service); err != nil {
+		return Summary{}, fmt.Errorf("apply: %w", err)
+	}
 	var r *run
 	err := service.Store.Mutate(ctx, actor, func(ctx context.Context, tx *store.Tx) error {
 		// Made anew each time: the store may ask for a second attempt.
@@ -136,7 +139,10 @@ func warn[T any](r *run, e *entry[T], flaw *keystile.Invalid) {
 
 // answer turns the refusal of one entry into problems, so that the others are
 // looked at as well; any other error is returned.
-func answer[T any](r *run, e *entry[T], err error) error {
+func answer[T any](r *run, e *entry[T], err error) error { return answerAt(r, e, "id", err) }
+
+// answerAt is answer for things that are known by another member than their id.
+func answerAt[T any](r *run, e *entry[T], member string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -148,7 +154,7 @@ func answer[T any](r *run, e *entry[T], err error) error {
 	case ok:
 		return nil
 	case errors.Is(err, keystile.ErrConflict):
-		report(r, e, keystile.Invalidf("id", "change it here or there", "contradicts what the store holds: %s", err))
+		report(r, e, keystile.Invalidf(member, "change it here or there", "contradicts what the store holds: %s", err))
 		return nil
 	}
 	return fmt.Errorf("%s: %w", e.where(), err)

@@ -12,12 +12,12 @@ type document struct {
 	Organizations     []organization     `yaml:"organizations" doc:"Tenants. They own sites, users, keys and applications."`
 	Sites             []site             `yaml:"sites" doc:"Places whose data a key may be permitted to read; ids are unique over all organizations."`
 	Roles             []role             `yaml:"roles" doc:"Named sets of scopes."`
-	Users             []user             `yaml:"users" doc:"People. Not supported by this version."`
+	Users             []user             `yaml:"users" doc:"People who sign in."`
 	APIKeys           []apiKey           `yaml:"api_keys" doc:"API keys. Without secret, sha256 and digest a secret is generated and shown once."`
 	Applications      []application      `yaml:"applications" doc:"Partners' applications. Not supported by this version."`
 	Authorizations    []authorization    `yaml:"authorizations" doc:"Which tenants admitted which application. Not supported by this version."`
 	SigningKeys       []signingKey       `yaml:"signing_keys" doc:"Keys that one-time requests are signed with."`
-	IdentityProviders []identityProvider `yaml:"identity_providers" doc:"Trusted outside issuers. Not supported by this version."`
+	IdentityProviders []identityProvider `yaml:"identity_providers" doc:"Outside issuers whose word signs in users of one organization."`
 }
 
 // unsupported refuses sections whose capability this version does not have, so
@@ -28,10 +28,8 @@ func (s *source) unsupported(c *checker) {
 		name  string
 		items int
 	}{
-		{"users", len(d.Users)},
 		{"applications", len(d.Applications)},
 		{"authorizations", len(d.Authorizations)},
-		{"identity_providers", len(d.IdentityProviders)},
 	} {
 		if section.items > 0 {
 			c.add(s, section.name, "remove the section", "not supported by this version of keystile")
@@ -57,15 +55,21 @@ What ` + "`keystile apply -f FILE…`" + ` makes a store match, and what ` + "`k
 - Several files are read as one; an id named twice is refused, in whatever files.
 - All or nothing: one wrong line and nothing is applied. Applying again changes nothing.
 - What a file leaves out has its default, also where the store has something else. Two things are kept if they are left
-  out: an organization's ` + "`tenant_id`" + ` and a key's secret.
+  out: an organization's ` + "`tenant_id`" + ` and everybody's secrets.
 - ` + "`--prune`" + ` deletes what the files do not name, of the kinds they do name; ` + "`api_keys: []`" + ` names the kind and no key.
 - A key that was revoked stays revoked, and a secret that was rotated out stays out, with a warning: take them out of
   the file. A changed ` + "`secret`" + ` replaces all secrets of the key at once.
 - A site and a key never move to another organization: delete it and create it anew.
 - A signing key is known by its ` + "`api_key`" + `, which is never used again, not even after the key was deleted. A rotation
   makes a new key and gives the old one an end: write that ` + "`expires_at`" + `, or take the old key out of the file.
-- ` + "`sealed`" + ` is how an export carries the secret of an HS256 signing key: encrypted, with the id of the store's master key.
-  Any other store refuses it and names that id.
+- A user is known by the ` + "`username`" + `, however it is written, or by the ` + "`id`" + ` where the file gives one. An export gives it.
+- A ` + "`password`" + ` is compared with the stored hash, and replaces it if it is another: take it out of the file once the
+  user chooses their own, or set ` + "`must_change_password`" + `, with which it is given only once.
+- A ` + "`password_hash`" + ` that was renewed at a sign-in, a second factor that the user has enrolled since and a personal API
+  key that was replaced stay as they are, with a warning: take them out of the file.
+- Passkeys, recovery codes and sessions are in a backup only.
+- ` + "`sealed`" + ` is how an export carries what must be readable again (the secret of an HS256 signing key or identity
+  provider, a second factor, a personal API key): encrypted, with the id of the store's master key. Any other store refuses it and names that id.
 - ` + "`digest`" + ` is how an export carries a secret: HMAC-SHA-256 under a pepper of the store that it came from. Any other
   store refuses it and names the pepper.
 `

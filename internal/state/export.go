@@ -24,6 +24,12 @@ type reader interface {
 	APIKeys(context.Context, store.APIKeyFilter) ([]keystile.APIKey, error)
 	SigningKeys(context.Context, store.SigningKeyFilter) ([]keystile.SigningKey, error)
 	APIKeySecrets(ctx context.Context, keyID string) ([]keystile.APIKeySecret, error)
+	APIKey(ctx context.Context, id string) (keystile.APIKey, error)
+	Users(context.Context, store.UserFilter) ([]keystile.User, error)
+	Password(ctx context.Context, userID string) (store.Password, error)
+	Factors(ctx context.Context, userID string) ([]keystile.Factor, error)
+	AuthToken(ctx context.Context, userID string) (store.AuthToken, error)
+	IdentityProviders(context.Context, store.IdentityProviderFilter) ([]keystile.IdentityProvider, error)
 }
 
 // Export writes what the store holds as a state file that Apply takes back as
@@ -32,9 +38,9 @@ type reader interface {
 // exports of one world are the same bytes. now is the clock by which secrets
 // have ended; ended ones are left out unless the key has no other.
 //
-// Secrets of HS256 signing keys are written as they are sealed, with the id of
-// the master key they hang on: without [SealedUnder] a store that has such keys is
-// not exported.
+// Passwords are written as their hashes. Secrets of HS256 signing keys and identity
+// providers, second factors and personal API keys are written as they are sealed, with the
+// id of the master key they hang on: without [SealedUnder] a store that has such is not exported.
 func Export(ctx context.Context, s *store.Store, now time.Time, options ...ExportOption) ([]byte, error) {
 	var o exportOptions
 	for _, set := range options {
@@ -97,6 +103,7 @@ type exporter struct {
 // dangles nowhere.
 func write(ctx context.Context, x *exporter) ([]byte, error) {
 	keys, signing := newSection("api_keys"), newSection("signing_keys")
+	people, providers := newSection("users"), newSection("identity_providers")
 	roleText, siteText, orgText := newSection("roles"), newSection("sites"), newSection("organizations")
 	revoked, err := x.keys(ctx, keys)
 	if err != nil {
@@ -108,6 +115,8 @@ func write(ctx context.Context, x *exporter) ([]byte, error) {
 	}
 	x.sites = map[string]bool{}
 	for _, step := range []func() error{
+		func() error { return x.users(ctx, people) },
+		func() error { return x.providers(ctx, providers) },
 		func() error { return x.roles(ctx, roleText) },
 		func() error { return x.listSites(ctx, siteText) },
 		func() error { return x.organizations(ctx, orgText) },
@@ -119,7 +128,7 @@ func write(ctx context.Context, x *exporter) ([]byte, error) {
 		}
 	}
 	out := []byte(exportHead)
-	for _, s := range []*section{orgText, siteText, roleText, keys, signing} {
+	for _, s := range []*section{orgText, siteText, roleText, people, keys, signing, providers} {
 		out = append(out, s.String()...)
 	}
 	if len(out) > yamlfile.MaxState {
@@ -219,6 +228,7 @@ func (x *exporter) organizations(ctx context.Context, s *section) error {
 			s.raw("disabled", "true")
 		}
 		s.oneTime(o.OneTime)
+		s.text("mfa", string(o.MFA))
 		return nil
 	})
 }
@@ -246,6 +256,7 @@ func (x *exporter) roles(ctx context.Context, s *section) error {
 		s.text("id", r.ID)
 		s.text("name", r.Name)
 		s.list("scopes", textsOf(r.Scopes))
+		s.text("mfa", string(r.MFA))
 		return nil
 	})
 }
@@ -258,6 +269,9 @@ func (x *exporter) keys(ctx context.Context, s *section) ([]keystile.APIKey, err
 		return x.APIKeys(ctx, store.APIKeyFilter{Page: store.Page{AfterID: after, Limit: limit}})
 	}
 	err := every(ctx, list, storedKeyID, func(a *keystile.APIKey) error {
+		if a.UserID != "" {
+			return nil // its user's auth_token
+		}
 		if !a.RevokedAt.IsZero() {
 			revoked = append(revoked, *a)
 			return nil

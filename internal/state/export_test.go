@@ -125,7 +125,7 @@ func TestExportedTextIsTheSameForOtherYAMLReaders(t *testing.T) {
 }
 
 func TestAnEmptyStoreIsExportedAsEmptySections(t *testing.T) {
-	want := exportHead + "organizations: []\nsites: []\nroles: []\napi_keys: []\nsigning_keys: []\n"
+	want := exportHead + "organizations: []\nsites: []\nroles: []\nusers: []\napi_keys: []\nsigning_keys: []\nidentity_providers: []\n"
 	if got := newShop(t).export(t); got != want {
 		t.Errorf("%s", got)
 	}

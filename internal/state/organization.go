@@ -22,6 +22,7 @@ type organization struct {
 	KeyPrefix   string  `yaml:"key_prefix" doc:"Start of its new API keys: 1-16 of a-z 0-9. Absent: opa."`
 	Disabled    bool    `yaml:"disabled" doc:"Its credentials are refused. Absent: false."`
 	OneTime     oneTime `yaml:"onetime" doc:"What it asks of one-time signed requests."`
+	MFA         string  `yaml:"mfa" enum:"required optional off" doc:"Whether a second factor is asked of its users where neither they nor their role state anything. Absent: optional."`
 }
 
 // oneTime is what an organisation asks of one-time requests, as a file writes it.
@@ -105,8 +106,10 @@ func (k *organizations) look(ctx context.Context, tx *store.Tx, r *run) error {
 		ids = append(ids, id)
 	}
 	ids = append(ids, r.world.sites.owners()...)
+	ids = append(ids, r.world.users.owners()...)
 	ids = append(ids, r.world.keys.owners()...)
 	ids = append(ids, r.world.signing.owners()...)
+	ids = append(ids, r.world.providers.owners()...)
 	var err error
 	k.stored, err = fetch(ctx, listOrganizations(tx), storedOrganizationID, ids)
 	return err
@@ -164,7 +167,7 @@ func (o *organization) wanted(old keystile.Organization) keystile.Organization {
 	want := old
 	want.ID = o.ID
 	want.Name, want.Environment, want.KeyPrefix, want.Disabled = o.Name, keystile.Environment(o.Environment), o.KeyPrefix, o.Disabled
-	want.OneTime = o.OneTime.policy()
+	want.OneTime, want.MFA = o.OneTime.policy(), keystile.MFAPolicy(o.MFA)
 	if want.Name == "" {
 		want.Name = o.ID
 	}
@@ -204,6 +207,7 @@ func (k *organizations) update(ctx context.Context, tx *store.Tx, r *run, e *ent
 	d.text("disabled", fmt.Sprint(old.Disabled), fmt.Sprint(want.Disabled))
 	d.text("onetime.clock_window", windowText(old.OneTime.ClockWindow), windowText(want.OneTime.ClockWindow))
 	list(&d, "onetime.forms", old.OneTime.Forms, want.OneTime.Forms)
+	d.text("mfa", string(old.MFA), string(want.MFA))
 	if len(d) == 0 {
 		return nil
 	}

@@ -71,7 +71,7 @@ users:
     skin_id: skin-1
     mfa: off
     totp_secret: JBSWY3DP
-    auth_token: token
+    auth_token: personal-key-of-a-user
 api_keys: []
 applications:
   - id: 5c8bd1f0-0000-4000-8000-000000000000
@@ -105,10 +105,8 @@ identity_providers:
 
 func TestSectionsOfLaterVersionsAreRefusedAndNotDropped(t *testing.T) {
 	_, err := Parse(File{Name: "w.yaml", Data: []byte(promised)})
-	want := `w.yaml:5: users: not supported by this version of keystile; remove the section
-w.yaml:18: applications: not supported by this version of keystile; remove the section
-w.yaml:29: authorizations: not supported by this version of keystile; remove the section
-w.yaml:36: identity_providers: not supported by this version of keystile; remove the section`
+	want := `w.yaml:18: applications: not supported by this version of keystile; remove the section
+w.yaml:29: authorizations: not supported by this version of keystile; remove the section`
 	if err == nil {
 		t.Fatal("accepted")
 	}
@@ -127,7 +125,14 @@ func TestThreat33NoSecretIsInAProblem(t *testing.T) {
 		"api_keys: [{id: k, organization: a, sha256: " + canary + "}]", "api_keys: [{id: k, organization: a, digest: " + canary + "}]",
 		"api_keys: [{id: k, organization: a, secret: " + canary + "}, {id: l, organization: a, secret: " + canary + "}]",
 		"api_keys: [{id: k, organization: a, digest: 'hmac-sha256:p:" + hexSum(canary) + " until " + canary + "'}]",
-		"users: [{username: u, organization: a, password: " + canary + "}]",
+		"users: [{username: u, organization: a, password: \"" + canary + "\\0\"}]",
+		"users: [{username: u, organization: a, password_hash: " + canary + "}]",
+		"users: [{username: u, organization: a, password: " + canary + ", password_hash: " + canary + "}]",
+		"users: [{username: u, organization: a, totp_secret: " + canary + "1}]",
+		"users: [{username: u, organization: a, totp: {id: f, sealed: " + canary + "}}]",
+		"users: [{username: u, organization: a, auth_token: \"" + canary + " x\"}]",
+		"identity_providers: [{name: p, organization: a, issuer: i, audience: b, algorithms: [RS256], secret: " + canary + "}]",
+		"identity_providers: [{name: p, organization: a, issuer: i, audience: b, algorithms: [RS256], jwks: {keys: [{kty: oct, k: " + canary + "}]}}]",
 	} {
 		_, err := Parse(File{Name: "f", Data: []byte(text)})
 		if err == nil || strings.Contains(err.Error(), canary) {

@@ -12,6 +12,7 @@ type role struct {
 	ID     string   `yaml:"id,required" example:"role_analyst" doc:"Id."`
 	Name   string   `yaml:"name" doc:"Name for people. Absent: the id."`
 	Scopes []string `yaml:"scopes" example:"[\"telemetry:read\"]" doc:"Scopes it stands for, noun:verb; noun:* is every verb of a noun."`
+	MFA    string   `yaml:"mfa" enum:"required optional off" doc:"Whether a second factor is asked of users with this role who state nothing themselves. Absent: as the organization says."`
 }
 
 // roles is the collection of the section of that name.
@@ -46,14 +47,22 @@ func listRoles(tx *store.Tx) lister[keystile.Role] {
 
 func storedRoleID(r *keystile.Role) string { return r.ID }
 
-func (k *roles) look(ctx context.Context, tx *store.Tx, _ *run) error {
-	ids := make([]string, len(k.entries))
-	for i := range k.entries {
-		ids[i] = k.entries[i].value.ID
-	}
+func (k *roles) look(ctx context.Context, tx *store.Tx, r *run) error {
+	ids := gather(k.entries, func(r *role) string { return r.ID })
+	ids = append(ids, r.world.users.roles()...)
+	ids = append(ids, r.world.providers.roles()...)
 	var err error
 	k.stored, err = fetch(ctx, listRoles(tx), storedRoleID, ids)
 	return err
+}
+
+// exists says whether there will be a role of that id.
+func (k *roles) exists(r *run, id string) bool {
+	if k.byID[id] != nil {
+		return true
+	}
+	_, stored := k.stored[id]
+	return stored && !r.prunes(k.named)
 }
 
 func (*roles) before(context.Context, *store.Tx, *run) error { return nil }
@@ -69,7 +78,7 @@ func (k *roles) write(ctx context.Context, tx *store.Tx, r *run) error {
 }
 
 func (k *roles) put(ctx context.Context, tx *store.Tx, r *run, e *entry[role]) error {
-	want := keystile.Role{ID: e.value.ID, Name: e.value.Name, Scopes: converted[keystile.Scope](e.value.Scopes)}
+	want := keystile.Role{ID: e.value.ID, Name: e.value.Name, Scopes: converted[keystile.Scope](e.value.Scopes), MFA: keystile.MFAPolicy(e.value.MFA)}
 	if want.Name == "" {
 		want.Name = want.ID
 	}
@@ -84,11 +93,12 @@ func (k *roles) put(ctx context.Context, tx *store.Tx, r *run, e *entry[role]) e
 	var d diff
 	d.text("name", old.Name, want.Name)
 	list(&d, "scopes", old.Scopes, want.Scopes)
+	d.text("mfa", string(old.MFA), string(want.MFA))
 	if len(d) == 0 {
 		return nil
 	}
 	_, err := r.service.UpdateRoleTx(ctx, tx, want.ID, func(role *keystile.Role) error {
-		role.Name, role.Scopes = want.Name, want.Scopes
+		role.Name, role.Scopes, role.MFA = want.Name, want.Scopes, want.MFA
 		return nil
 	})
 	if err == nil {

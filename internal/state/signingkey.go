@@ -235,7 +235,7 @@ func (k *signingKeys) lookAt(ctx context.Context, tx *store.Tx, r *run, e *entry
 	}
 	lookAtSites(r, e, a.Organization, a.PermittedSiteIDs)
 	if a.Sealed != nil {
-		r.lookAtSealed(e)
+		lookAtSealed(r, e, "sealed", a.Sealed)
 	}
 	return nil
 }
@@ -256,15 +256,15 @@ func (k *signingKeys) lookAtID(ctx context.Context, tx *store.Tx, r *run, e *ent
 	return nil
 }
 
-// lookAtSealed reports a sealed secret that needs another master key.
-func (r *run) lookAtSealed(e *entry[signingKey]) {
+// lookAtSealed reports a sealed value that needs another master key.
+func lookAtSealed[T any](r *run, e *entry[T], member string, value *sealed) {
 	const remedy = "apply it to the store that it was exported from, or give the secret"
 	if r.service.Sealer == nil {
-		report(r, e, keystile.Invalidf("sealed", "give the secret", "there is no master key to open it with"))
+		report(r, e, keystile.Invalidf(member, "give the secret", "there is no master key to open it with"))
 		return
 	}
-	if needed, given := e.value.Sealed.master, r.service.Sealer.MasterID(); needed != given {
-		report(r, e, keystile.Invalidf("sealed", remedy, "was sealed under master key %s, and this store has %s", needed, given))
+	if needed, given := value.master, r.service.Sealer.MasterID(); needed != given {
+		report(r, e, keystile.Invalidf(member, remedy, "was sealed under master key %s, and this store has %s", needed, given))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/keyring"
+	"keystile.dev/keystile/internal/login/password"
 	"keystile.dev/keystile/internal/manage"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/store/storetest"
@@ -53,8 +54,20 @@ func shopOn(t testing.TB, st *store.Store, pepper keyring.Pepper) *shop {
 		t.Fatal(err)
 	}
 	s := &shop{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	s.Service = &manage.Service{Store: st, Digester: digester, Sealer: newSealer(t), Random: rand.Reader, Now: s.clock}
+	s.Service = &manage.Service{Store: st, Digester: digester, Sealer: newSealer(t), Passwords: hasher(t), Random: rand.Reader, Now: s.clock}
 	return s
+}
+
+// hasher is shared: making one hashes a password.
+var oneHasher = sync.OnceValues(func() (*password.Hasher, error) { return password.New(password.Options{Random: rand.Reader}) })
+
+func hasher(t testing.TB) *password.Hasher {
+	t.Helper()
+	h, err := oneHasher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }
 
 func newSealer(t testing.TB) *keyring.Sealer {

@@ -32,9 +32,10 @@ type Summary struct {
 // Change is one thing that changed.
 type Change struct {
 	Action Action
-	// Kind is "organization", "site", "role", "api_key" or "signing_key".
+	// Kind is "organization", "site", "role", "user", "api_key", "signing_key" or "identity_provider".
 	Kind string
-	ID   string
+	// ID; of a user, the username.
+	ID string
 	// Fields that an update changed.
 	Fields []FieldChange
 }

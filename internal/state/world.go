@@ -26,8 +26,10 @@ type World struct {
 	organizations organizations
 	sites         sites
 	roles         roles
+	users         users
 	keys          apiKeys
 	signing       signingKeys
+	providers     identityProviders
 }
 
 // collection is one kind of thing in the world. Its methods after check run
@@ -49,7 +51,7 @@ type collection interface {
 // collections lists the world in the order of dependence: what comes later
 // refers to what came before.
 func (w *World) collections() []collection {
-	return []collection{&w.organizations, &w.sites, &w.roles, &w.keys, &w.signing}
+	return []collection{&w.organizations, &w.sites, &w.roles, &w.users, &w.keys, &w.signing, &w.providers}
 }
 
 // source is a decoded file.
@@ -114,8 +116,10 @@ func Parse(files ...File) (*World, error) {
 		w.organizations.take(s)
 		w.sites.take(s)
 		w.roles.take(s)
+		w.users.take(s)
 		w.keys.take(s)
 		w.signing.take(s)
+		w.providers.take(s)
 	}
 	for _, kind := range w.collections() {
 		kind.check(c)
