@@ -29,6 +29,7 @@ lint: $(TOOLS)/gofumpt $(TOOLS)/golangci-lint vuln
 	@unformatted=$$($(TOOLS)/gofumpt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '^internal/store/gen/')); \
 	if [ -n "$$unformatted" ]; then echo "not gofumpt-ed:"; echo "$$unformatted"; exit 1; fi
 	$(TOOLS)/golangci-lint run ./...
+	cd test/browser && ../../$(TOOLS)/golangci-lint run ./...
 
 # govulncheck asks a database on the network, or a copy that lies beside the repository.
 vuln: $(TOOLS)/govulncheck

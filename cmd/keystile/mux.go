@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	keystile "keystile.dev/keystile"
@@ -54,7 +55,7 @@ func (s *server) endpoints() ([]endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(doors, []endpoint{
+	return slices.Concat(doors, s.auroraDoor(), s.pages(), []endpoint{
 		// Proxies call it with the Host of the request they ask about.
 		{path: "/forward-auth", handler: forwardAuth, anyHost: true},
 		{path: "/healthz", handler: http.HandlerFunc(s.serveHealth)},
@@ -63,7 +64,7 @@ func (s *server) endpoints() ([]endpoint, error) {
 		{path: "/metrics", handler: s.metricsHandler(management), admin: true},
 		{path: "/v1/decisions", handler: s.tracer.Wrap(management.Require(scopeDecisions, decisions)), admin: true},
 		{path: "/v1/", handler: s.tracer.Wrap(management), admin: true},
-	}...), nil
+	}), nil
 }
 
 // dispatcher sends a request to one of the server's own endpoints or to the

@@ -15,8 +15,10 @@ import (
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/audit"
 	"keystile.dev/keystile/internal/config"
+	"keystile.dev/keystile/internal/console"
 	"keystile.dev/keystile/internal/credential/apikey"
 	"keystile.dev/keystile/internal/credential/onetime"
+	temporary "keystile.dev/keystile/internal/credential/partner"
 	"keystile.dev/keystile/internal/credential/sessionjwt"
 	"keystile.dev/keystile/internal/enforce"
 	"keystile.dev/keystile/internal/enforce/forwardauth"
@@ -27,6 +29,7 @@ import (
 	"keystile.dev/keystile/internal/keyring"
 	"keystile.dev/keystile/internal/login"
 	"keystile.dev/keystile/internal/metrics"
+	"keystile.dev/keystile/internal/partner"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/tracing"
 	"keystile.dev/keystile/internal/usage"
@@ -76,7 +79,11 @@ type server struct {
 	onetime  *onetime.Kind
 	login    *login.Service
 	sessions *sessionjwt.Kind
+	console  *console.Console
 	minter   *sessionjwt.Minter
+	// temporary proves partners' temporary keys, partners makes them.
+	temporary *temporary.Kind
+	partners  *partner.Service
 	// tokenKeys sign session tokens; federation verifies those of others.
 	tokenKeys  *keyring.TokenKeys
 	federation *federation.Verifier
@@ -106,17 +113,19 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	for _, build := range []func(context.Context, *app) error{
-		s.openHouse,    // store, schema, keys
-		s.takeLease,    // one server on one SQLite store
-		s.buildFeed,    // changes to caches
-		s.buildLedger,  // once only
-		s.buildTokens,  // tokens of signed-in people: keys, minting, proof
-		s.buildKinds,   // credentials that are verified
-		s.buildLogin,   // people who sign in
-		s.buildLimits,  // how often
-		s.buildRecords, // audit, metrics, last used, traces
-		s.buildGate,    // the one path
-		s.buildSigner,  // Keystile-Assertion
+		s.openHouse,     // store, schema, keys
+		s.takeLease,     // one server on one SQLite store
+		s.buildFeed,     // changes to caches
+		s.buildLedger,   // once only
+		s.buildTokens,   // tokens of signed-in people: keys, minting, proof
+		s.buildKinds,    // credentials that are verified
+		s.buildPartners, // applications of other companies
+		s.buildLogin,    // people who sign in
+		s.buildConsole,  // the pages they see
+		s.buildLimits,   // how often
+		s.buildRecords,  // audit, metrics, last used, traces
+		s.buildGate,     // the one path
+		s.buildSigner,   // Keystile-Assertion
 		s.buildTLS,
 	} {
 		if err := build(ctx, a); err != nil {
@@ -267,6 +276,12 @@ func (s *server) close() error {
 	}
 	if s.onetime != nil {
 		s.onetime.Close()
+	}
+	if s.temporary != nil {
+		s.temporary.Close()
+	}
+	if s.partners != nil {
+		s.partners.Close()
 	}
 	if s.sessions != nil {
 		s.sessions.Close()

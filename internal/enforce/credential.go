@@ -15,7 +15,7 @@ import (
 var foreignSchemes = []string{"basic", "digest", "negotiate", "ntlm", "hoba", "mutual", "vapid", "aws4-hmac-sha256"}
 
 // cookiePrefixes begin the names of Keystile's own cookies, in lower case.
-var cookiePrefixes = []string{"keystile_", "__host-keystile_", "__secure-keystile_"}
+var cookiePrefixes = []string{"keystile", "__host-keystile", "__secure-keystile"}
 
 // StripCredential removes from a request that is about to be forwarded every
 // place where the route takes a credential from: x-api-key, Authorization

@@ -89,7 +89,7 @@ func (s *Service) needs(ctx context.Context, tx *store.Tx, u keystile.User, l st
 }
 
 // enrolled are the kinds of factors a user has. Recovery codes stand in for a factor and are none by themselves.
-func (s *Service) enrolled(ctx context.Context, tx *store.Tx, userID string) ([]keystile.FactorKind, error) {
+func (s *Service) enrolled(ctx context.Context, tx factorReader, userID string) ([]keystile.FactorKind, error) {
 	factors, err := tx.Factors(ctx, userID)
 	if err != nil || len(factors) == 0 {
 		return nil, err

@@ -90,6 +90,21 @@ func (t *Tx) DeleteFactor(ctx context.Context, u keystile.User, id string) error
 	return t.Record(ctx, u.OrganizationID, "factor.delete", "user:"+u.ID, map[string]any{"factor": id, "kind": row.Kind, "name": row.Name})
 }
 
+// RenameFactor changes what a user calls a factor; somebody else's is [keystile.ErrNotFound].
+func (t *Tx) RenameFactor(ctx context.Context, u keystile.User, id, name string) error {
+	if err := checkTexts(text{"name", name}); err != nil {
+		return err
+	}
+	n, err := t.q.RenameFactor(ctx, name, id, u.ID)
+	if err != nil {
+		return t.fail("rename factor "+clip(id), err)
+	}
+	if n == 0 {
+		return notFound("factor", id)
+	}
+	return t.Record(ctx, u.OrganizationID, "factor.rename", "user:"+u.ID, map[string]any{"factor": id, "name": name})
+}
+
 // RecoveryCode is the digest of a recovery code that is left.
 type RecoveryCode struct {
 	Digest    [32]byte

@@ -225,6 +225,18 @@ func (q *Queries) ListRecoveryCodes(ctx context.Context, userID string) ([]Recov
 	return items, nil
 }
 
+const renameFactor = `-- name: RenameFactor :execrows
+UPDATE factors SET name = $1 WHERE id = $2 AND user_id = $3
+`
+
+func (q *Queries) RenameFactor(ctx context.Context, name string, iD string, userID string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, renameFactor, name, iD, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const takeRecoveryCode = `-- name: TakeRecoveryCode :execrows
 DELETE FROM recovery_codes WHERE user_id = $1 AND digest IN ($2, $3, $4)
 `

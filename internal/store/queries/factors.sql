@@ -20,6 +20,9 @@ WHERE id = sqlc.arg(id) AND last_step < sqlc.arg(step);
 -- name: TouchFactor :execrows
 UPDATE factors SET last_used_at = sqlc.arg(at), sealed = sqlc.arg(sealed) WHERE id = sqlc.arg(id) AND last_step = 0;
 
+-- name: RenameFactor :execrows
+UPDATE factors SET name = sqlc.arg(name) WHERE id = sqlc.arg(id) AND user_id = sqlc.arg(user_id);
+
 -- name: DeleteFactor :execrows
 DELETE FROM factors WHERE id = $1;
 

@@ -1,0 +1,148 @@
+package console
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+)
+
+// answer is what a page answers with: a view, or a way on.
+type answer struct {
+	// status of a view; 0 is 200.
+	status int
+	// view names the .html file; title is its heading and content what it shows.
+	view    string
+	title   string
+	content any
+	// to is where to go on (303, so that a reload repeats no form); empty: a view.
+	to      string
+	cookies []*http.Cookie
+	// retry is Retry-After, in seconds; empty: none.
+	retry string
+}
+
+func show(view, title string, content any) answer {
+	return answer{view: view, title: title, content: content}
+}
+
+func goTo(path string) answer { return answer{to: path} }
+
+// with adds a cookie.
+func (a answer) with(cookie *http.Cookie) answer {
+	a.cookies = append(a.cookies, cookie)
+	return a
+}
+
+// refused is the same view for input that was not accepted.
+func (a answer) refused(status int) answer {
+	a.status = status
+	return a
+}
+
+// navigation is the menu of signed-in people.
+var navigation = []link{
+	{home, "Profile"},
+	{home + "/password", "Password"},
+	{home + "/factors", "Sign-in methods"},
+	{home + "/sessions", "Sessions"},
+}
+
+// link is a place in the menu.
+type link struct{ Path, Label string }
+
+// noticeTexts are what a page can say about what the page before it did. The
+// cookie holds the name, so nobody else's words can be put here.
+var noticeTexts = map[string]string{
+	"password-changed": "Your password was changed. All your other sessions were ended.",
+	"password-set":     "Your new password is set. Sign in with it.",
+	"signed-out":       "You are signed out.",
+	"totp-added":       "Your authenticator app is set up.",
+	"passkey-added":    "Your passkey was added.",
+	"passkey-renamed":  "The passkey was renamed.",
+	"factor-removed":   "It was removed and opens nothing any more.",
+	"session-ended":    "That session was ended.",
+	"sessions-ended":   "All your other sessions were ended.",
+}
+
+// frame is what layout.html shows: a page and what is around it.
+type frame struct {
+	Title   string
+	Content any
+	// Name is who is signed in; empty: nobody.
+	Name   string
+	Token  string
+	Notice string
+	Menu   []link
+	// Here is the menu's place that the page belongs to.
+	Here   string
+	Style  string
+	Script string
+	Icon   string
+}
+
+// policy is the Content-Security-Policy of every page. default-src 'none' also
+// forbids scripts to send anything: passkey.js submits a form.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; " +
+	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// protect sets the headers of every answer of the pages.
+func protect(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// send writes an answer.
+func (c *Console) send(w http.ResponseWriter, v *visit, a answer) {
+	protect(w.Header())
+	for _, cookie := range a.cookies {
+		http.SetCookie(w, cookie)
+	}
+	if a.to != "" {
+		http.Redirect(w, v.request, a.to, http.StatusSeeOther)
+		return
+	}
+	f := frame{Title: a.title, Content: a.content, Token: v.token, Style: c.views.style, Script: c.views.script, Icon: c.views.icon}
+	if name := c.cookies.read(v.request, cookieNotice); name != "" {
+		f.Notice = noticeTexts[name]
+		http.SetCookie(w, c.cookies.drop(cookieNotice))
+	}
+	// A sign-in page has no menu: whoever is asked for proof is not to wander off.
+	if v.signedIn() && place(v.request.URL.Path) != "" {
+		f.Name, f.Menu, f.Here = v.user.Name, navigation, place(v.request.URL.Path)
+		if f.Name == "" {
+			f.Name = v.user.Username
+		}
+	}
+	// Rendered whole before the status is sent: a page that fails is a 500, not half a page.
+	var page bytes.Buffer
+	if err := c.views.render(&page, a.view, f); err != nil {
+		c.options.Logger.Error("render a page", "view", a.view, "error", err)
+		http.Error(w, "This page cannot be shown.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if a.retry != "" {
+		w.Header().Set("Retry-After", a.retry)
+	}
+	if a.status != 0 {
+		w.WriteHeader(a.status)
+	}
+	if _, err := w.Write(page.Bytes()); err != nil {
+		c.options.Logger.Debug("send a page", "error", err) // the browser went away
+	}
+}
+
+// place is the longest path of the menu that a path is at or below.
+func place(path string) string {
+	here := ""
+	for _, l := range navigation {
+		if (path == l.Path || strings.HasPrefix(path, l.Path+"/")) && len(l.Path) > len(here) {
+			here = l.Path
+		}
+	}
+	return here
+}

@@ -1,0 +1,41 @@
+package browser
+
+// configuration takes the address to listen on, the public URL and the mail server.
+const configuration = `
+listen: %s
+public_url: %s
+tls: {mode: dev}
+mail: {server: %s, security: none, from: Keystile <keystile@example.com>}
+`
+
+// password is everybody's.
+const password = "correct horse battery staple"
+
+// people are one user a test, so that no test waits for another's codes.
+const people = `
+organizations:
+  - {id: sibaya-power, name: Sibaya Power}
+  - {id: strict, name: Strict, mfa: required}
+users:
+  - {username: plain@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: script@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: enrol@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: recover@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: strict@example.com, password: correct horse battery staple, organization: strict}
+  - {username: passkey@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: reset@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: forced@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: sessions@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: forged@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: named@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: still@example.com, password: correct horse battery staple, organization: sibaya-power, totp_secret: JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP}
+  - {username: keys@example.com, password: correct horse battery staple, organization: sibaya-power, totp_secret: JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP}
+  - {username: strict2@example.com, password: correct horse battery staple, organization: strict}
+  - {username: forced2@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: looked@example.com, password: correct horse battery staple, organization: sibaya-power}
+`
+
+// forceChange is the command that makes a user choose a new password.
+func forceChange(username string) []string {
+	return []string{"seed", "--config", config, "force", username[:len(username)-12]}
+}
