@@ -71,7 +71,9 @@ func (r *running) signIn(name, organization, role string, methods ...keystile.Au
 }
 
 // nameOf is the name that a user of these tests signs in with.
-func nameOf(u keystile.User) store.SignInName { return store.SignInName{Name: u.Username, Skeleton: u.Username} }
+func nameOf(u keystile.User) store.SignInName {
+	return store.SignInName{Name: u.Username, Skeleton: u.Username}
+}
 
 // mutate changes the store within the server, as its own doors do.
 func (r *running) mutate(fn func(context.Context, *store.Tx) error) {
@@ -137,6 +139,11 @@ func TestASessionTokenOpensItsRoutesUntilTheSessionEndsAndNoLonger(t *testing.T)
 	r.mutate(func(ctx context.Context, tx *store.Tx) error { return tx.RevokeSession(ctx, p.session.ID) })
 	for _, token := range tokens { // the next request, not a later one
 		r.with(token, "/things/a?site=Roof", 401, keystile.ReasonCredentialRevoked)
+	}
+	for _, token := range tokens {
+		if part := strings.Split(token, ".")[2]; strings.Contains(r.log.String(), part) {
+			t.Error("the log holds a token")
+		}
 	}
 }
 
