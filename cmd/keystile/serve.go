@@ -225,7 +225,7 @@ func (s *server) buildGate(context.Context, *app) error {
 		return err
 	}
 	s.gate, err = gate.New(table, gate.Options{
-		Kinds: []keystile.Kind{s.keys, s.onetime, s.sessions}, Limiter: s.limits.limiter, Strict: s.limits.strict,
+		Kinds: []keystile.Kind{s.keys, s.onetime, s.sessions, s.temporary}, Limiter: s.limits.limiter, Strict: s.limits.strict,
 		Observers: []gate.Observer{s.metrics, s.recorder}, Now: time.Now,
 	})
 	return err
