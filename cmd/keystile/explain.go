@@ -16,6 +16,7 @@ import (
 	"keystile.dev/keystile/internal/config"
 	"keystile.dev/keystile/internal/credential/apikey"
 	"keystile.dev/keystile/internal/credential/onetime"
+	"keystile.dev/keystile/internal/credential/partner"
 	"keystile.dev/keystile/internal/credential/sessionjwt"
 	"keystile.dev/keystile/internal/enforce"
 	"keystile.dev/keystile/internal/gate"
@@ -216,7 +217,12 @@ func (h *house) kinds(ctx context.Context, cfg *config.Config) (kinds []keystile
 		return nil, nil, err
 	}
 	release = append(release, sessions.Close)
-	return []keystile.Kind{keys, once, sessions}, releaseAll, nil
+	temporary, err := h.newTemporaryKeys(partner.Options{Fresh: fresh})
+	if err != nil {
+		return nil, nil, err
+	}
+	release = append(release, temporary.Close)
+	return []keystile.Kind{keys, once, sessions, temporary}, releaseAll, nil
 }
 
 func (a *app) printExplanation(f format, d keystile.Decision, steps []gate.Step) error {

@@ -31,6 +31,9 @@ func ownPathsOf(cfg *config.Config) []string {
 		}
 		paths = append(paths, ona.InvokePath)
 	}
+	if cfg.Dialects.Aurora != nil {
+		paths = append(paths, auroraPrefix)
+	}
 	if cfg.Dialects.NAO != nil {
 		paths = append(paths, nao.SessionsPath, nao.MePath)
 	}

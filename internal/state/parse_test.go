@@ -103,10 +103,10 @@ identity_providers:
     create_users: false
 `
 
-func TestSectionsOfLaterVersionsAreRefusedAndNotDropped(t *testing.T) {
+func TestWhatALaterVersionWillTakeIsRefusedAndNotDropped(t *testing.T) {
 	_, err := Parse(File{Name: "w.yaml", Data: []byte(promised)})
-	want := `w.yaml:18: applications: not supported by this version of keystile; remove the section
-w.yaml:29: authorizations: not supported by this version of keystile; remove the section`
+	want := `w.yaml:18: applications[0].application_keys[0].secret: is not an application key of its environment; use ak_test_ (sandbox) or ak_prod_ and 32 letters and digits
+w.yaml:28: applications[0].oauth: not supported by this version of keystile; remove it`
 	if err == nil {
 		t.Fatal("accepted")
 	}

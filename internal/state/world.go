@@ -32,7 +32,7 @@ type World struct {
 	applications  applications
 	// authorizations refer to applications and to organisations.
 	authorizations authorizations
-	providers     identityProviders
+	providers      identityProviders
 }
 
 // collection is one kind of thing in the world. Its methods after check run
