@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/store"
@@ -17,16 +16,6 @@ import (
 
 // ApplicationFilter chooses applications.
 type ApplicationFilter = store.ApplicationFilter
-
-// EventAppStatusChanged tells an application that a tenant enabled or disabled it
-// (protocols 2.4). It is the one event whose name the platform gives.
-const EventAppStatusChanged = "app_status_changed"
-
-// EventKeyExpiring tells an application that one of its keys is about to end.
-const EventKeyExpiring = "application_key_expiring"
-
-// WebhookEvents lists what a webhook may be for.
-var WebhookEvents = []string{EventAppStatusChanged, EventKeyExpiring}
 
 // Application returns one application: the partner's own, or one that the
 // caller's organisation may decide about.
@@ -328,16 +317,11 @@ func (s *Service) move(ctx context.Context, a store.Actor, id string, to keystil
 		if !slices.Contains(allowed, to) {
 			return app, fmt.Errorf("take application %q from %s to %s: %w", id, app.Review, to, keystile.ErrConflict)
 		}
-		before := app.Review
 		app.Review = to
 		if reviewer {
 			app.ReviewComment = comment
 		}
-		app, err = s.UpdateApplicationTx(ctx, tx, app)
-		if err != nil {
-			return app, err
-		}
-		return app, s.notifyStatus(ctx, tx, app, before)
+		return s.UpdateApplicationTx(ctx, tx, app)
 	})
 }
 
@@ -352,52 +336,9 @@ func (s *Service) RemoveApplicationTx(ctx context.Context, tx *store.Tx, id stri
 	if err == nil || !errors.Is(err, keystile.ErrConflict) {
 		return err
 	}
-	before := app.Review
 	app.Review = keystile.ReviewRetired
-	if app, err = s.UpdateApplicationTx(ctx, tx, app); err != nil {
-		return err
-	}
-	return s.notifyStatus(ctx, tx, app, before)
-}
-
-// notifyStatus tells an application's webhooks, for each tenant that authorised
-// it, that it stopped or began to work there.
-func (s *Service) notifyStatus(ctx context.Context, tx *store.Tx, app keystile.Application, before keystile.ReviewState) error {
-	was, is := Works(app.Environment, before), Works(app.Environment, app.Review)
-	if was == is {
-		return nil
-	}
-	filter := store.AuthorizationFilter{ApplicationID: app.ID, Limit: 10_000}
-	for {
-		page, err := tx.Authorizations(ctx, filter)
-		if err != nil {
-			return fmt.Errorf("tell tenants of application %q: %w", app.ID, err)
-		}
-		for _, standing := range page {
-			if standing.Stands(s.now()) {
-				if err := s.notifyTenant(ctx, tx, standing.ApplicationID, standing.TenantID, is); err != nil {
-					return err
-				}
-			}
-		}
-		if len(page) < filter.Limit {
-			return nil
-		}
-		filter.AfterTenant = page[len(page)-1].TenantID
-	}
-}
-
-func (s *Service) notifyTenant(ctx context.Context, tx *store.Tx, applicationID, tenantID string, enabled bool) error {
-	status := "disabled"
-	if enabled {
-		status = "enabled"
-	}
-	err := tx.Notify(ctx, applicationID, tenantID, EventAppStatusChanged, map[string]string{"APP_ID": applicationID, "STATUS": status},
-		func() (string, error) { return s.newID("dlv_") })
-	if err != nil {
-		return fmt.Errorf("tell application %q: %w", applicationID, err)
-	}
-	return nil
+	_, err = s.UpdateApplicationTx(ctx, tx, app)
+	return err
 }
 
 // Works says whether an application in a state of review may work: one of the
@@ -411,9 +352,4 @@ func Works(env keystile.Environment, state keystile.ReviewState) bool {
 	case keystile.ReviewSuspended, keystile.ReviewRetired:
 	}
 	return false
-}
-
-// ExpiresWithin says whether a time is set and comes within a while.
-func ExpiresWithin(at, now time.Time, within time.Duration) bool {
-	return !at.IsZero() && at.After(now) && at.Before(now.Add(within))
 }

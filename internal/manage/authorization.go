@@ -157,11 +157,6 @@ func (s *Service) AuthorizeTx(ctx context.Context, tx *store.Tx, a store.Actor, 
 	if err := tx.Authorize(ctx, granted); err != nil {
 		return none, fmt.Errorf("authorize application %q: %w", g.ApplicationID, err)
 	}
-	if !stood && Works(app.Environment, app.Review) {
-		if err := s.notifyTenant(ctx, tx, app.ID, g.TenantID, true); err != nil {
-			return none, err
-		}
-	}
 	return tx.Authorization(ctx, g.ApplicationID, g.TenantID)
 }
 
@@ -191,18 +186,10 @@ func (s *Service) WithdrawTx(ctx context.Context, tx *store.Tx, applicationID, t
 	if !s.sees(tenantID) {
 		return missing("organization", tenantID)
 	}
-	before, err := tx.Authorization(ctx, applicationID, tenantID)
-	if err != nil {
-		return fmt.Errorf("authorization of application %q: %w", applicationID, err)
-	}
-	stood := before.Stands(s.now())
 	if err := tx.Withdraw(ctx, applicationID, tenantID); err != nil {
 		return fmt.Errorf("withdraw the authorization of application %q: %w", applicationID, err)
 	}
-	if !stood {
-		return nil
-	}
-	return s.notifyTenant(ctx, tx, applicationID, tenantID, false)
+	return nil
 }
 
 // RequestAuthorization asks a tenant for its yes, as the partner.

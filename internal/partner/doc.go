@@ -1,5 +1,5 @@
 // Package partner is what applications do with their keys: exchange them for
-// temporary keys in a tenant, be launched by a user, and hear of events.
+// temporary keys in a tenant, and be launched by a user.
 //
 //	tenant's user ── Launch ──> session token (1 h, once) ──┐
 //	                                                        v

@@ -123,7 +123,7 @@ func ended(state keystile.ReviewState) bool {
 }
 
 // DeleteApplication removes an application that no tenant ever authorised, with
-// its keys and webhooks; otherwise it is [keystile.ErrConflict]: retire it.
+// its keys; otherwise it is [keystile.ErrConflict]: retire it.
 func (t *Tx) DeleteApplication(ctx context.Context, id string) error {
 	a, err := t.Application(ctx, id)
 	if err != nil {
@@ -135,15 +135,6 @@ func (t *Tx) DeleteApplication(ctx context.Context, id string) error {
 	}
 	if len(known) > 0 {
 		return conflict("application %q is known to tenants; retire it instead", id)
-	}
-	hooks, err := t.q.ListWebhooksOfApplication(ctx, id, "", maxLimit)
-	if err != nil {
-		return t.fail("delete application "+id, err)
-	}
-	for _, hook := range hooks {
-		if err := t.q.DeleteWebhook(ctx, hook.ID); err != nil {
-			return t.fail("delete application "+id, err)
-		}
 	}
 	if err := t.q.DeleteApplicationKeys(ctx, id); err != nil {
 		return t.fail("delete application "+id, err)

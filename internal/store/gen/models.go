@@ -404,33 +404,3 @@ type UserName struct {
 	Skeleton string
 	UserID   string
 }
-
-type Webhook struct {
-	ID            string
-	ApplicationID string
-	Event         string
-	UrlTemplate   string
-	Description   string
-	Enabled       bool
-	Form          string
-	SealedAuth    []byte
-	AuthHeader    string
-	CreatedAt     int64
-	UpdatedAt     int64
-}
-
-type WebhookDelivery struct {
-	ID          string
-	WebhookID   string
-	TenantID    string
-	Event       string
-	Payload     string
-	Attempts    int64
-	NextAt      sql.NullInt64
-	ClaimedBy   string
-	DeliveredAt sql.NullInt64
-	FailedAt    sql.NullInt64
-	LastStatus  int64
-	LastError   string
-	CreatedAt   int64
-}

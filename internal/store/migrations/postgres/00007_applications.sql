@@ -76,37 +76,3 @@ CREATE TABLE temporary_keys (
     expires_at     bigint           NOT NULL
 );
 CREATE INDEX temporary_keys_expires_at ON temporary_keys (expires_at);
-
-CREATE TABLE webhooks (
-    id             text COLLATE "C" NOT NULL PRIMARY KEY,
-    application_id text COLLATE "C" NOT NULL REFERENCES applications (id),
-    event          text             NOT NULL,
-    url_template   text             NOT NULL,
-    description    text             NOT NULL,
-    enabled        boolean          NOT NULL,
-    form           text             NOT NULL,
-    sealed_auth    bytea            NOT NULL,
-    auth_header    text             NOT NULL,
-    created_at     bigint           NOT NULL,
-    updated_at     bigint           NOT NULL
-);
-CREATE INDEX webhooks_application_id ON webhooks (application_id, id);
-
--- The outbox. next_at is NULL once it was delivered or given up.
-CREATE TABLE webhook_deliveries (
-    id             text COLLATE "C" NOT NULL PRIMARY KEY,
-    webhook_id     text COLLATE "C" NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
-    tenant_id      text COLLATE "C" NOT NULL,
-    event          text             NOT NULL,
-    payload        text             NOT NULL,
-    attempts       bigint           NOT NULL,
-    next_at        bigint,
-    claimed_by     text             NOT NULL,
-    delivered_at   bigint,
-    failed_at      bigint,
-    last_status    bigint           NOT NULL,
-    last_error     text             NOT NULL,
-    created_at     bigint           NOT NULL
-);
-CREATE INDEX webhook_deliveries_next_at ON webhook_deliveries (next_at) WHERE next_at IS NOT NULL;
-CREATE INDEX webhook_deliveries_webhook_id ON webhook_deliveries (webhook_id, created_at);

@@ -76,37 +76,3 @@ CREATE TABLE temporary_keys (
     expires_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX temporary_keys_expires_at ON temporary_keys (expires_at);
-
-CREATE TABLE webhooks (
-    id             TEXT    NOT NULL PRIMARY KEY,
-    application_id TEXT    NOT NULL REFERENCES applications (id),
-    event          TEXT    NOT NULL,
-    url_template   TEXT    NOT NULL,
-    description    TEXT    NOT NULL,
-    enabled        INTEGER NOT NULL CHECK (enabled IN (0, 1)),
-    form           TEXT    NOT NULL,
-    sealed_auth    BLOB    NOT NULL,
-    auth_header    TEXT    NOT NULL,
-    created_at     INTEGER NOT NULL,
-    updated_at     INTEGER NOT NULL
-) STRICT;
-CREATE INDEX webhooks_application_id ON webhooks (application_id, id);
-
--- The outbox. next_at is NULL once it was delivered or given up.
-CREATE TABLE webhook_deliveries (
-    id           TEXT    NOT NULL PRIMARY KEY,
-    webhook_id   TEXT    NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
-    tenant_id    TEXT    NOT NULL,
-    event        TEXT    NOT NULL,
-    payload      TEXT    NOT NULL,
-    attempts     INTEGER NOT NULL,
-    next_at      INTEGER,
-    claimed_by   TEXT    NOT NULL,
-    delivered_at INTEGER,
-    failed_at    INTEGER,
-    last_status  INTEGER NOT NULL,
-    last_error   TEXT    NOT NULL,
-    created_at   INTEGER NOT NULL
-) STRICT;
-CREATE INDEX webhook_deliveries_next_at ON webhook_deliveries (next_at) WHERE next_at IS NOT NULL;
-CREATE INDEX webhook_deliveries_webhook_id ON webhook_deliveries (webhook_id, created_at);
