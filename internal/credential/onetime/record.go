@@ -119,13 +119,17 @@ func (k *Kind) verifierOf(stored *keystile.SigningKey) (*verifier, error) {
 	return newVerifier(stored.Algorithm, public, nil)
 }
 
+// subjectPrefix makes a key's subject of its id.
+const subjectPrefix = "signing_key:"
+
 func principalOf(stored *keystile.SigningKey) *keystile.Principal {
+	subject := subjectPrefix + stored.ID
 	return &keystile.Principal{
-		Subject:        "signing_key:" + stored.ID,
+		Subject:        subject,
 		OrganizationID: stored.OrganizationID,
 		Environment:    stored.Environment,
 		Kind:           keystile.KindOneTime,
-		CredentialID:   stored.ID,
+		CredentialID:   subject[len(subjectPrefix):],
 		Scopes:         stored.Scopes,
 		SiteIDs:        stored.PermittedSiteIDs,
 		AllowedIPs:     stored.AllowedIPs,

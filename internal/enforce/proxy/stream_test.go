@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -455,7 +456,7 @@ func TestABodyThatEndedHasEndedForWhoeverReadsItAgain(t *testing.T) {
 	if res.StatusCode != 200 || body != "first " {
 		t.Errorf("%d %q", res.StatusCode, body)
 	}
-	if err := receive(t, "the second end", u.again); err != io.EOF {
+	if err := receive(t, "the second end", u.again); !errors.Is(err, io.EOF) {
 		t.Errorf("the body ended and then said: %v", err)
 	}
 }
