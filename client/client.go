@@ -207,15 +207,19 @@ type FieldError struct {
 	Remedy  string `json:"remedy"`
 }
 
-// Error implements error: the status and code, then one line a fault.
+// Error implements error: the status and code, the detail or where to find it,
+// then one line a fault.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "the server answered %d", e.Status)
 	if e.Code != "" {
 		b.WriteString(" " + e.Code)
 	}
-	if e.Detail != "" {
+	switch {
+	case e.Detail != "":
 		b.WriteString(": " + e.Detail)
+	case e.RequestID != "" && (e.Status == http.StatusConflict || e.Status >= http.StatusInternalServerError):
+		b.WriteString(": the cause is in the server's log, at request " + e.RequestID)
 	}
 	for _, f := range e.Fields {
 		b.WriteString("\n" + f.String())

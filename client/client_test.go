@@ -133,3 +133,16 @@ func TestAKeyUpdateSaysNullForWhatItClears(t *testing.T) {
 		t.Errorf("patch = %s, %v", got, err)
 	}
 }
+
+func TestAFailureWithoutItsCauseSaysWhereTheCauseIs(t *testing.T) {
+	for status, told := range map[int]bool{404: false, 409: true, 503: true} {
+		e := &client.Error{Status: status, Code: "c", RequestID: "r1"}
+		if got := e.Error(); strings.HasSuffix(got, "the cause is in the server's log, at request r1") != told {
+			t.Errorf("text = %q", got)
+		}
+		e.Detail = "the cause itself"
+		if got := e.Error(); !strings.HasSuffix(got, ": the cause itself") {
+			t.Errorf("text = %q", got)
+		}
+	}
+}

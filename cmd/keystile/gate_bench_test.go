@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -132,8 +133,15 @@ func TestAWarmKeyIsDecidedOnWithAtMostTwoAllocations(t *testing.T) {
 	}
 }
 
+// huge has the benchmark store ten million keys as well: minutes and gigabytes.
+var huge = flag.Bool("huge", false, "also benchmark the gate with ten million keys stored")
+
 func BenchmarkGateWarmKey(b *testing.B) {
-	for _, keys := range []int{1000, 100_000} {
+	stored := []int{1000, 100_000}
+	if *huge {
+		stored = append(stored, 10_000_000)
+	}
+	for _, keys := range stored {
 		b.Run(fmt.Sprintf("stored=%d", keys), func(b *testing.B) {
 			g, r := warmGate(b, keys)
 			ctx := context.Background()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -104,6 +105,18 @@ type server struct {
 	reloads    chan keystile.Change
 }
 
+// gcPercent lets the heap grow to three times what is in use before it is
+// collected, where Go's default is twice: a warm set is long-lived memory that
+// every collection marks anew, and this halves what that costs a request.
+const gcPercent = 200
+
+// collectLess sets gcPercent unless the environment says how to collect.
+func collectLess(getenv func(string) string) {
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+}
+
 // serve runs the server until ctx ends. This is all the wiring there is.
 func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (err error) {
 	s := &server{cfg: cfg, options: o, started: time.Now(), reloads: make(chan keystile.Change, 1)}
@@ -135,6 +148,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 	if err := s.feed.Start(ctx); err != nil {
 		return err
 	}
+	collectLess(a.getenv)
 	return s.run(ctx, a)
 }
 

@@ -51,4 +51,7 @@ func TestOnlyTheOperatorBesideTheStoreIsToldTheCauseOfAFailure(t *testing.T) {
 	if a := s.as(http.StatusConflict, "DELETE", "/v1/organizations/acme", ""); strings.Contains(a.body, cause) {
 		t.Errorf("a token: %s", a.body)
 	}
+	if !strings.Contains(s.log.String(), "acme") {
+		t.Error("the cause is not in the log")
+	}
 }

@@ -65,6 +65,10 @@ func (a *API) refuse(ctx context.Context, operation string, err error) *refusal 
 	if p.Status >= http.StatusInternalServerError {
 		a.options.Logger.ErrorContext(ctx, "management operation failed",
 			"operation", operation, "request_id", requestID(ctx), "error", err)
+	} else if p.Status == http.StatusConflict {
+		// The cause may speak of what the caller may not see: it is for the log.
+		a.options.Logger.InfoContext(ctx, "management operation refused",
+			"operation", operation, "request_id", requestID(ctx), "error", err)
 	}
 	if c, ok := callerOf(ctx); ok && c.operator && p.Detail == "" && (p.Status == http.StatusConflict || p.Status >= http.StatusInternalServerError) {
 		// Who runs commands beside the store owns its files: the cause and its

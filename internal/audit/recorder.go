@@ -2,7 +2,9 @@ package audit
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
+	"math/bits"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -40,6 +42,7 @@ type Recorder struct {
 	write   Writer
 	log     *slog.Logger
 	queue   chan keystile.DecisionRecord
+	seed    maphash.Seed
 	seen    [seenShards]seenShard
 	refused refusalCounter
 	sampled secondCounter
@@ -51,7 +54,7 @@ type Recorder struct {
 // NewRecorder makes a Recorder. Run writes what it records.
 func NewRecorder(o Options) *Recorder {
 	return &Recorder{
-		write: o.Write, log: o.Logger, done: make(chan struct{}),
+		write: o.Write, log: o.Logger, done: make(chan struct{}), seed: maphash.MakeSeed(),
 		queue: make(chan keystile.DecisionRecord, queueLength),
 	}
 }
@@ -103,44 +106,37 @@ func clip(s string) string {
 	return s
 }
 
-// seenKey is a (credential, reason); seenShard holds those of the current minute.
-type seenKey struct {
-	credential string
-	reason     keystile.Reason
-}
-
+// seenShard holds the (credential, reason) pairs of the current minute, as 64-bit
+// hashes under a seed nobody knows: a hundred thousand credentials in use then
+// cost the collector nothing to look at. Of two pairs with one hash, less likely
+// in a whole year than not, the second counts as seen and is left to the sample.
 type seenShard struct {
 	mu     sync.Mutex
 	minute int64
-	keys   map[seenKey]struct{}
+	pairs  map[uint64]struct{}
 }
 
 func (r *Recorder) firstThisMinute(credentialID string, reason keystile.Reason, now time.Time) bool {
-	shard := &r.seen[shardOf(credentialID)]
+	pair := maphash.String(r.seed, credentialID) ^ bits.RotateLeft64(maphash.String(r.seed, string(reason)), 1)
+	shard := &r.seen[pair%seenShards]
 	minute := now.Unix() / 60
-	key := seenKey{credentialID, reason}
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	if shard.minute != minute || shard.keys == nil {
-		shard.minute, shard.keys = minute, map[seenKey]struct{}{}
+	if shard.minute != minute {
+		shard.minute = minute
+		clear(shard.pairs)
 	}
-	if _, ok := shard.keys[key]; ok {
+	if _, ok := shard.pairs[pair]; ok {
 		return false
 	}
-	if len(shard.keys) >= maxSeenPerShard {
+	if len(shard.pairs) >= maxSeenPerShard {
 		return false // the sample still applies
 	}
-	shard.keys[key] = struct{}{}
-	return true
-}
-
-// shardOf is FNV-1a over the id: it only spreads a lock.
-func shardOf(id string) int {
-	h := uint32(2166136261)
-	for i := range len(id) {
-		h = (h ^ uint32(id[i])) * 16777619
+	if shard.pairs == nil {
+		shard.pairs = map[uint64]struct{}{}
 	}
-	return int(h % seenShards)
+	shard.pairs[pair] = struct{}{}
+	return true
 }
 
 // refusalCounter allows a number of refusals for each organisation and second.

@@ -21,8 +21,13 @@ const (
 	HeaderAssertion    = "Keystile-Assertion"    // a JWT over the same facts
 )
 
+// identityFields is how many identity header fields there are.
+const identityFields = 7
+
 // IdentityHeaders lists the identity header fields.
-var IdentityHeaders = []string{
+var IdentityHeaders = identityHeaders[:]
+
+var identityHeaders = [identityFields]string{
 	HeaderSubject, HeaderOrganization, HeaderCredential, HeaderScopes, HeaderSites, HeaderRequestID, HeaderAssertion,
 }
 
@@ -54,79 +59,63 @@ func StripIdentity(h http.Header) {
 // they are left out; h must have gone through StripIdentity.
 //
 // A decision that was only observed names nobody: the credential may be bad.
-// The values are shared between requests; they must not be written to in place.
 func SetIdentity(h http.Header, d *keystile.Decision, requestID, assertion string, always bool) {
-	var values *identityValues
+	values := new([identityFields]string) // the values of one answer, in one piece
 	if d.Allowed && !d.Observed && d.Principal != nil {
-		values = render(d.Principal)
-	} else {
-		values, assertion = &nobody, ""
+		render(values, d.Principal)
+		values[identityFields-1] = assertion
 	}
-	for i, name := range renderedHeaders {
-		if values[i] != "" {
+	values[identityFields-2] = requestID
+	for i, name := range identityHeaders {
+		if values[i] != "" || always {
 			h[name] = values[i : i+1 : i+1]
-		} else if always {
-			h[name] = empty
 		}
 	}
-	h[HeaderRequestID] = []string{requestID}
-	if assertion != "" {
-		h[HeaderAssertion] = []string{assertion}
-	} else if always {
-		h[HeaderAssertion] = empty
-	}
 }
 
-// renderedHeaders are the fields that depend on the principal alone.
-var renderedHeaders = [...]string{HeaderSubject, HeaderOrganization, HeaderCredential, HeaderScopes, HeaderSites}
+// render fills in what depends on the principal alone.
+func render(values *[identityFields]string, p *keystile.Principal) {
+	values[0], values[1], values[2] = plain(p.Subject), plain(p.OrganizationID), credential(p)
+	values[3], values[4] = scopeLists.render(p.Scopes), siteLists.render(p.SiteIDs)
+}
 
-// identityValues has the values of renderedHeaders, in that order.
-type identityValues [len(renderedHeaders)]string
+// Lists are rendered once and kept in tables of fixed size (32 Ki slots of one
+// pointer, 256 KiB each). Warm principals are immutable and share equal lists,
+// so the slot is chosen by where a list lies, and holds the list, so that its
+// place cannot be given to another one meanwhile. Two lists in one slot take
+// turns and cost a rendering each time, under a microsecond. There is no lock.
+const renderingSlots = 1 << 15
 
-var (
-	nobody identityValues
-	empty  = []string{""}
-)
-
-// A principal is immutable and lives as long as its credential is warm, so its
-// fields are rendered once and kept in a table of fixed size: 64 Ki slots of
-// one pointer each (512 KiB), an entry of about 300 bytes where one is used.
-// The slot is chosen by the pointer and the entry holds the principal, so that
-// its address cannot be given to another one while the entry lives. Two warm
-// principals in one slot take turns and cost a rendering each time, under a
-// microsecond. There is no lock.
-const renderingSlots = 1 << 16
-
-// maxKept is the largest rendering kept, in bytes, so that the table stays
-// bounded; a principal with more sites or scopes is rendered for each request.
+// maxKept is the largest rendering kept, in bytes, so that the tables stay
+// bounded; longer lists are rendered for each request.
 const maxKept = 2048
 
-type rendering struct {
-	of     *keystile.Principal
-	values identityValues
+type renderings[S ~string] [renderingSlots]atomic.Pointer[rendering[S]]
+
+type rendering[S ~string] struct {
+	of   []S
+	text string
 }
 
 var (
-	renderings    [renderingSlots]atomic.Pointer[rendering]
+	scopeLists    renderings[keystile.Scope]
+	siteLists     renderings[string]
 	renderingSeed = maphash.MakeSeed()
 )
 
-func render(p *keystile.Principal) *identityValues {
-	slot := &renderings[maphash.Comparable(renderingSeed, p)%renderingSlots]
-	if r := slot.Load(); r != nil && r.of == p {
-		return &r.values
+func (t *renderings[S]) render(members []S) string {
+	if len(members) == 0 {
+		return ""
 	}
-	r := &rendering{of: p, values: identityValues{
-		plain(p.Subject), plain(p.OrganizationID), credential(p), list(p.Scopes), list(p.SiteIDs),
-	}}
-	size := 0
-	for _, v := range r.values {
-		size += len(v)
+	slot := &t[maphash.Comparable(renderingSeed, &members[0])%renderingSlots]
+	if r := slot.Load(); r != nil && &r.of[0] == &members[0] && len(r.of) == len(members) {
+		return r.text
 	}
-	if size <= maxKept {
-		slot.Store(r)
+	text := list(members)
+	if len(text) <= maxKept {
+		slot.Store(&rendering[S]{of: members, text: text})
 	}
-	return &r.values
+	return text
 }
 
 // plain is s if it can stand in a header field as it is. Ids with other

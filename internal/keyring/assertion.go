@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/maypok86/otter/v2"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/jws"
@@ -22,8 +21,6 @@ import (
 const (
 	assertionReuse = 30 * time.Second
 	assertionLife  = 60 * time.Second
-	// maxAssertions bounds what is remembered, about 900 bytes each.
-	maxAssertions = 131_072
 )
 
 // assertionPlace binds the sealed signing key to its row.
@@ -45,18 +42,7 @@ type Signer struct {
 	header  []byte
 	now     func() time.Time
 	random  io.Reader
-	minted  *otter.Cache[assertionKey, minted]
-}
-
-type assertionKey struct {
-	principal *keystile.Principal
-	route     *keystile.Route
-	audience  string
-}
-
-type minted struct {
-	token string
-	until time.Time
+	minted  *mintedCache
 }
 
 // NewSigningKey draws an Ed25519 key and returns its sealed form for the store.
@@ -90,7 +76,7 @@ func OpenSigner(sealer *Sealer, sealed []byte, o SignerOptions) (*Signer, error)
 	if !ok {
 		return nil, errors.New("the signing key is no Ed25519 key")
 	}
-	s := &Signer{issuer: o.Issuer, public: public, private: private, now: o.Now, random: o.Random}
+	s := &Signer{issuer: o.Issuer, public: public, private: private, now: o.Now, random: o.Random, minted: newMintedCache()}
 	thumbprint := sha256.Sum256(public)
 	s.kid = base64.RawURLEncoding.EncodeToString(thumbprint[:12])
 	header, err := json.Marshal(map[string]string{"alg": string(jose.EdDSA), "typ": "JWT", "kid": s.kid})
@@ -98,13 +84,6 @@ func OpenSigner(sealer *Sealer, sealed []byte, o SignerOptions) (*Signer, error)
 		return nil, fmt.Errorf("use the signing key: %w", err)
 	}
 	s.header = append(base64.RawURLEncoding.AppendEncode(nil, header), '.')
-	s.minted, err = otter.New(&otter.Options[assertionKey, minted]{
-		MaximumSize:      maxAssertions,
-		ExpiryCalculator: otter.ExpiryWriting[assertionKey, minted](assertionReuse),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("remember assertions: %w", err)
-	}
 	return s, nil
 }
 
@@ -116,14 +95,14 @@ func (s *Signer) Assertion(d *keystile.Decision, audience string) (string, error
 	}
 	key := assertionKey{d.Principal, d.Route, audience}
 	now := s.now()
-	if m, ok := s.minted.GetIfPresent(key); ok && now.Before(m.until) {
-		return m.token, nil
+	if token, ok := s.minted.get(&key, now); ok {
+		return token, nil
 	}
 	token, err := s.mint(d.Principal, d.Route, audience, now)
 	if err != nil {
 		return "", err
 	}
-	s.minted.Set(key, minted{token: token, until: now.Add(assertionReuse)})
+	s.minted.put(&key, token, now)
 	return token, nil
 }
 

@@ -119,14 +119,18 @@ func (k *Kind) verifierOf(stored *keystile.SigningKey) (*verifier, error) {
 	return newVerifier(stored.Algorithm, public, nil)
 }
 
+// subjectPrefix makes a key's subject of its id.
+const subjectPrefix = "signing_key:"
+
 func principalOf(stored *keystile.SigningKey, tenantID string) *keystile.Principal {
+	subject := subjectPrefix + stored.ID
 	return &keystile.Principal{
-		Subject:        "signing_key:" + stored.ID,
+		Subject:        subject,
 		OrganizationID: stored.OrganizationID,
 		TenantID:       tenantID,
 		Environment:    stored.Environment,
 		Kind:           keystile.KindOneTime,
-		CredentialID:   stored.ID,
+		CredentialID:   subject[len(subjectPrefix):],
 		Scopes:         stored.Scopes,
 		SiteIDs:        stored.PermittedSiteIDs,
 		AllowedIPs:     stored.AllowedIPs,

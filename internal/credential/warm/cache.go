@@ -15,6 +15,8 @@ import (
 // Entry is one verified credential. All but the time of its last report is
 // immutable once a Lookup has returned it.
 type Entry struct {
+	// Principal is the entry's own: remembering it replaces texts and lists by
+	// equal ones that principals share.
 	Principal *keystile.Principal
 	// Also are the things it hangs on besides its credential and its
 	// organisation, such as a user or a session: at most four.
@@ -66,7 +68,7 @@ type Options struct {
 	Fresh func(now time.Time) bool
 	Now   func() time.Time
 	// MaxEntries bounds the remembered credentials (default 262 144, about 150 MB
-	// when full of distinct principals).
+	// when full).
 	MaxEntries int
 	// MaxRejections bounds the remembered refusals (default 65 536, about 12 MB).
 	MaxRejections int
@@ -91,6 +93,7 @@ type Cache struct {
 
 	sequence atomic.Int64 // counts changes
 	marks    *marks
+	sharing  sharing
 }
 
 type refusal struct {
@@ -194,6 +197,7 @@ func (c *Cache) remember(digest Digest, entry *Entry, readAt int64) {
 	subjects = append(subjects, entry.Also...)
 	var ok bool
 	if entry.origin, ok = c.marks.originOf(subjects, readAt); ok {
+		c.sharing.principal(entry.Principal)
 		c.entries.Set(digest, entry)
 	}
 }

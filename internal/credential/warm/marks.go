@@ -48,7 +48,7 @@ func newMarks() *marks {
 
 // cellOf is where the changes to a subject are marked.
 func (m *marks) cellOf(s Subject) uint32 {
-	return m.class(s.Kind)*marksOfClass + uint32(maphash.String(m.seed, s.ID)%marksOfClass) //nolint:gosec // below marksOfClass
+	return m.class(s.Kind)*marksOfClass + uint32(maphash.String(m.seed, s.ID)%marksOfClass)
 }
 
 func (m *marks) class(kind keystile.ChangeKind) uint32 {

@@ -67,7 +67,7 @@ func TestOfChangesThatArriveTogetherNoneIsUndoneByAnother(t *testing.T) {
 							t.Error(err)
 							return
 						}
-						if seen := e.Detail.(int64); seen < mine {
+						if seen, ok := e.Detail.(int64); !ok || seen < mine {
 							t.Errorf("change %d was made, a request begun later was served from %d", mine, seen)
 							return
 						}

@@ -41,8 +41,15 @@ func (b *requestBody) ended() bool { return b.state.Load() == bodyEnded }
 // Read implements io.Reader. While it blocks, the caller is waited for and not
 // the upstream.
 func (b *requestBody) Read(p []byte) (int, error) {
-	if b.state.Load() == bodyTooLarge {
+	switch b.state.Load() {
+	case bodyTooLarge:
 		return 0, keystile.ErrBodyTooLarge
+	case bodyEnded:
+		// The source must not be asked again: the server closes it when the answer's
+		// header is written, and says so in place of the end. The upstream's client,
+		// which reads once more than it must, would take that for a broken request
+		// and give up its connection in the middle of the answer.
+		return 0, io.EOF
 	}
 	b.x.waitForClient()
 	n, err := b.src.Read(p)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -417,5 +418,45 @@ func TestHTTP2WithoutTLSIsOff(t *testing.T) {
 	answer := w.raw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
 	if strings.HasPrefix(answer, "\x00") {
 		t.Errorf("HTTP/2 was spoken: %q", answer)
+	}
+}
+
+// lateReader is an upstream's client that asks a request's body once more when
+// the answer has begun, as net/http's does to see that no byte is left.
+type lateReader struct{ again chan error }
+
+func (u lateReader) RoundTrip(r *http.Request) (*http.Response, error) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return nil, err
+	}
+	answer := io.MultiReader(strings.NewReader("first "), readFunc(func([]byte) (int, error) {
+		_, err := r.Body.Read(make([]byte, 1))
+		u.again <- err
+		return 0, io.EOF
+	}))
+	return &http.Response{
+		StatusCode: 200, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, ContentLength: -1,
+		Body: io.NopCloser(answer), Request: r,
+	}, nil
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestABodyThatEndedHasEndedForWhoeverReadsItAgain(t *testing.T) {
+	// Once the answer's header is written, net/http closes a request body that was
+	// read. An upstream's client that then saw an error in place of the end would
+	// give its connection up, and the answer would break off.
+	u := lateReader{again: make(chan error, 1)}
+	w := newWorld(t, "http://upstream.test")
+	w.options.Upstream = u
+	w.start()
+	res, body := w.do(w.request("POST", "/a", strings.NewReader("all of it")))
+	if res.StatusCode != 200 || body != "first " {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+	if err := receive(t, "the second end", u.again); !errors.Is(err, io.EOF) {
+		t.Errorf("the body ended and then said: %v", err)
 	}
 }
