@@ -163,15 +163,15 @@ func (b *bench) reportProof(p proof, all []costs) {
 
 // costs measures subjects in turns, all with the same requests, which each round
 // makes anew: the CPU and the rate of each round. The first round is thrown away.
-func (b *bench) costs(ctx context.Context, subjects []subject, sign func() (requests, error)) ([]costs, error) {
+func (b *bench) costs(ctx context.Context, subjects []subject, batch func() (requests, error)) ([]costs, error) {
 	all := make([]costs, len(subjects))
 	for round := range b.rounds + 1 {
-		batch, err := sign()
+		signed, err := batch()
 		if err != nil {
 			return nil, err
 		}
 		for i, s := range subjects {
-			s.requests = batch
+			s.requests = signed
 			one, rate, err := b.measureBatch(ctx, s)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", s.name, err)
