@@ -27,7 +27,7 @@ const (
 const (
 	// defaultClockWindow is for organisations and dialects that name none.
 	defaultClockWindow = 60 * time.Second
-	ledgerPurge        = 5 * time.Second
+	ledgerPurge        = 2 * time.Second
 )
 
 // ledger is the record of spent nonces, whichever engine keeps it.
@@ -41,6 +41,7 @@ type ledger struct {
 // buildLedger opens the ledger: Valkey where it is configured, the store on
 // PostgreSQL, else memory and a journal beside the SQLite store.
 func (s *server) buildLedger(ctx context.Context, _ *app) error {
+	s.windows.Store(true) // what changes before the feed is heard is looked for once more
 	window, err := widestWindow(ctx, s.house.store, clockWindow(s.cfg))
 	if err != nil {
 		return err
@@ -50,7 +51,7 @@ func (s *server) buildLedger(ctx context.Context, _ *app) error {
 	if err != nil && !errors.Is(err, keystile.ErrNotFound) {
 		return err
 	}
-	open := s.openJournal
+	open := s.openOwnLedger
 	switch {
 	case s.cfg.Shared.Reveal() != "memory":
 		open = s.openValkeyLedger
@@ -61,9 +62,36 @@ func (s *server) buildLedger(ctx context.Context, _ *app) error {
 	if err != nil || fresh == "" || fresh == epoch {
 		return err
 	}
+	return s.keepEpoch(ctx, fresh)
+}
+
+// keepEpoch has the store remember which ledger there is.
+func (s *server) keepEpoch(ctx context.Context, epoch string) error {
 	return s.house.store.Mutate(ctx, store.Actor{Name: "system"}, func(ctx context.Context, tx *store.Tx) error {
-		return tx.SetMeta(ctx, metaLedgerEpoch, fresh)
+		return tx.SetMeta(ctx, metaLedgerEpoch, epoch)
 	})
+}
+
+// noteWindows hears of changes by which a clock window may have become wider.
+func (s *server) noteWindows(c keystile.Change) {
+	if c.Kind == keystile.ChangeOrganization || c.Kind == keystile.ChangeAll {
+		s.windows.Store(true)
+	}
+}
+
+// widenLedger has the ledger look as far ahead as the widest clock window there is now.
+func (s *server) widenLedger(ctx context.Context) error {
+	if !s.windows.Swap(false) {
+		return nil
+	}
+	window, err := widestWindow(ctx, s.house.store, clockWindow(s.cfg))
+	if err == nil {
+		err = s.ledger.Widen(ctx, window, s.keepEpoch)
+	}
+	if err != nil {
+		s.windows.Store(true) // again, next time
+	}
+	return err
 }
 
 // openValkeyLedger opens the ledger that several servers share in Valkey, and
@@ -122,10 +150,10 @@ func latestEvent(ctx context.Context, st *store.Store) (time.Time, error) {
 }
 
 // purgeLedger forgets nonces whose tokens could not pass the clock any more, and
-// keeps the ledger's status up to date.
+// keeps the ledger's status, and how far ahead it looks, up to date.
 func (s *server) purgeLedger(ctx context.Context) {
 	every(ctx, ledgerPurge, func() {
-		if err := s.ledger.purge(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(s.widenLedger(ctx), s.ledger.purge(ctx)); err != nil && ctx.Err() == nil {
 			s.log.Warn("the ledger of spent nonces is not well", "error", err)
 		}
 	})
@@ -144,8 +172,7 @@ func clockWindow(cfg *config.Config) time.Duration {
 	return defaultClockWindow
 }
 
-// widestWindow is the widest clock window that any organisation has now. One
-// that is widened later accepts stamps that far ahead after the next start.
+// widestWindow is the widest clock window that any organisation has now.
 func widestWindow(ctx context.Context, st *store.Store, widest time.Duration) (time.Duration, error) {
 	page := store.Page{Limit: 1000}
 	for {

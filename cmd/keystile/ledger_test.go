@@ -2,6 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +15,7 @@ import (
 	"keystile.dev/keystile/internal/replay"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/store/storetest"
+	"keystile.dev/keystile/sdk/go/sign"
 )
 
 // nodes are two ledgers over the nonce table of one store, as two servers have them.
@@ -83,4 +88,47 @@ func TestThreat09_OnTheStoresTableAFreshNodeKnowsWhatWasSpent(t *testing.T) {
 			t.Errorf("without a store: %v", err)
 		}
 	})
+}
+
+const bankPolicy = `
+routes:
+  - match: {host: 127.0.0.1, path: /finapi/**, methods: [GET]}
+    upstream: "{upstream}"
+    same_origin: true
+    accept: [onetime]
+    scopes: [finapi:read]
+`
+
+func bankWorld(window string) string {
+	return `
+organizations: [{id: bank, name: Bank, environment: production` + window + `}]
+signing_keys:  [{id: bank-key, organization: bank, algorithm: HS256, api_key: bank-key, secret: "0123456789abcdef0123456789abcdef", scopes: ["finapi:*"]}]
+`
+}
+
+// A caller's clock is ahead, and its organisation is given a wider window for it.
+func TestAWindowThatIsWidenedWhileTheServerRunsIsWidenedForTheLedgerToo(t *testing.T) {
+	r := startServer(t, bankPolicy, bankWorld(""))
+	signer := must(sign.NewHMAC("bank", "bank-key", "0123456789abcdef0123456789abcdef"))(t)
+	ask := func(ahead time.Duration) int {
+		header := must(signer.Header(sign.Stamp{Time: time.Now().Add(ahead)}))(t)
+		return r.ask(r.public, asked{target: "/finapi/profile", header: http.Header{"Authorization": {header}}}).Code
+	}
+	if status := ask(0); status != http.StatusOK {
+		t.Fatalf("a request stamped now: %d\n%s", status, r.log)
+	}
+	if status := ask(4 * time.Minute); status == http.StatusOK {
+		t.Fatal("a stamp outside the window was taken")
+	}
+	r.apply(bankWorld(", onetime: {clock_window: 5m}"))
+	eventually(t, func() error {
+		if status := ask(4 * time.Minute); status != http.StatusOK {
+			return fmt.Errorf("a stamp within the wider window: %d", status)
+		}
+		return nil
+	})
+	epoch := must(r.beside().store.Meta(t.Context(), metaLedgerEpoch))(t)
+	if _, window, _ := strings.Cut(epoch, "."); window != strconv.Itoa(int(5*time.Minute)) {
+		t.Errorf("the store keeps %q: if the journal is lost, nobody knows how long to refuse", epoch)
+	}
 }

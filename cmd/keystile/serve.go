@@ -103,6 +103,7 @@ type server struct {
 	tls        *tls.Config
 	started    time.Time
 	reloads    chan keystile.Change
+	windows    atomic.Bool // a clock window may be wider than the ledger knows
 }
 
 // gcPercent lets the heap grow to three times what is in use before it is
@@ -205,6 +206,7 @@ func (s *server) buildKinds(context.Context, *app) error {
 	s.feed.Subscribe(keys.Apply)
 	s.feed.Subscribe(s.onetime.Apply)
 	s.feed.Subscribe(s.streams.Drop)
+	s.feed.Subscribe(s.noteWindows)
 	s.feed.Subscribe(s.noteReload)
 	return nil
 }

@@ -43,7 +43,9 @@
 // would be accepted again.
 //
 // The ledger itself refuses to spend a token stamped further ahead than its
-// window, so the bound holds even if the caller's check was looser. Where a
+// window, so the bound holds even if the caller's check was looser. Widen makes the
+// window wider while the ledger is open: first the store is told, so that what
+// is lost afterwards is refused for as long as it could have been accepted. Where a
 // token has no stamp, the earliest that it can have is taken: LastValid less the
 // window and the longest life of a token.
 //

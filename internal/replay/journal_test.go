@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -287,6 +288,41 @@ func TestAWindowThatWasWiderStillCountsWhenTheLedgerIsLost(t *testing.T) {
 	}
 }
 
+// Widened while the server runs, a token taken far ahead, all lost, and the organisation is gone.
+func TestThreat09_AWindowThatWasWidenedMeanwhileCountsWhenTheLedgerIsLost(t *testing.T) {
+	for name, harm := range map[string]func(d *desk){
+		"the journal is lost":           func(d *desk) { remove(t, d.o.Path) },
+		"the newest segment is damaged": func(d *desk) { d.edit(d.segments()[len(d.segments())-1], flip(20)) },
+		"the store is an older one":     func(d *desk) { d.o.Epoch = strings.Repeat("ff", 16) + "." + strconv.Itoa(int(replaytest.Window)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			j := d.open()
+			claim(t, j, d.token("first"))
+			const wide = 10 * time.Minute
+			if err := j.Widen(t.Context(), wide, func(_ context.Context, epoch string) error { d.o.Epoch = epoch; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if d.o.Epoch != j.Epoch() {
+				t.Errorf("the store keeps %q, the ledger is %q", d.o.Epoch, j.Epoch())
+			}
+			far := d.token("far ahead")
+			far.Stamp, far.LastValid = far.Stamp.Add(wide), far.LastValid.Add(wide)
+			claim(t, j, far)
+			d.close(j)
+			harm(d)
+			j = d.open()
+			if want := d.clock.Now().Add(wide); j.IncompleteUntil().Before(want) {
+				t.Errorf("incomplete until %v, want %v", j.IncompleteUntil(), want)
+			}
+			d.clock.Set(far.Stamp)
+			if err := j.Claim(t.Context(), far); err == nil {
+				t.Error("accepted again")
+			}
+		})
+	}
+}
+
 func TestWhatWasBeingWrittenWhenTheProcessEndedIsCutOff(t *testing.T) {
 	for name, harm := range map[string]func([]byte) []byte{
 		"a part of a record": func(b []byte) []byte { return append(b, b[replay.HeaderBytes:replay.HeaderBytes+17]...) },
@@ -527,6 +563,42 @@ func TestClaimsThatWaitShareOneFsyncAndNoneIsAnsweredBeforeIt(t *testing.T) {
 		t.Errorf("%d fsyncs for 200 claims at once", n)
 	}
 	wantReplayed(t, j, d.token("given up"))
+}
+
+// counting is a disk whose fsync ends before anybody else has run.
+type counting struct {
+	replay.File
+	syncs *atomic.Int64
+}
+
+func (c counting) Sync() error {
+	c.syncs.Add(1)
+	return nil
+}
+
+// An fsync holds the only processor there is, so that whoever did not claim before it
+// cannot claim during it either.
+func TestOnOneProcessorClaimsShareAnFsyncToo(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	d := newDesk(t)
+	var syncs atomic.Int64
+	replay.WithFiles(&d.o, func(f replay.File) replay.File { return counting{f, &syncs} })
+	j := d.open()
+	const callers, each = 64, 20
+	var done sync.WaitGroup
+	for caller := range callers {
+		done.Go(func() {
+			for i := range each {
+				if err := j.Claim(t.Context(), signed(d.clock.Now(), strconv.Itoa(caller), strconv.Itoa(i))); err != nil {
+					t.Errorf("Claim: %v", err)
+				}
+			}
+		})
+	}
+	done.Wait()
+	if n := syncs.Load(); n > callers*each/8 {
+		t.Errorf("%d fsyncs for %d claims of %d callers", n, callers*each, callers)
+	}
 }
 
 func BenchmarkJournalClaim128Callers(b *testing.B) {

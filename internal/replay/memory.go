@@ -74,6 +74,8 @@ type limits struct {
 	floor atomic.Int64
 	// refuse: what is stamped at or below it is refused; Unix nanoseconds, 0 for none.
 	refuse atomic.Int64
+	// window is how far ahead stamps are taken, in nanoseconds. It only grows.
+	window atomic.Int64
 }
 
 // reserve takes bytes out of the cap, or says that there are not so many.
@@ -87,10 +89,10 @@ func (l *limits) reserve(bytes int64, force bool) bool {
 
 func (l *limits) free(bytes int64) { l.bytes.Add(-bytes) }
 
-func (l *limits) raise(floor int64) { atMost(&l.floor, floor) }
+func (l *limits) raise(floor int64) { atLeast(&l.floor, floor) }
 
-// atMost makes v at least to.
-func atMost(v *atomic.Int64, to int64) {
+// atLeast makes v at least to.
+func atLeast(v *atomic.Int64, to int64) {
 	for {
 		old := v.Load()
 		if old >= to || v.CompareAndSwap(old, to) {
@@ -118,7 +120,6 @@ const shards = 32
 type Memory struct {
 	limits   limits
 	digester digester
-	window   time.Duration
 	now      func() time.Time
 	shards   [shards]shard
 }
@@ -141,13 +142,23 @@ func NewMemory(o MemoryOptions) (*Memory, error) {
 
 // newMemory makes an empty ledger with a key that is known.
 func newMemory(o MemoryOptions, d digester) *Memory {
-	m := &Memory{digester: d, window: o.Window, now: o.Now}
+	m := &Memory{digester: d, now: o.Now}
+	m.limits.window.Store(int64(o.Window))
 	m.limits.margin, m.limits.maxBytes, m.limits.perScope = int64(o.Margin), o.MaxBytes, o.MaxPerScope
 	m.limits.floor.Store(math.MinInt64)
 	for i := range m.shards {
 		m.shards[i].limits = &m.limits
 	}
 	return m
+}
+
+// window is how far ahead stamps are taken now.
+func (m *Memory) window() time.Duration { return time.Duration(m.limits.window.Load()) }
+
+// Widen implements Ledger. Memory has nothing that outlives it.
+func (m *Memory) Widen(_ context.Context, window time.Duration, _ Keep) error {
+	atLeast(&m.limits.window, int64(window))
+	return nil
 }
 
 // Claim implements Ledger. It never blocks and needs no context.
@@ -174,7 +185,7 @@ func (m *Memory) admit(n *Nonce, now time.Time) (mark, error) {
 	if err := n.complete(); err != nil {
 		return mark{}, err
 	}
-	if err := n.ahead(now, m.window, 0); err != nil {
+	if err := n.ahead(now, m.window(), 0); err != nil {
 		return mark{}, err
 	}
 	// What is not far ahead and not before 1970 has its time in nanoseconds.
@@ -185,7 +196,7 @@ func (m *Memory) admit(n *Nonce, now time.Time) (mark, error) {
 	if k.last < m.limits.floor.Load() || bucketEnd(k.last)+m.limits.margin <= now.UnixNano() {
 		return mark{}, errTooOld
 	}
-	if refuse := m.limits.refuse.Load(); refuse != 0 && !n.stamp(m.window).After(time.Unix(0, refuse)) {
+	if refuse := m.limits.refuse.Load(); refuse != 0 && !n.stamp(m.window()).After(time.Unix(0, refuse)) {
 		return mark{}, ErrIncomplete
 	}
 	return k, nil

@@ -34,7 +34,15 @@ type Ledger interface {
 	Claim(ctx context.Context, n Nonce) error
 	// Spent says what Claim would say, and changes nothing.
 	Spent(ctx context.Context, n Nonce) error
+	// Widen takes stamps as far ahead as window from now on. Windows never
+	// narrow while a ledger is open. keep is called first, unless the window
+	// is as wide already: if what was spent is lost later, what the store keeps says for
+	// how long to refuse. An error leaves the window as it was.
+	Widen(ctx context.Context, window time.Duration, keep Keep) error
 }
+
+// Keep has the store remember a ledger's epoch, durably.
+type Keep func(ctx context.Context, epoch string) error
 
 // Status is what readiness and metrics show of a ledger.
 type Status struct {

@@ -161,10 +161,10 @@ func (t *Table) judge(n *Nonce, now time.Time, b Bounds) error {
 	switch {
 	case !b.Floor.IsZero() && !n.LastValid.After(b.Floor):
 		return errTooOld
-	case !b.Refuse.IsZero() && !n.stamp(t.memory.window).After(b.Refuse):
+	case !b.Refuse.IsZero() && !n.stamp(t.memory.window()).After(b.Refuse):
 		return ErrIncomplete
 	}
-	return n.ahead(now, t.memory.window, MaxSkew)
+	return n.ahead(now, t.memory.window(), MaxSkew)
 }
 
 // read reads the bounds and checks the clocks.
@@ -198,6 +198,11 @@ func (t *Table) note(err error) error {
 	defer t.mu.Unlock()
 	t.trouble = err
 	return err
+}
+
+// Widen implements Ledger. The table needs no epoch: only Void asks how wide the window was.
+func (t *Table) Widen(ctx context.Context, window time.Duration, keep Keep) error {
+	return t.memory.Widen(ctx, window, keep)
 }
 
 // Check asks the store and the clocks, so that Status is of now. Call it every few seconds.
@@ -239,7 +244,7 @@ func (t *Table) Void(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.claims.RaiseNonceBounds(ctx, Bounds{Refuse: now.Add(t.memory.window + MaxSkew)}); err != nil {
+	if err := t.claims.RaiseNonceBounds(ctx, Bounds{Refuse: now.Add(t.memory.window() + MaxSkew)}); err != nil {
 		return t.note(fmt.Errorf("void the ledger of spent nonces: %w: %w", keystile.ErrUnavailable, err))
 	}
 	return t.Check(ctx)

@@ -68,12 +68,12 @@ type Valkey struct {
 	keys    []string
 	timeout time.Duration
 	memory  *Memory
-	epoch   epoch
 	id      string // of the epoch, in hex; empty if a reader knows none
 	look    bool
-	fixed   []string // ARGV 8 to 12
+	fixed   []string // ARGV 9 to 12
 
 	mu      sync.Mutex
+	epoch   epoch
 	trouble error
 	refuse  time.Time
 	floor   time.Time
@@ -120,7 +120,7 @@ func NewValkey(ctx context.Context, o ValkeyOptions) (*Valkey, error) {
 	v := &Valkey{
 		client: o.Client, script: valkey.NewLuaScript(o.script), timeout: o.Timeout, memory: newMemory(o.Memory, shared),
 		keys:  []string{o.Prefix + "epoch", o.Prefix + "buckets", o.Prefix + "bucket:"},
-		fixed: []string{milli(window), milli(o.Memory.Margin), milli(width), milli(MaxTokenLife), milli(MaxSkew)},
+		fixed: []string{milli(o.Memory.Margin), milli(width), milli(MaxTokenLife), milli(MaxSkew)},
 	}
 	if v.client == nil {
 		if v.client, err = connect(o.URL, o.Timeout); err != nil {
@@ -226,7 +226,28 @@ func (v *Valkey) Close() {
 
 // Epoch is what the store must keep before the first claim is answered, and
 // pass to the next NewValkey. All nodes answer the same id.
-func (v *Valkey) Epoch() string { return v.epoch.String() }
+func (v *Valkey) Epoch() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.epoch.String()
+}
+
+// Widen implements Ledger. The server is told with the next call.
+func (v *Valkey) Widen(ctx context.Context, window time.Duration, keep Keep) error {
+	v.mu.Lock()
+	wider := v.epoch
+	v.mu.Unlock()
+	if window > wider.window {
+		wider.window = window
+		if err := keep(ctx, wider.String()); err != nil {
+			return fmt.Errorf("replay: widen the clock window: %w", err)
+		}
+		v.mu.Lock()
+		v.epoch.window = max(v.epoch.window, window)
+		v.mu.Unlock()
+	}
+	return v.memory.Widen(ctx, window, keep)
+}
 
 // Claim implements Ledger. A claim whose answer is lost or late is
 // unavailable: it may have been made.
@@ -275,7 +296,7 @@ func (v *Valkey) Check(ctx context.Context) error {
 
 // ask has one nonce claimed or looked up.
 func (v *Valkey) ask(ctx context.Context, todo string, n *Nonce, k *mark) error {
-	a, err := v.call(ctx, question{todo: todo, known: v.id, mark: *k, stamp: n.stamp(v.memory.window).UnixMilli()})
+	a, err := v.call(ctx, question{todo: todo, known: v.id, mark: *k, stamp: n.stamp(v.memory.window()).UnixMilli()})
 	if err != nil {
 		return err
 	}
@@ -299,10 +320,13 @@ type question struct {
 func (v *Valkey) call(ctx context.Context, q question) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
+	v.mu.Lock()
+	window := v.epoch.window
+	v.mu.Unlock()
 	args := make([]string, 0, 12)
 	args = append(args, q.todo, q.known, q.fresh, string(q.mark.key[:]),
 		strconv.FormatInt(q.mark.last/int64(time.Millisecond), 10), strconv.FormatInt(q.stamp, 10),
-		strconv.FormatInt(v.memory.now().UnixMilli(), 10))
+		strconv.FormatInt(v.memory.now().UnixMilli(), 10), milli(window))
 	reply, err := v.script.Exec(ctx, v.client, v.keys, append(args, v.fixed...)).ToArray()
 	if err != nil {
 		return answer{}, v.note(fmt.Errorf("ask the ledger of spent nonces on Valkey: %w: %w", keystile.ErrUnavailable, err))

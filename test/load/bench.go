@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -47,16 +46,25 @@ func (b *bench) build(ctx context.Context) error {
 	}
 	b.note("building keystile")
 	b.binary = filepath.Join(b.dir, "keystile")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.binary, "keystile.dev/keystile/cmd/keystile") //nolint:gosec // fixed arguments
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build keystile: %w\n%s", err, out)
+	if err := buildKeystile(ctx, b.binary); err != nil {
+		return err
 	}
 	info, err := os.Stat(b.binary)
 	if err != nil {
 		return err
 	}
 	b.report.figure("binary", float64(info.Size())/1e6, "MB", "60")
+	return nil
+}
+
+// buildKeystile builds the program into a file, with further flags.
+func buildKeystile(ctx context.Context, file string, flags ...string) error {
+	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", file}, flags...)
+	build := exec.CommandContext(ctx, "go", append(args, "keystile.dev/keystile/cmd/keystile")...) //nolint:gosec // arguments of this program's own
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build keystile: %w\n%s", err, out)
+	}
 	return nil
 }
 
@@ -132,15 +140,11 @@ type subject struct {
 	name     string
 	server   *process
 	requests requests
-	// spent counts the requests that were sent, where each is good once only; nil:
-	// they are sent again and again.
-	spent *atomic.Int64
 }
 
 // compare measures subjects in turns; the first is what the others are compared with.
 func (b *bench) compare(ctx context.Context, goal float64, subjects ...subject) error {
-	cost := make([][]float64, len(subjects))
-	rate := make([][]float64, len(subjects))
+	all := make([]costs, len(subjects))
 	for round := range b.rounds + 1 {
 		for i, s := range subjects {
 			spent, answered, err := b.measure(ctx, s)
@@ -150,19 +154,12 @@ func (b *bench) compare(ctx context.Context, goal float64, subjects ...subject) 
 			if round == 0 {
 				continue // warms caches and connections
 			}
-			cost[i] = append(cost[i], float64(spent)/float64(time.Microsecond)/float64(answered))
-			rate[i] = append(rate[i], float64(answered)/b.duration.Seconds())
+			all[i].cpu = append(all[i].cpu, float64(spent)/float64(time.Microsecond)/float64(answered))
+			all[i].rate = append(all[i].rate, float64(answered)/b.duration.Seconds())
 		}
 	}
 	for i, s := range subjects[1:] {
-		ratios := make([]float64, b.rounds)
-		for round := range ratios {
-			ratios[round] = cost[i+1][round] / cost[0][round]
-		}
-		b.report.Comparisons = append(b.report.Comparisons, comparison{
-			Subject: s.name, Against: subjects[0].name, MicrosecondsCPU: median(cost[i+1]), AgainstCPU: median(cost[0]),
-			Ratio: median(ratios), Goal: goal, PerSecond: median(rate[i+1]),
-		})
+		b.report.ratio(s.name, subjects[0].name, all[i+1], all[0], goal)
 	}
 	return nil
 }
@@ -184,6 +181,23 @@ func (b *bench) measure(ctx context.Context, s subject) (spent time.Duration, an
 		return 0, 0, errors.New("no request was answered")
 	}
 	return after - before, answered, nil
+}
+
+// measureBatch sends each request of a subject once: the CPU of one in
+// microseconds, and how many were answered in a second.
+func (b *bench) measureBatch(ctx context.Context, s subject) (one, rate float64, err error) {
+	before, err := s.server.cpu()
+	if err != nil {
+		return 0, 0, err
+	}
+	began := time.Now()
+	if err := b.warm(ctx, s.server, s.requests); err != nil {
+		return 0, 0, err
+	}
+	took := time.Since(began)
+	after, err := s.server.cpu()
+	n := float64(len(s.requests))
+	return float64(after-before) / float64(time.Microsecond) / n, n / took.Seconds(), err
 }
 
 // once sends one request and returns the header fields of its 200.

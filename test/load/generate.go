@@ -27,19 +27,8 @@ func generate(ctx context.Context, s subject, connections int, d time.Duration) 
 	errs := make([]error, connections)
 	for i := range connections {
 		wg.Go(func() {
-			// Each connection starts elsewhere in the set and walks all of it, unless
-			// requests are good once only: then each takes the next.
-			next := i * len(s.requests) / connections
-			n, err := exchange(ctx, s.server.address, func() []byte {
-				if s.spent != nil {
-					if at := s.spent.Add(1) - 1; at < int64(len(s.requests)) {
-						return s.requests[at]
-					}
-					return nil
-				}
-				next++
-				return s.requests[(next-1)%len(s.requests)]
-			})
+			// Each connection starts elsewhere in the set and walks all of it.
+			n, err := exchange(ctx, s.server.address, s.requests, i*len(s.requests)/connections)
 			total.Add(n)
 			errs[i] = err
 		})
@@ -48,21 +37,15 @@ func generate(ctx context.Context, s subject, connections int, d time.Duration) 
 	return total.Load(), errors.Join(errs...)
 }
 
-var errSpent = errors.New("more requests were answered than were signed: raise oneTimeSigned, or lower -duration or -rounds")
-
-func exchange(ctx context.Context, address string, next func() []byte) (answered int64, err error) {
+func exchange(ctx context.Context, address string, all requests, next int) (answered int64, err error) {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	in := bufio.NewReaderSize(c, 4096)
-	for ctx.Err() == nil {
-		request := next()
-		if request == nil {
-			return answered, errSpent
-		}
-		if _, err := c.Write(request); err != nil {
+	for ; ctx.Err() == nil; next++ {
+		if _, err := c.Write(all[next%len(all)]); err != nil {
 			return answered, err
 		}
 		if err := readAnswer(in); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 )
@@ -29,8 +30,12 @@ type comparison struct {
 	AgainstCPU float64 `json:"against_microseconds_cpu"`
 	// Ratio is the median of the rounds' ratios.
 	Ratio float64 `json:"ratio"`
-	// Goal is the ratio that must not be exceeded.
+	// Goal is the ratio that must not be exceeded; zero if it is not a ratio that is promised.
 	Goal float64 `json:"goal"`
+	// More is the median of the rounds' differences in microseconds.
+	More float64 `json:"more_microseconds_cpu"`
+	// MoreGoal is the difference that must not be exceeded; zero if none is promised.
+	MoreGoal float64 `json:"more_goal"`
 	// PerSecond is how many requests a second were answered, for interest.
 	PerSecond float64 `json:"requests_per_second"`
 }
@@ -47,6 +52,43 @@ func (r *report) figure(name string, value float64, unit, goal string) {
 	r.Figures = append(r.Figures, figure{name, value, unit, goal})
 }
 
+// costs are a subject's microseconds of CPU for a request, and its requests a
+// second, round by round.
+type costs struct{ cpu, rate []float64 }
+
+// ratio reports what a subject costs in multiples of another.
+func (r *report) ratio(subject, against string, its, others costs, goal float64) {
+	c := its.beside(others)
+	c.Subject, c.Against, c.Goal = subject, against, goal
+	r.Comparisons = append(r.Comparisons, c)
+}
+
+// difference reports what a subject costs more than another.
+func (r *report) difference(subject, against string, its, others costs, goal float64) {
+	c := its.beside(others)
+	c.Subject, c.Against, c.MoreGoal = subject, against, goal
+	r.Comparisons = append(r.Comparisons, c)
+}
+
+// beside compares round by round.
+func (c costs) beside(other costs) comparison {
+	ratios, more := make([]float64, len(c.cpu)), make([]float64, len(c.cpu))
+	for i, cpu := range c.cpu {
+		ratios[i], more[i] = cpu/other.cpu[i], cpu-other.cpu[i]
+	}
+	return comparison{
+		MicrosecondsCPU: median(c.cpu), AgainstCPU: median(other.cpu), Ratio: median(ratios), More: median(more), PerSecond: median(c.rate),
+	}
+}
+
+// promised is a goal as the table shows it.
+func promised(goal float64) string {
+	if goal == 0 {
+		return "-"
+	}
+	return strconv.FormatFloat(goal, 'f', 2, 64)
+}
+
 func (r *report) write(w io.Writer, format string) error {
 	if format == "json" {
 		encoder := json.NewEncoder(w)
@@ -61,12 +103,12 @@ func (r *report) write(w io.Writer, format string) error {
 		_, err := fmt.Fprintf(t, format, args...)
 		return err
 	}
-	if err := row("subject\tCPU µs\tagainst\tCPU µs\tratio\tgoal\trequests/s\t\n"); err != nil {
+	if err := row("subject\tCPU µs\tagainst\tCPU µs\tratio\tgoal\tmore µs\tgoal\trequests/s\t\n"); err != nil {
 		return err
 	}
 	for _, c := range r.Comparisons {
-		if err := row("%s\t%.2f\t%s\t%.2f\t%.2f\t%.2f\t%.0f\t\n",
-			c.Subject, c.MicrosecondsCPU, c.Against, c.AgainstCPU, c.Ratio, c.Goal, c.PerSecond); err != nil {
+		if err := row("%s\t%.2f\t%s\t%.2f\t%.2f\t%s\t%.2f\t%s\t%.0f\t\n",
+			c.Subject, c.MicrosecondsCPU, c.Against, c.AgainstCPU, c.Ratio, promised(c.Goal), c.More, promised(c.MoreGoal), c.PerSecond); err != nil {
 			return err
 		}
 	}

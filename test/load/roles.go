@@ -18,6 +18,7 @@ const (
 	addressVariable = "KEYSTILE_LOAD_ADDRESS"
 	answerVariable  = "KEYSTILE_LOAD_ANSWER"
 	backendVariable = "KEYSTILE_LOAD_BACKEND"
+	verifyVariable  = "KEYSTILE_LOAD_VERIFY"
 )
 
 // The servers this program can be.
@@ -51,7 +52,7 @@ func serveRole(ctx context.Context, role string) error {
 func roleHandler(role string) (http.Handler, error) {
 	switch role {
 	case roleBare:
-		return bareHandler([]byte(os.Getenv(answerVariable)))
+		return bareHandler([]byte(os.Getenv(answerVariable)), os.Getenv(verifyVariable))
 	case roleUpstream:
 		return http.HandlerFunc(upstream), nil
 	case roleReverseProxy:
@@ -61,13 +62,25 @@ func roleHandler(role string) (http.Handler, error) {
 }
 
 // bareHandler answers 200 with the header fields that keystile's answer has,
-// and does nothing else: the least a net/http server can do for that answer.
-func bareHandler(answer []byte) (http.Handler, error) {
+// and does nothing else: the least a net/http server can do for that answer. Where
+// an algorithm is named it makes one verification, too.
+func bareHandler(answer []byte, algorithm string) (http.Handler, error) {
 	var fields http.Header
 	if err := json.Unmarshal(answer, &fields); err != nil {
 		return nil, fmt.Errorf("the answer to copy: %w", err)
 	}
+	verify := func() error { return nil }
+	if algorithm != "" {
+		var err error
+		if verify, err = verification(algorithm); err != nil {
+			return nil, err
+		}
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := verify(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
 		h := w.Header()
 		for name, values := range fields {
 			h[name] = values

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 // world is a keystile with a store of its own.
 type world struct {
 	dir string
+	// binary is the server to start on it; empty: the one under measurement.
+	binary string
 }
 
 func (w *world) config() string { return filepath.Join(w.dir, "keystile.yaml") }
@@ -69,7 +72,7 @@ func (b *bench) serve(ctx context.Context, w *world) (*process, error) {
 	}
 	p, err := b.start(ctx, command{
 		name: "keystile", cpus: measuredCPU, address: address, env: []string{"KEYSTILE_LISTEN=" + address},
-		argv: []string{b.binary, "serve", "--config", w.config()},
+		argv: []string{cmp.Or(w.binary, b.binary), "serve", "--config", w.config()},
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package replaytest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -72,6 +73,7 @@ func Run(t *testing.T, open func(t *testing.T, o Options) Harness) {
 		{"TestThreat37: at the cap of memory claims are refused and nothing is evicted", full},
 		{"what lies behind the ledger cannot be reached: refused", unreachable},
 		{"a token further ahead than any clock check allows is refused", ahead},
+		{"TestThreat09: a window that is widened takes stamps that far ahead, once the store knows", widened},
 		{"a nonce that names nothing is refused", nothing},
 		{"at most one acceptance, whatever the clock does (property)", property},
 	} {
@@ -351,6 +353,42 @@ func ahead(t *testing.T, open func(*testing.T, Options) Harness) {
 	for _, old := range []time.Time{now.Add(-time.Hour), now.AddDate(-100, 0, 0), now.AddDate(-2000, 0, 0)} {
 		replayed(t, h.Nodes[0], replay.Nonce{Scope: "k", Value: "old", Stamp: old, LastValid: old})
 	}
+}
+
+func widened(t *testing.T, open func(*testing.T, Options) Harness) {
+	const wide = 5 * time.Minute
+	h := open(t, Options{})
+	far := h.token("key", "stamped far ahead")
+	far.Stamp, far.LastValid = far.Stamp.Add(4*time.Minute), far.LastValid.Add(4*time.Minute)
+	unable(t, h.Nodes[0].Claim(t.Context(), far))
+	var kept []string
+	var lost error
+	keep := func(_ context.Context, epoch string) error {
+		for _, node := range h.Nodes {
+			unable(t, node.Claim(t.Context(), far)) // not before the store knows
+		}
+		kept = append(kept, epoch)
+		return lost
+	}
+	lost = errors.New("the store is away")
+	for _, node := range h.Nodes {
+		if err := node.Widen(t.Context(), wide, keep); err == nil && len(kept) > 0 {
+			t.Fatal("widened although the store does not know")
+		}
+	}
+	lost = nil
+	for _, node := range h.Nodes {
+		for _, window := range []time.Duration{wide, Window} { // never narrower
+			if err := node.Widen(t.Context(), window, keep); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keep = func(context.Context, string) error { return nil }
+	}
+	accept(t, h.Nodes[0], far)
+	replayed(t, h.Nodes[1], far)
+	h.Clock.Set(far.LastValid)
+	replayed(t, h.Nodes[0], far)
 }
 
 func nothing(t *testing.T, open func(*testing.T, Options) Harness) {
