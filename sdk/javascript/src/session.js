@@ -48,16 +48,17 @@ export class SessionRejected extends Error {
  */
 
 /**
- * Give either `jwksUrl` or `secret`.
+ * Give either `jwksUrl` and `issuer`, or `secret`.
  *
  * @typedef {object} VerifierOptions
  * @property {string} [jwksUrl] the server's public keys, `https://…/.well-known/jwks.json`; tokens are then EdDSA,
  *   ES256 or RS256, as each key says
  * @property {string | Uint8Array} [secret] the HS256 secret of Ona's dialect, at least 32 bytes. Who knows it can also
  *   make tokens: it is nothing for a browser, and where that must not be, use `jwksUrl` or ask the server
- * @property {string} [issuer] what `iss` must be; leave it out only if one server uses the keys
- * @property {string} [audience] what `aud` must be or hold. Without it a token that has `aud` is refused: it was made
- *   for somebody else (RFC 7519, section 4.1.3)
+ * @property {string} [issuer] what `iss` must be: the server's public URL. Tokens of Ona's dialect have neither `iss`
+ *   nor `aud`, unless the server's configuration says so
+ * @property {string} [audience] what `aud` must be or hold: if it is not given, the issuer, for whom the server makes
+ *   the tokens of its sessions. A token that is made for somebody else is refused (RFC 7519, section 4.1.3)
  * @property {() => number} [clock] seconds since 1970
  */
 
@@ -80,9 +81,12 @@ export class SessionVerifier {
     if (issuer === "" || audience === "") {
       throw new TypeError("issuer and audience are not empty");
     }
+    if (jwksUrl !== undefined && issuer === undefined) {
+      throw new TypeError("issuer is missing: the server's public URL");
+    }
     this.#keys = jwksUrl === undefined ? sharedSecret(secret) : new RemoteKeySet(checkEndpoint("jwksUrl", jwksUrl));
     this.#issuer = issuer;
-    this.#audience = audience;
+    this.#audience = audience ?? issuer;
     this.#clock = clock;
   }
 
@@ -173,8 +177,8 @@ function secondsOf(value) {
 }
 
 /**
- * Only a session's token has `sid`; an assertion or a signed request, by the same key
- * or not, has none.
+ * A session's token has `sid`, and does not name the credential it stands for, as an
+ * assertion does.
  *
  * @param {Record<string, unknown>} claims
  * @returns {SessionToken}
@@ -182,6 +186,9 @@ function secondsOf(value) {
 function sessionOf(claims) {
   const { user_id, sub: subject = user_id, sid: sessionId } = claims;
   if (typeof subject !== "string" || typeof sessionId !== "string" || subject === "" || sessionId === "") {
+    throw new SessionRejected("not_a_session");
+  }
+  if (Object.hasOwn(claims, "credential")) {
     throw new SessionRejected("not_a_session");
   }
   return { subject, sessionId, expiresAt: secondsOf(claims["exp"]), claims };

@@ -8,7 +8,19 @@ import { createHmac, generateKeyPairSync, sign } from "node:crypto";
 
 export const NOW = 1_800_000_000;
 export const ISSUER = "https://auth.example.com";
-export const CLAIMS = { iss: ISSUER, sub: "u1", sid: "s1", jti: "j1", iat: NOW, exp: NOW + 60 };
+export const CLAIMS = {
+  iss: ISSUER,
+  sub: "u1",
+  aud: ISSUER,
+  iat: NOW,
+  exp: NOW + 60,
+  jti: "j1",
+  sid: "s1",
+  auth_time: NOW,
+  amr: ["pwd"],
+  organization: "org-1",
+  username: "user@example.com",
+};
 export const ONA_CLAIMS = {
   user_id: "u1",
   username: "user@example.com",

@@ -52,12 +52,13 @@ export type VerifierOptions = {
      */
     secret?: string | Uint8Array;
     /**
-     * what `iss` must be; leave it out only if one server uses the keys
+     * what `iss` must be: the server's public URL. Tokens of Ona's dialect have neither `iss`
+     * nor `aud`, unless the server's configuration says so
      */
     issuer?: string;
     /**
-     * what `aud` must be or hold. Without it a token that has `aud` is refused: it was made
-     * for somebody else (RFC 7519, section 4.1.3)
+     * what `aud` must be or hold: if it is not given, the issuer, for whom the server makes
+     * the tokens of its sessions. A token that is made for somebody else is refused (RFC 7519, section 4.1.3)
      */
     audience?: string;
     /**
@@ -75,16 +76,17 @@ export type VerifierOptions = {
  * @property {Record<string, unknown>} claims all of them
  */
 /**
- * Give either `jwksUrl` or `secret`.
+ * Give either `jwksUrl` and `issuer`, or `secret`.
  *
  * @typedef {object} VerifierOptions
  * @property {string} [jwksUrl] the server's public keys, `https://…/.well-known/jwks.json`; tokens are then EdDSA,
  *   ES256 or RS256, as each key says
  * @property {string | Uint8Array} [secret] the HS256 secret of Ona's dialect, at least 32 bytes. Who knows it can also
  *   make tokens: it is nothing for a browser, and where that must not be, use `jwksUrl` or ask the server
- * @property {string} [issuer] what `iss` must be; leave it out only if one server uses the keys
- * @property {string} [audience] what `aud` must be or hold. Without it a token that has `aud` is refused: it was made
- *   for somebody else (RFC 7519, section 4.1.3)
+ * @property {string} [issuer] what `iss` must be: the server's public URL. Tokens of Ona's dialect have neither `iss`
+ *   nor `aud`, unless the server's configuration says so
+ * @property {string} [audience] what `aud` must be or hold: if it is not given, the issuer, for whom the server makes
+ *   the tokens of its sessions. A token that is made for somebody else is refused (RFC 7519, section 4.1.3)
  * @property {() => number} [clock] seconds since 1970
  */
 /** Says whose session a token is of. The constructor throws TypeError for options that cannot be used. */

@@ -18,7 +18,19 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 NOW = 1_800_000_000
 ISSUER = "https://auth.example.com"
-CLAIMS: dict[str, Any] = {"iss": ISSUER, "sub": "u1", "sid": "s1", "jti": "j1", "iat": NOW, "exp": NOW + 60}
+CLAIMS: dict[str, Any] = {
+    "iss": ISSUER,
+    "sub": "u1",
+    "aud": ISSUER,
+    "iat": NOW,
+    "exp": NOW + 60,
+    "jti": "j1",
+    "sid": "s1",
+    "auth_time": NOW,
+    "amr": ["pwd"],
+    "organization": "org-1",
+    "username": "user@example.com",
+}
 ONA_CLAIMS: dict[str, Any] = {
     "user_id": "u1",
     "username": "user@example.com",

@@ -163,7 +163,7 @@ def test_an_event_loop_does_not_wait_for_keys(verifier: SessionVerifier, stub: S
             return None
 
         middleware = asgi.SessionMiddleware(
-            application, SessionVerifier(jwks_url=f"http://127.0.0.1:{port}/jwks", clock=lambda: NOW)
+            application, SessionVerifier(jwks_url=f"http://127.0.0.1:{port}/jwks", issuer=ISSUER, clock=lambda: NOW)
         )
         scope = {"type": "http", "headers": [(b"authorization", GOOD.encode())]}
         await middleware(scope, nothing, nothing)

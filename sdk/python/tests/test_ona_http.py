@@ -259,7 +259,7 @@ from keystile.session import SessionVerifier
 from ona_platform import AsyncOnaClient, ConfigurationError, OnaClient
 OnaClient(auth_endpoint="https://auth.example.com").auth
 SessionVerifier(secret="x" * 32)
-for make in (lambda: AsyncOnaClient(), lambda: SessionVerifier(jwks_url="https://auth.example.com/jwks")):
+for make in (lambda: AsyncOnaClient(), lambda: SessionVerifier(jwks_url="https://auth.example.com/jwks", issuer="i")):
     try:
         make()
     except (ConfigurationError, ImportError) as refused:

@@ -76,7 +76,7 @@ def test_threat_01_a_shared_secret_checks_hs256_only(shared: SessionVerifier) ->
 
 def test_a_secret_in_a_public_set_is_no_key(stub: Stub) -> None:
     stub.replies = [reply(200, {"keys": [{"kty": "oct", "k": b64(SECRET), "kid": "hs", "alg": "HS256"}]})]
-    verifier = SessionVerifier(jwks_url=stub.url, clock=lambda: NOW)
+    verifier = SessionVerifier(jwks_url=stub.url, issuer=ISSUER, clock=lambda: NOW)
     assert reason(verifier, jwt(HS, header={"alg": "HS256", "kid": "hs"})) == "unknown_key"
 
 
@@ -186,7 +186,11 @@ def test_the_key_is_the_one_that_is_named(verifier: SessionVerifier, kid: Any) -
         ({"iss": None}, "issuer"),
         ({"iss": ISSUER + "/"}, "issuer"),
         ({"iss": [ISSUER]}, "issuer"),
+        ({"aud": ...}, "audience"),
+        ({"aud": None}, "audience"),
         ({"aud": "keystile"}, "audience"),
+        ({"aud": ISSUER + "/"}, "audience"),
+        ({"aud": {ISSUER: 1}}, "audience"),
         ({"aud": ["keystile"]}, "audience"),
         ({"aud": []}, "audience"),
         ({"aud": [None]}, "audience"),
@@ -206,18 +210,18 @@ def test_a_token_with_a_wrong_claim_is_refused(
     assert reason(verifier, jwt(ED, **changes)) == expected
 
 
-@pytest.mark.parametrize("changes", [{"iat": ...}, {"iat": NOW + 60}, {"nbf": NOW + 60}, {"exp": NOW + 1}, {"aud": None}])
+@pytest.mark.parametrize("changes", [{"iat": ...}, {"iat": NOW + 60}, {"nbf": NOW + 60}, {"exp": NOW + 1}, {"aud": ["x", ISSUER]}])
 def test_a_claim_at_its_limit_is_accepted(verifier: SessionVerifier, changes: dict[str, Any]) -> None:
     assert verifier.verify(jwt(ED, **changes)).subject == "u1"
 
 
 @pytest.mark.parametrize(
     ("aud", "good"),
-    [("api", True), (["x", "api"], True), (..., False), (None, False), ("apis", False), (["x"], False), ({"api": 1}, False)],
+    [("api", True), (["x", "api"], True), (..., False), (None, False), ("apis", False), (["x"], False), (ISSUER, False)],
 )
 def test_an_audience_that_is_asked_for_must_be_named(stub: Stub, aud: Any, good: bool) -> None:
     stub.replies = [reply(200, key_set())]
-    verifier = SessionVerifier(jwks_url=stub.url, audience="api", clock=lambda: NOW)
+    verifier = SessionVerifier(jwks_url=stub.url, issuer=ISSUER, audience="api", clock=lambda: NOW)
     if good:
         assert verifier.verify(jwt(ED, aud=aud)).session_id == "s1"
     else:
@@ -236,12 +240,34 @@ def test_a_session_may_say_that_it_is_a_jwt(verifier: SessionVerifier, typ: str)
 
 
 def test_threat_02_an_assertion_and_a_signed_request_are_no_session(verifier: SessionVerifier) -> None:
-    assertion = {"iss": ISSUER, "sub": "u1", "aud": "https://api.example.com", "iat": NOW, "exp": NOW + 60, "jti": "j"}
-    assert reason(verifier, jwt(ED, assertion)) == "audience"
-    assert reason(verifier, jwt(ED, assertion, aud=...)) == "not_a_session"
-    assert reason(verifier, jwt(ED, {"iss": ISSUER, "apiKey": "k", "nonce": "n" * 16, "iat": NOW, "exp": NOW + 30})) == (
-        "not_a_session"
-    )
+    assert reason(verifier, jwt(ED, credential="session_jwt:s1", route="r1", aud="https://api.example.com")) == "audience"
+    assert reason(verifier, jwt(ED, credential="session_jwt:s1", route="r1")) == "not_a_session"
+    signed = {"iss": ISSUER, "aud": ISSUER, "apiKey": "k", "nonce": "n" * 16, "iat": NOW, "exp": NOW + 30}
+    assert reason(verifier, jwt(ED, signed)) == "not_a_session"
+
+
+@pytest.mark.parametrize(
+    ("configured", "claims", "expected"),
+    [
+        ({}, {"aud": "x"}, "audience"),
+        ({}, {"aud": [None]}, "audience"),
+        ({}, {"iss": "https://other.example"}, None),
+        ({"issuer": ISSUER}, {}, "issuer"),
+        ({"issuer": ISSUER}, {"iss": ISSUER}, "audience"),
+        ({"issuer": ISSUER}, {"iss": ISSUER, "aud": ISSUER}, None),
+        ({"issuer": ISSUER, "audience": "api"}, {"iss": ISSUER, "aud": "api"}, None),
+        ({"audience": "api"}, {}, "audience"),
+        ({"audience": "api"}, {"aud": "api"}, None),
+    ],
+)
+def test_tokens_of_onas_dialect_have_the_parties_that_are_configured(
+    configured: dict[str, str], claims: dict[str, Any], expected: str | None
+) -> None:
+    verifier, token = SessionVerifier(secret=SECRET, clock=lambda: NOW, **configured), jwt(HS, ONA_CLAIMS | claims)
+    if expected is None:
+        assert verifier.verify(token).subject == "u1"
+    else:
+        assert reason(verifier, token) == expected
 
 
 @pytest.mark.parametrize(
@@ -254,9 +280,10 @@ def test_threat_02_an_assertion_and_a_signed_request_are_no_session(verifier: Se
         {"secret": 7},
         {"secret": SECRET, "issuer": ""},
         {"secret": SECRET, "audience": ""},
-        {"jwks_url": ""},
-        {"jwks_url": "http://a.example/jwks"},
-        {"jwks_url": "file:///etc/passwd"},
+        {"jwks_url": "https://a.example/jwks"},
+        {"jwks_url": "", "issuer": ISSUER},
+        {"jwks_url": "http://a.example/jwks", "issuer": ISSUER},
+        {"jwks_url": "file:///etc/passwd", "issuer": ISSUER},
     ],
 )
 def test_a_verifier_that_could_be_fooled_is_not_made(arguments: dict[str, Any]) -> None:

@@ -55,17 +55,18 @@ class SessionVerifier:
 
     Give either
 
-    ``jwks_url``
-        the server's public keys, ``https://…/.well-known/jwks.json``; needs the package
-        cryptography, ``keystile[crypto]``. Tokens are then EdDSA, ES256 or RS256,
-        as each key says. Or
+    ``jwks_url`` and ``issuer``
+        the server's public keys, ``https://…/.well-known/jwks.json``, and its public
+        URL, which ``iss`` must be; needs the package cryptography, ``keystile[crypto]``.
+        Tokens are then EdDSA, ES256 or RS256, as each key says. Or
     ``secret``
         the HS256 secret of Ona's dialect, at least 32 bytes. Who knows it can also make
         tokens: where that must not be, use ``jwks_url`` or ask the server.
 
-    ``issuer`` is what ``iss`` must be; leave it out only if one server uses the keys.
-    ``audience`` is what ``aud`` must be or hold. Without it a token that has ``aud`` is
-    refused: it was made for somebody else (RFC 7519, section 4.1.3).
+    ``audience`` is what ``aud`` must be or hold: if it is not given, the issuer, for whom
+    the server makes the tokens of its sessions. A token that is made for somebody else
+    is refused (RFC 7519, section 4.1.3). Tokens of Ona's dialect have neither ``iss``
+    nor ``aud``, unless the server's configuration says so.
 
     Raises ValueError for wrong arguments and ImportError where cryptography is missing.
     """
@@ -83,9 +84,11 @@ class SessionVerifier:
             raise ValueError("give jwks_url or secret, one of them")
         if issuer == "" or audience == "":
             raise ValueError("issuer and audience are not empty")
+        if jwks_url is not None and issuer is None:
+            raise ValueError("issuer is missing: the server's public URL")
         self._keys = _key_set(jwks_url) if jwks_url is not None else _shared(secret)
         self._issuer = issuer
-        self._audience = audience
+        self._audience = issuer if audience is None else audience
         self._clock = clock
 
     def verify(self, token: str) -> SessionToken:
@@ -160,8 +163,10 @@ def _seconds(claims: Mapping[str, Any], name: str) -> int:
 
 
 def _session(claims: Mapping[str, Any]) -> SessionToken:
-    """Only a session's token has ``sid``; an assertion or a signed request, by the same key or not, has none."""
+    """A session's token has ``sid``, and does not name the credential it stands for, as an assertion does."""
     subject, session_id = claims.get("sub", claims.get("user_id")), claims.get("sid")
     if not isinstance(subject, str) or not isinstance(session_id, str) or not subject or not session_id:
+        raise SessionRejected("not_a_session")
+    if "credential" in claims:
         raise SessionRejected("not_a_session")
     return SessionToken(subject, session_id, _seconds(claims, "exp"), claims)
