@@ -3,6 +3,7 @@
 # go (the documentation's Go program is run too) and the package registries; everything is installed into a temporary folder.
 #
 # With KEYSTILE_TEST_SERVER and KEYSTILE_TEST_BANK both languages also call that server: see python/tests/test_server.py.
+# With KEYSTILE_TEST_ONA they log in to it too: see python/tests/world.py.
 # With KEYSTILE_TEST_BINARY the curl commands of the documentation are run: see python/tests/test_documentation.py.
 # The last lines are the two counts. A language that fails, skips a test or runs none fails the run.
 set -euo pipefail

@@ -307,3 +307,8 @@ test("nothing printable shows a credential", async (t) => {
     assert.ok(!shown.includes(secret), shown);
   }
 });
+
+// See there for what the two variables hold.
+if (process.env.KEYSTILE_TEST_ONA) {
+  await import("../testing/ona.js");
+}
