@@ -79,6 +79,17 @@ test("every bit of a token counts, and every part of it", async (t) => {
   }
 });
 
+test("a signature has one spelling", async (t) => {
+  // Two numbers of 32 bytes stay the same numbers with a zero before them.
+  const { verifier } = await verifying(t);
+  for (const [kid, key] of Object.entries(KEYS)) {
+    for (const at of [0, 32, 64]) {
+      const longer = (text) => ((s) => Buffer.concat([s.subarray(0, at), Buffer.alloc(1), s.subarray(at)]))(key.sign(text));
+      await rejects(verifier, jwt(longer, CLAIMS, { alg: key.algorithm, kid }), "signature");
+    }
+  }
+});
+
 test("what is no token is malformed", async (t) => {
   const { verifier } = await verifying(t);
   const good = jwt(ed);
@@ -86,6 +97,7 @@ test("what is no token is malformed", async (t) => {
     undefined, null, 7, {}, "", ".", "..", "a.b.c", "a.b.c.d", `Bearer ${good}`, `${good}\n`, `${good}=`, ` ${good}`,
     jwt(ed, "not json"), jwt(ed, "[]"), jwt(ed, "null"), jwt(ed, '"text"'), jwt(ed, '{"exp": NaN}'), jwt(ed, "[".repeat(5000)),
     jwt(ed, CLAIMS, "not json"), jwt(ed, CLAIMS, "[]"), jwt(ed, { ...CLAIMS, filler: "x".repeat(8192) }),
+    jwt(ed, { ...CLAIMS, filler: "x".repeat(3000) }, { alg: "EdDSA", kid: "ed", filler: "x".repeat(3000) }),
     jwt(ed, "\ufeff{}"),
   ]) {
     await rejects(verifier, token, "malformed");

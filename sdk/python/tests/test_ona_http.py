@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stub import Reply, Stub, reply
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from stub import Reply, Stub, reply, serving
 
 from keystile import _http
 from ona_platform import (
@@ -22,6 +30,7 @@ from ona_platform import (
     TimeRange,
     ValidationError,
     _calls,
+    _senders,
 )
 
 RANGE = TimeRange("2025-11-01T00:00:00", "2025-11-01T12:00:00")
@@ -150,62 +159,52 @@ def test_a_request_to_this_machine_uses_no_proxy(
     assert make_client(auth_endpoint=stub.url).auth.login("u", "p")["token"] == "a.b.c"
 
 
-def test_no_certificate_of_an_unknown_authority_is_believed(make_client: Callable[..., Any], tmp_path: Path) -> None:
-    with untrusted(tmp_path) as url, pytest.raises(ServiceUnavailableError, match="(?i)certificate"):
-        make_client(auth_endpoint=url).auth.login("u", "p")
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost by an authority that nobody knows, with its key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(timezone.utc)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, SHA256())
+    )
+    pem = tmp_path_factory.mktemp("tls") / "server.pem"
+    pem.write_bytes(
+        made.public_bytes(Encoding.PEM) + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    return pem
 
 
-class untrusted:
-    """An https server on this machine with a certificate of its own making."""
+@pytest.fixture
+def https(certificate: Path) -> Iterator[Stub]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with serving(context) as running:
+        running.replies = [reply(200, {"token": "a.b.c"})]
+        yield running
 
-    def __init__(self, folder: Path) -> None:
-        import ssl
-        from datetime import datetime, timedelta, timezone
-        from http.server import BaseHTTPRequestHandler, HTTPServer
 
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
+def test_no_certificate_of_an_unknown_authority_is_believed(make_client: Callable[..., Any], https: Stub) -> None:
+    with pytest.raises(ServiceUnavailableError, match="(?i)certificate"):
+        make_client(auth_endpoint=https.url).auth.login("u", "p")
+    assert https.seen == []
 
-        key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(timezone.utc)
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(1)
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        pem = folder / "server.pem"
-        pem.write_bytes(
-            certificate.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pem)
 
-        class Quiet(HTTPServer):
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                pass  # the client hangs up, which is what is tested
-
-        self._server = Quiet(("127.0.0.1", 0), BaseHTTPRequestHandler)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> str:
-        self._thread.start()
-        return f"https://localhost:{self._server.server_port}"
-
-    def __exit__(self, *error: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+def test_a_server_with_a_good_certificate_is_believed_and_its_redirects_are_not_followed(
+    monkeypatch: pytest.MonkeyPatch, make_client: Callable[..., Any], https: Stub, certificate: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    _senders._tls.cache_clear()
+    try:
+        auth = make_client(auth_endpoint=https.url).auth
+        assert auth.login("u", "p")["token"] == "a.b.c"
+        https.replies = [reply(302, b"", Location=https.url)]
+        with pytest.raises(ServiceUnavailableError, match="302"):
+            auth.login("u", "p")
+        assert len(https.seen) == 2
+    finally:
+        _senders._tls.cache_clear()
 
 
 def test_settings_come_from_the_environment_unless_they_are_given() -> None:
@@ -247,9 +246,6 @@ def test_a_setting_that_is_wrong_is_told_at_once(settings: dict[str, str]) -> No
 
 
 def test_the_core_needs_nothing_but_the_standard_library() -> None:
-    import subprocess
-    import sys
-
     source = Path(__file__).resolve().parents[1] / "src"
     program = f"""
 import sys

@@ -93,6 +93,18 @@ def test_every_bit_of_a_token_counts(verifier: SessionVerifier, name: str) -> No
                 verifier.verify(changed)
 
 
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_a_signature_has_one_spelling(verifier: SessionVerifier, name: str) -> None:
+    """Two numbers of 32 bytes stay the same numbers with a zero before them."""
+    key = KEYS[name]
+
+    def longer(at: int) -> str:
+        return jwt(lambda text: (s := key.sign(text))[:at] + b"\0" + s[at:], header={"alg": key.algorithm, "kid": name})
+
+    for at in (0, 32, 64):
+        assert reason(verifier, longer(at)) == "signature"
+
+
 def test_every_part_of_a_token_is_needed(verifier: SessionVerifier) -> None:
     token = jwt(ED)
     for cut in range(len(token)):
@@ -128,6 +140,7 @@ def test_every_part_of_a_token_is_needed(verifier: SessionVerifier) -> None:
         jwt(ED, header="not json"),
         jwt(ED, header='{"alg": "EdDSA", "alg": "none", "kid": "ed"}'),
         jwt(ED, filler="x" * 8192),
+        jwt(ED, filler="x" * 3000, header={"alg": "EdDSA", "kid": "ed", "filler": "x" * 3000}),
         jwt(ED, "\ud800".encode("utf-8", "surrogatepass").decode("latin-1")),
     ],
 )
