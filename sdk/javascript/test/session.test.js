@@ -229,7 +229,7 @@ test("a key that is new is found and one that is gone is forgotten", async (t) =
 
 test("keys that cannot be fetched again are believed for an hour and no longer", async (t) => {
   for (const reply of [
-    [500, {}], [302, "", { Location: "/" }], [200, ""], [200, "[]"], [200, {}], [200, { keys: {} }],
+    [500, keySet(ec)], [302, "", { Location: "/" }], [200, ""], [200, "[]"], [200, {}], [200, { keys: {} }],
     [200, { keys: [ed.jwk, ed.jwk] }], [200, { keys: [], filler: "x".repeat(64 << 10) }],
   ]) {
     const s = await source(t, ed);
@@ -263,8 +263,10 @@ test("a known key does not wait for a fetch", async (t) => {
   assert.ok(await s.has("ed"));
   s.stub.replies = [[200, undefined]]; // this answer never ends
   s.now += 300;
-  const waiting = s.has("invented");
+  let settled = false;
+  const waiting = s.has("invented").finally(() => (settled = true));
   assert.ok(await s.has("ed"));
+  assert.ok(!settled);
   t.after(async () => assert.equal(await waiting, false));
 });
 

@@ -357,7 +357,7 @@ def test_a_key_that_is_new_is_found_and_one_that_is_gone_is_forgotten() -> None:
     "answer",
     [
         Unreachable("down"),
-        Answer(500, {}, b"{}"),
+        Answer(500, {}, json.dumps(key_set(KEYS["ec"])).encode()),
         Answer(302, {"location": "https://attacker.example"}, b""),
         Answer(200, {}, b""),
         Answer(200, {}, b"[]"),
