@@ -94,7 +94,7 @@ test("what is no token is malformed", async (t) => {
   const { verifier } = await verifying(t);
   const good = jwt(ed);
   for (const token of [
-    undefined, null, 7, {}, "", ".", "..", "a.b.c", "a.b.c.d", `Bearer ${good}`, `${good}\n`, `${good}=`, ` ${good}`,
+    undefined, null, 7, {}, "", ".", "..", "a.b.c", "a.b.c.d", `Bearer ${good}`, `${good}\n`, `${good}=`, ` ${good}`, `${good}.`, `${good}.x`,
     jwt(ed, "not json"), jwt(ed, "[]"), jwt(ed, "null"), jwt(ed, '"text"'), jwt(ed, '{"exp": NaN}'), jwt(ed, "[".repeat(5000)),
     jwt(ed, CLAIMS, "not json"), jwt(ed, CLAIMS, "[]"), jwt(ed, { ...CLAIMS, filler: "x".repeat(8192) }),
     jwt(ed, { ...CLAIMS, filler: "x".repeat(3000) }, { alg: "EdDSA", kid: "ed", filler: "x".repeat(3000) }),

@@ -127,6 +127,8 @@ def test_every_part_of_a_token_is_needed(verifier: SessionVerifier) -> None:
         "Bearer " + jwt(ED),
         jwt(ED) + "\n",
         jwt(ED) + "=",
+        jwt(ED) + ".",
+        jwt(ED) + ".x",
         " " + jwt(ED),
         jwt(ED, "not json"),
         jwt(ED, "[]"),
