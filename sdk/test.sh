@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests of the SDKs in Python and JavaScript, with their types. It needs python3 with venv, node with npm,
+# The tests of the SDKs in Python and JavaScript, with their types. It needs python3 with venv, node with npm, chromium,
 # go (the documentation's Go program is run too) and the package registries; everything is installed into a temporary folder.
 #
 # With KEYSTILE_TEST_SERVER and KEYSTILE_TEST_BANK both languages also call that server: see python/tests/test_server.py.
