@@ -14,7 +14,6 @@ import { promisify } from "node:util";
 import {
   AuthenticationError,
   OnaSDK,
-  RateLimitError,
   SessionRejected,
   SessionVerifier,
   ValidationError,
@@ -97,17 +96,6 @@ test("a user who needs an authenticator app enrols one", async () => {
   const again = await auth.login(username, password);
   assert.deepEqual(Object.keys(again).sort(), ["mfa_required", "mfa_token"]);
   await auth.verifyMfa(again.mfa_token, totp(secret, 1));
-});
-
-test("a login that fails too often is told when to try again", async () => {
-  const { username, password } = users.js_locked;
-  for (let n = 0; n < 10; n++) {
-    await assert.rejects(authOf().login(username, "wrong"));
-  }
-  await assert.rejects(authOf().login(username, password), (error) => {
-    assert.ok(error instanceof RateLimitError && error.retryAfter > 0, error.stack);
-    return true;
-  });
 });
 
 test("an API key is its own proof", async () => {
