@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The tests of the signing helpers in Python and JavaScript, with their types. It needs python3 with venv, node with npm,
+# The tests of the SDKs in Python and JavaScript, with their types. It needs python3 with venv, node with npm, chromium,
 # go (the documentation's Go program is run too) and the package registries; everything is installed into a temporary folder.
 #
 # With KEYSTILE_TEST_SERVER and KEYSTILE_TEST_BANK both languages also call that server: see python/tests/test_server.py.
+# With KEYSTILE_TEST_ONA they log in to it too: see python/tests/world.py.
 # With KEYSTILE_TEST_BINARY the curl commands of the documentation are run: see python/tests/test_documentation.py.
 # The last lines are the two counts. A language that fails, skips a test or runs none fails the run.
 set -euo pipefail
@@ -11,11 +12,12 @@ unset PYTHONPATH NODE_OPTIONS
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export PYTHONDONTWRITEBYTECODE=1
+# What is imported is compiled, once, and no more; not beside the sources.
+export PYTHONPYCACHEPREFIX="$work/pycache"
 status=0
 
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check 'cryptography>=42' 'pytest==9.*' 'mypy==2.*'
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check 'cryptography>=42' 'httpx==0.28.1' 'boto3==1.44.8' 'pytest==9.*' 'mypy==2.*'
 npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix "$work" typescript@7.0.2
 
 echo '== python'

@@ -1,6 +1,11 @@
-"""Signs one-time requests for a Keystile server.
+"""For programs that use a Keystile server, or stand behind one.
 
-It sends nothing and verifies nothing.
+===================  ============================================================
+``OneTimeSigner``    signs requests for one use
+``keystile.session`` checks session tokens; ``keystile.wsgi`` and ``keystile.asgi``
+                     do so in front of an application
+``ona_platform``     a package of its own: logins and data in the shape of Ona's SDK
+===================  ============================================================
 """
 
 from keystile._keys import Algorithm, SignError
