@@ -89,12 +89,15 @@ func BenchmarkSignIn(b *testing.B) {
 		b.StopTimer()
 		whole := cpu() - began
 		alone := cpu()
-		b.SetParallelism(1)
-		for range b.N {
-			if ok, _, err := hasher.Verify(b.Context(), hash, secret, func(context.Context) error { return nil }); err != nil || !ok {
-				b.Fatal(err)
+		var left atomic.Int64
+		left.Store(int64(b.N))
+		together(runtime.GOMAXPROCS(0), func(int) { // as many at once as before: cores that share a cache are slower
+			for left.Add(-1) >= 0 {
+				if ok, _, err := hasher.Verify(b.Context(), hash, secret, func(context.Context) error { return nil }); err != nil || !ok {
+					b.Error(err)
+				}
 			}
-		}
+		})
 		b.ReportMetric(float64(cpu()-alone)/float64(whole), "of-argon2id")
 		b.ReportMetric(float64(whole.Microseconds())/float64(b.N), "cpu-us/op")
 	})

@@ -69,13 +69,13 @@ func (s *Service) changed(ctx context.Context, tx *store.Tx, c Caller, r respons
 	case !ch.ConsumedAt.IsZero() || !ch.ChangeDue || !s.now().Before(ch.ExpiresAt):
 		return nil, ErrChallengeExpired, nil
 	}
-	if err := inactive(f.user, f.found.Organization); err != nil {
-		return nil, err, nil
+	if refused = inactive(f.user, f.found.Organization); refused != nil {
+		return nil, refused, nil
 	}
-	if f.user, err = s.noLongerDue(ctx, tx, f.user); err != nil {
-		return nil, nil, err
+	if f.user, err = s.noLongerDue(ctx, tx, f.user); err == nil {
+		err = tx.RevokeSessionsOfUser(ctx, f.user, "")
 	}
-	if err := tx.RevokeSessionsOfUser(ctx, f.user, ""); err != nil {
+	if err != nil {
 		return nil, nil, err
 	}
 	f.proof = proof{methods: ch.Methods, provider: ch.ProviderName}
