@@ -68,7 +68,7 @@ type Options struct {
 func New(o Options) (*Kind, error) {
 	k := &Kind{find: o.Find, digester: o.Digester, now: o.Now, used: o.Used}
 	cache, err := warm.New(warm.Options{
-		Lookup: k.lookup, Fresh: o.Fresh, Now: o.Now,
+		Lookup: k.lookup, Credential: keystile.ChangeKey, Fresh: o.Fresh, Now: o.Now,
 		MaxEntries: o.MaxEntries, MaxRejections: o.MaxRejections, Workers: o.Lookups, BatchSize: o.LookupBatch,
 	})
 	if err != nil {

@@ -92,7 +92,7 @@ func New(o Options) (*Kind, error) {
 	k := &Kind{o: o, costly: newCostly(), started: o.Now()}
 	k.names.waiting = map[warm.Digest]*name{}
 	cache, err := warm.New(warm.Options{
-		Lookup: k.lookup, Fresh: o.Fresh, Now: o.Now,
+		Lookup: k.lookup, Credential: keystile.ChangeSigningKey, Fresh: o.Fresh, Now: o.Now,
 		MaxEntries: o.MaxEntries, MaxRejections: o.MaxRejections, Workers: o.Lookups, BatchSize: o.LookupBatch,
 	})
 	if err != nil {

@@ -3,7 +3,6 @@ package warm
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -13,9 +12,13 @@ import (
 	keystile "keystile.dev/keystile"
 )
 
-// Entry is one verified credential. All but the time of its last report is immutable.
+// Entry is one verified credential. All but the time of its last report is
+// immutable once a Lookup has returned it.
 type Entry struct {
 	Principal *keystile.Principal
+	// Also are the things it hangs on besides its credential and its
+	// organisation, such as a user or a session: at most four.
+	Also []Subject
 	// NotAfter is when the credential ends, in nanoseconds since 1970; 0 is never.
 	NotAfter int64
 	// Detail is what the kind needs to prove the credential, such as a public key.
@@ -23,6 +26,7 @@ type Entry struct {
 	// Rehash asks the last-used batch to move the secret to the current pepper.
 	Rehash *Rehash
 
+	origin   origin
 	reported atomic.Int64
 }
 
@@ -49,12 +53,15 @@ type Result struct {
 }
 
 // Lookup reads the store for several digests at once. It returns one result
-// a digest, in order; an error means that nothing can be said about any of them.
+// a digest, in order, each with an entry of its own; an error means that nothing
+// can be said about any of them.
 type Lookup func(ctx context.Context, digests []Digest) ([]Result, error)
 
 // Options configure a Cache. Zero numbers take the defaults.
 type Options struct {
 	Lookup Lookup
+	// Credential is the kind of change that names a Principal.CredentialID.
+	Credential keystile.ChangeKind
 	// Fresh says whether the feed still hears of changes (its grace period included).
 	Fresh func(now time.Time) bool
 	Now   func() time.Time
@@ -73,55 +80,40 @@ type Options struct {
 // process is good no later than this.
 const negativeLife = time.Second
 
-// touchedShards is how many groups of ids share one "last change" mark. Two ids
-// in one group cost a needless second read, never a missed change.
-const touchedShards = 4096
-
 // Cache holds verified credentials by digest. It is safe for concurrent use.
 type Cache struct {
-	entries  *otter.Cache[Digest, *Entry]
-	rejected *otter.Cache[Digest, *refusal]
-	queue    *queue
-	fresh    func(time.Time) bool
-	now      func() time.Time
+	entries    *otter.Cache[Digest, *Entry]
+	rejected   *otter.Cache[Digest, *refusal]
+	queue      *queue
+	fresh      func(time.Time) bool
+	now        func() time.Time
+	credential keystile.ChangeKind
 
-	seed     maphash.Seed
 	sequence atomic.Int64 // counts changes
-	negGen   atomic.Int64 // counts changes that may turn a no into a yes
-	flushed  atomic.Int64 // sequence of the last change to everything
-	touched  [touchedShards]atomic.Int64
-	byID     *idIndex
+	marks    *marks
 }
 
 type refusal struct {
 	rejection *keystile.Rejection
 	until     int64
-	gen       int64
+	readAt    int64
 }
 
-// counts says whether the refusal is still remembered. A clock that was set
-// back must not prolong it: nothing refused lies further ahead than its life.
-func (r *refusal) counts(now int64) bool {
-	return now < r.until && r.until-now <= int64(negativeLife)
+// counts says whether the refusal is still remembered: any change may have
+// turned it into a yes. A clock that was set back must not prolong it: nothing
+// refused lies further ahead than its life.
+func (r *refusal) counts(now, sequence int64) bool {
+	return now < r.until && r.until-now <= int64(negativeLife) && r.readAt == sequence
 }
 
 // New makes a Cache.
 func New(o Options) (*Cache, error) {
-	if o.Lookup == nil || o.Fresh == nil || o.Now == nil {
-		return nil, fmt.Errorf("warm cache: Lookup, Fresh and Now are required")
+	if o.Lookup == nil || o.Credential == "" || o.Fresh == nil || o.Now == nil {
+		return nil, fmt.Errorf("warm cache: Lookup, Credential, Fresh and Now are required")
 	}
-	c := &Cache{fresh: o.Fresh, now: o.Now, seed: maphash.MakeSeed(), byID: newIDIndex()}
+	c := &Cache{fresh: o.Fresh, now: o.Now, credential: o.Credential, marks: newMarks()}
 	var err error
-	c.entries, err = otter.New(&otter.Options[Digest, *Entry]{
-		MaximumSize: orDefault(o.MaxEntries, 262_144),
-		// Runs under the lock of the entry's bucket, as remember does: the index
-		// and the cache change together. Replacing is remember's own business.
-		OnAtomicDeletion: func(e otter.DeletionEvent[Digest, *Entry]) {
-			if e.Cause != otter.CauseReplacement {
-				c.byID.remove(e.Value, e.Key)
-			}
-		},
-	})
+	c.entries, err = otter.New(&otter.Options[Digest, *Entry]{MaximumSize: orDefault(o.MaxEntries, 262_144)})
 	if err != nil {
 		return nil, fmt.Errorf("warm cache: %w", err)
 	}
@@ -130,7 +122,7 @@ func New(o Options) (*Cache, error) {
 		return nil, fmt.Errorf("warm cache: %w", err)
 	}
 	c.queue = newQueue(queueOptions{
-		lookup: o.Lookup, mark: c.mark, fill: c.fill,
+		lookup: o.Lookup, sequence: c.sequence.Load, fill: c.fill,
 		workers: orDefault(o.Workers, 2), batch: orDefault(o.BatchSize, 64),
 	})
 	return c, nil
@@ -143,11 +135,12 @@ func orDefault(n, byDefault int) int {
 	return n
 }
 
-// Get returns the entry of a digest if it is remembered, not ended, and the
-// feed is fresh. It allocates nothing.
+// Get returns the entry of a digest if it is remembered, nothing it hangs on
+// changed since it was read, it has not ended, and the feed is fresh. It
+// allocates nothing.
 func (c *Cache) Get(digest Digest, now time.Time) (*Entry, bool) {
 	e, ok := c.entries.GetIfPresent(digest)
-	if !ok || e.NotAfter != 0 && now.UnixNano() >= e.NotAfter || !c.fresh(now) {
+	if !ok || c.marks.stale(&e.origin) || e.NotAfter != 0 && now.UnixNano() >= e.NotAfter || !c.fresh(now) {
 		return nil, false
 	}
 	return e, true
@@ -163,7 +156,7 @@ func (c *Cache) Load(ctx context.Context, digest Digest, source netip.Addr) (*En
 	if e, ok := c.Get(digest, now); ok {
 		return e, nil
 	}
-	if r, ok := c.rejected.GetIfPresent(digest); ok && r.counts(now.UnixNano()) && r.gen == c.negGen.Load() {
+	if r, ok := c.rejected.GetIfPresent(digest); ok && r.counts(now.UnixNano(), c.sequence.Load()) {
 		return nil, r.rejection
 	}
 	result, err := c.queue.load(ctx, digest, source)
@@ -179,83 +172,49 @@ func (c *Cache) Load(ctx context.Context, digest Digest, source netip.Addr) (*En
 	return result.Entry, nil
 }
 
-// mark is what the cache knew when a batch began.
-type mark struct{ sequence, negGen int64 }
-
-func (c *Cache) mark() mark { return mark{c.sequence.Load(), c.negGen.Load()} }
-
-// fill puts the results of one batch into memory unless a newer change came.
-func (c *Cache) fill(digests []Digest, results []Result, before mark) {
+// fill puts the results of one batch into memory. What a change has overtaken
+// meanwhile is put there too, and counts as absent: Get sees to that.
+func (c *Cache) fill(digests []Digest, results []Result, readAt int64) {
 	until := c.now().Add(negativeLife).UnixNano()
 	for i, digest := range digests {
 		result := results[i]
 		if result.Rejection != nil {
-			c.rejected.Set(digest, &refusal{rejection: result.Rejection, until: until, gen: before.negGen})
+			c.rejected.Set(digest, &refusal{rejection: result.Rejection, until: until, readAt: readAt})
 			continue
 		}
-		c.remember(digest, result.Entry, before.sequence)
+		c.remember(digest, result.Entry, readAt)
 	}
 }
 
-// remember puts an entry in place unless a change to it came after the store
-// was read. It runs under the lock of the entry's bucket, and the order within
-// is what makes it safe: the index first, so that a change from now on finds
-// the entry and waits for the lock to drop it; then the question whether a
-// change came before; and only then the entry itself, so that no request ever
-// sees one that must go.
+// remember puts an entry in place, with what tells when it becomes stale.
 func (c *Cache) remember(digest Digest, entry *Entry, readAt int64) {
-	c.entries.Compute(digest, func(old *Entry, found bool) (*Entry, otter.ComputeOp) {
-		if found {
-			c.byID.remove(old, digest)
-		}
-		c.byID.add(entry, digest)
-		if !c.changedSince(entry.Principal, readAt) {
-			return entry, otter.WriteOp
-		}
-		c.byID.remove(entry, digest)
-		if found {
-			return nil, otter.InvalidateOp
-		}
-		return nil, otter.CancelOp
-	})
+	var space [maxSubjects]Subject
+	subjects := append(space[:0], Subject{c.credential, entry.Principal.CredentialID},
+		Subject{keystile.ChangeOrganization, entry.Principal.OrganizationID})
+	subjects = append(subjects, entry.Also...)
+	var ok bool
+	if entry.origin, ok = c.marks.originOf(subjects, readAt); ok {
+		c.entries.Set(digest, entry)
+	}
 }
 
-func (c *Cache) changedSince(p *keystile.Principal, sequence int64) bool {
-	return c.flushed.Load() > sequence ||
-		c.touched[c.shard(p.CredentialID)].Load() > sequence ||
-		c.touched[c.shard(p.OrganizationID)].Load() > sequence
-}
-
-func (c *Cache) shard(id string) uint64 { return maphash.String(c.seed, id) % touchedShards }
-
-// Apply drops what a change made stale. When it returns, no request that begins
-// afterwards is served from before the change.
+// Apply makes stale what hangs on the changed thing. When it returns, no request
+// that begins afterwards is served from before the change. The change must have
+// been durable before: a read of the store that begins after Apply counted it
+// sees it.
 func (c *Cache) Apply(change keystile.Change) {
+	if change.Kind == keystile.ChangeReload {
+		return
+	}
 	sequence := c.sequence.Add(1)
-	switch change.Kind {
-	case keystile.ChangeKey, keystile.ChangeSigningKey:
-		c.negGen.Add(1)
-		c.touched[c.shard(change.ID)].Store(sequence)
-		c.drop(c.byID.ofCredential(change.ID))
-	case keystile.ChangeOrganization:
-		c.negGen.Add(1)
-		c.touched[c.shard(change.ID)].Store(sequence)
-		c.drop(c.byID.ofOrganization(change.ID))
-	case keystile.ChangeAll:
-		c.negGen.Add(1)
-		c.flushed.Store(sequence)
-		c.entries.InvalidateAll()
-	case keystile.ChangeAdminToken, keystile.ChangeReload:
+	if change.Kind == keystile.ChangeAll || change.ID == "" {
+		c.marks.touchAll(sequence)
+		return
 	}
+	c.marks.touch(Subject{change.Kind, change.ID}, sequence)
 }
 
-func (c *Cache) drop(digests []Digest) {
-	for _, digest := range digests {
-		c.entries.Invalidate(digest)
-	}
-}
-
-// Len is how many credentials are remembered, roughly.
+// Len is how many credentials are remembered, roughly, stale ones included.
 func (c *Cache) Len() int { return c.entries.EstimatedSize() }
 
 // Close ends the background work. Look-ups that wait are refused.

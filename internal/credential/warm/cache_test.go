@@ -77,7 +77,7 @@ var source = netip.MustParseAddr("192.0.2.1")
 
 func newCache(t *testing.T, s *fakeStore, change func(*warm.Options)) *warm.Cache {
 	t.Helper()
-	o := warm.Options{Lookup: s.lookup, Fresh: func(time.Time) bool { return true }, Now: time.Now}
+	o := warm.Options{Lookup: s.lookup, Credential: keystile.ChangeKey, Fresh: func(time.Time) bool { return true }, Now: time.Now}
 	if change != nil {
 		change(&o)
 	}
@@ -312,7 +312,7 @@ func TestChangesRacingWithFillsNeverLeaveAStaleEntry(t *testing.T) {
 func TestAPanicInTheStoreIsARefusal(t *testing.T) {
 	c, err := warm.New(warm.Options{
 		Lookup: func(context.Context, []warm.Digest) ([]warm.Result, error) { panic("boom") },
-		Fresh:  func(time.Time) bool { return true }, Now: time.Now,
+		Credential: keystile.ChangeKey, Fresh: func(time.Time) bool { return true }, Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

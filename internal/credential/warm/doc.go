@@ -9,10 +9,11 @@
 //
 // Three properties matter more than speed:
 //
-//   - A change is never missed. A fill notes the cache's sequence before it reads
-//     the store, puts its entry in place, and then takes it out again if a change
-//     to that credential or organisation came in between. A change takes effect
-//     before the call that made it returns.
+//   - A change is never missed. Changes are counted. An entry carries the count
+//     at which its read of the store began; a change writes its count at the mark
+//     of what it touched; and an entry is good only while none of its marks is
+//     above its own count. Nothing has to find and drop entries, so nothing can
+//     lose one. A change takes effect before the call that made it returns.
 //   - A flood of unknown keys costs neither the store nor memory. Look-ups are
 //     gathered into batches, taken in turn from each source address, a fixed
 //     number of batches at a time; a good key from another address, or from the

@@ -37,11 +37,11 @@ type queue struct {
 }
 
 type queueOptions struct {
-	lookup  Lookup
-	mark    func() mark
-	fill    func([]Digest, []Result, mark)
-	workers int
-	batch   int
+	lookup   Lookup
+	sequence func() int64 // of the newest change
+	fill     func(digests []Digest, results []Result, readAt int64)
+	workers  int
+	batch    int
 }
 
 func newQueue(o queueOptions) *queue {
@@ -151,7 +151,7 @@ func (q *queue) ask(digests []Digest) (results []Result, err error) {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
-	before := q.mark()
+	readAt := q.sequence() // before the read: what changes from here on makes it stale
 	results, err = q.lookup(ctx, digests)
 	if err != nil {
 		return nil, fmt.Errorf("look up credentials: %w", err)
@@ -159,7 +159,7 @@ func (q *queue) ask(digests []Digest) (results []Result, err error) {
 	if len(results) != len(digests) {
 		return nil, fmt.Errorf("look up credentials: %d results for %d digests: %w", len(results), len(digests), keystile.ErrUnavailable)
 	}
-	q.fill(digests, results, before)
+	q.fill(digests, results, readAt)
 	return results, nil
 }
 
