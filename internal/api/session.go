@@ -44,8 +44,9 @@ type sessionOutput struct{ Body Session }
 
 // ofUser is the input of lists that an organisation or a user narrows.
 type ofUser struct {
-	ofOrganization
-	User string `query:"user" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Only things of this user"`
+	Paging
+	Organization string `query:"organization" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Only things of this organization"`
+	User         string `query:"user" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Only things of this user"`
 }
 
 func registerSessions(a *API) error {

@@ -113,7 +113,7 @@ func TestAChangedPasswordEndsAllOtherSessionsAndNeedsTheOldOne(t *testing.T) {
 	})
 }
 
-func TestThreat25ASessionIsNoPlaceToGuessThePassword(t *testing.T) {
+func TestThreat25_ASessionIsNoPlaceToGuessThePassword(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
 		s := w.session("thandi")
@@ -274,7 +274,7 @@ func TestTenRecoveryCodesAreGoodOnceEachAndNewOnesEndThem(t *testing.T) {
 	})
 }
 
-func TestThreat28APersonalKeyIsShownAfterAllFactorsAndItsResetEndsWhatItOpened(t *testing.T) {
+func TestThreat28_APersonalKeyIsShownAfterAllFactorsAndItsResetEndsWhatItOpened(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
 		mine := w.session("thandi")
@@ -321,7 +321,7 @@ func TestThreat28APersonalKeyIsShownAfterAllFactorsAndItsResetEndsWhatItOpened(t
 }
 
 // Threats 27 and 28: whatever a session hangs on, its end is the session's.
-func TestThreat27ASessionEndsWithEverythingItHangsOn(t *testing.T) {
+func TestThreat27_ASessionEndsWithEverythingItHangsOn(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		inTx := func(fn func(context.Context, *store.Tx) error) func(*testing.T, string, keystile.Session) {
 			return func(t *testing.T, _ string, _ keystile.Session) { storetest.Must(t, w.store, fn) }

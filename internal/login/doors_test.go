@@ -141,7 +141,7 @@ func (w *world) provider(change func(*keystile.IdentityProvider)) keystile.Ident
 	return p
 }
 
-func TestThreat05AProviderSignsInItsOwnOrganisationsUsersAndPinsThem(t *testing.T) {
+func TestThreat05_AProviderSignsInItsOwnOrganisationsUsersAndPinsThem(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		p := w.provider(nil)
 		w.user("thandi", nil)
@@ -191,7 +191,7 @@ func TestThreat05AProviderSignsInItsOwnOrganisationsUsersAndPinsThem(t *testing.
 }
 
 // Threat 24: no door gives more than was proven, and none forgets a factor.
-func TestThreat24EveryDoorAsksForTheSecondFactorAndNoSessionClaimsMoreThanWasProven(t *testing.T) {
+func TestThreat24_EveryDoorAsksForTheSecondFactorAndNoSessionClaimsMoreThanWasProven(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		p := w.provider(nil)
 		w.user("thandi", nil)

@@ -85,7 +85,7 @@ func answerAndStop(args []string) error {
 	return stop(string(made))
 }
 
-func TestThreat09AKilledProcessHasAnsweredAChallengeWhollyOrNotAtAll(t *testing.T) {
+func TestThreat09_AKilledProcessHasAnsweredAChallengeWhollyOrNotAtAll(t *testing.T) {
 	storetest.EngineURLs(t, func(t *testing.T, address string) {
 		w := newWorld(t, storetest.OpenURL(t, address))
 		master, err := keyring.NewMaster([]byte("0123456789abcdefghijklmnopqrstuv"))

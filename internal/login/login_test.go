@@ -44,7 +44,7 @@ func TestANameAndItsPasswordOpenASessionThatSaysWhatWasProven(t *testing.T) {
 	})
 }
 
-func TestThreat26WrongPasswordUnknownNameAndNoPasswordAreOneAnswer(t *testing.T) {
+func TestThreat26_WrongPasswordUnknownNameAndNoPasswordAreOneAnswer(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
 		w.user("gone", func(u *keystile.User) { u.Disabled = true })
@@ -101,7 +101,7 @@ func TestEnrolmentAtSignInConfirmsTheSecretOfItsOwnChallengeAndEndsTheOthers(t *
 	})
 }
 
-func TestThreat23ACodeIsGoodOnceWhateverChallengeItAnswers(t *testing.T) {
+func TestThreat23_ACodeIsGoodOnceWhateverChallengeItAnswers(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
@@ -169,7 +169,7 @@ func race(t *testing.T, w *world, ask func(s *login.Service, i int) ([]byte, err
 	return answers, refused
 }
 
-func TestThreat08Of64RacingAnswersOneMakesASessionAndAllOfTheSameAddressGetIt(t *testing.T) {
+func TestThreat08_Of64RacingAnswersOneMakesASessionAndAllOfTheSameAddressGetIt(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
@@ -202,7 +202,7 @@ func TestThreat08Of64RacingAnswersOneMakesASessionAndAllOfTheSameAddressGetIt(t 
 	})
 }
 
-func TestThreat23Of64ChallengesRacingWithOneCodeOneIsAnswered(t *testing.T) {
+func TestThreat23_Of64ChallengesRacingWithOneCodeOneIsAnswered(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
@@ -221,7 +221,7 @@ func TestThreat23Of64ChallengesRacingWithOneCodeOneIsAnswered(t *testing.T) {
 	})
 }
 
-func TestThreat23FiveWrongCodesBurnAChallengeHoweverTheyRace(t *testing.T) {
+func TestThreat23_FiveWrongCodesBurnAChallengeHoweverTheyRace(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
@@ -318,7 +318,7 @@ func TestWhoMustHaveASecondFactorIsSaidByUserThenRoleThenOrganisation(t *testing
 	})
 }
 
-func TestThreat25AccountsAreCountedByWhoTheyAreWhateverNameOrFactorIsTried(t *testing.T) {
+func TestThreat25_AccountsAreCountedByWhoTheyAreWhateverNameOrFactorIsTried(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
@@ -385,7 +385,7 @@ func TestTheDelayGrowsAndQuietForgivesIt(t *testing.T) {
 	})
 }
 
-func TestThreat23ARightPasswordDoesNotForgiveWrongCodes(t *testing.T) {
+func TestThreat23_ARightPasswordDoesNotForgiveWrongCodes(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
@@ -409,7 +409,7 @@ func TestThreat23ARightPasswordDoesNotForgiveWrongCodes(t *testing.T) {
 	})
 }
 
-func TestThreat25RacingGuessesAreCountedOneByOne(t *testing.T) {
+func TestThreat25_RacingGuessesAreCountedOneByOne(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
 		for _, name := range []string{"thandi", "nobody"} {
