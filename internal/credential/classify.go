@@ -82,10 +82,16 @@ func namesAccessToken(space []byte, head string) (accessToken, ok bool) {
 // tellingClaims are the claims that tell one kind of JWT from another.
 type tellingClaims struct{ apiKey, sub, nonce, iss, sid bool }
 
-// claimsOf says which of them a payload has. ok says whether it can be read.
+// claimsOf says which of them a payload has. ok says whether it can be read and has
+// one that makes it a one-time token's.
 func claimsOf(space []byte, body string) (has tellingClaims, ok bool) {
 	decoded, ok := AppendBase64(space, body, AlphabetJWT)
 	if !ok {
+		return has, false
+	}
+	// Without escapes a member stands there by its name. A payload that holds neither
+	// text is a session's, which is not read member by member for each request.
+	if bytes.IndexByte(decoded, '\\') < 0 && !bytes.Contains(decoded, []byte(`"apiKey"`)) && !bytes.Contains(decoded, []byte(`"nonce"`)) {
 		return has, false
 	}
 	object := NewObject(decoded)

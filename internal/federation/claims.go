@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4/json"
@@ -110,14 +111,8 @@ func (c claims) mapped(p *keystile.IdentityProvider) (Identity, error) {
 	if raw, there := c["email_verified"]; there && string(raw) != "true" {
 		return Identity{}, refuse("the address is not verified")
 	}
-	for member, into := range map[string]*string{
-		"username": &id.Username, "email": &id.Email, "name": &id.Name, "group_id": &id.GroupID, "skin_id": &id.SkinID,
-	} {
-		if claim := claimOf(p, member); claim != "" {
-			if *into, err = c.text(claim, member == "username"); err != nil {
-				return Identity{}, err
-			}
-		}
+	if err := c.texts(p, &id); err != nil {
+		return Identity{}, err
 	}
 	if id.Email != "" && strings.Count(id.Email, "@") != 1 {
 		return Identity{}, refuse("the address is none")
@@ -136,6 +131,20 @@ func (c claims) mapped(p *keystile.IdentityProvider) (Identity, error) {
 		return Identity{}, err
 	}
 	return id, nil
+}
+
+// texts reads the members that are one text each.
+func (c claims) texts(p *keystile.IdentityProvider, id *Identity) (err error) {
+	for member, into := range map[string]*string{
+		"username": &id.Username, "email": &id.Email, "name": &id.Name, "group_id": &id.GroupID, "skin_id": &id.SkinID,
+	} {
+		if claim := claimOf(p, member); claim != "" {
+			if *into, err = c.text(claim, member == "username"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // claimOf is the claim that a member is read from, "" for none.
@@ -236,10 +245,6 @@ func plain(text string) bool {
 	if text == "" || len(text) > maxText || strings.TrimSpace(text) != text {
 		return false
 	}
-	for _, r := range text {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == utf8.RuneError || r >= 0x200e && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return false
-		}
-	}
-	return true
+	// What is neither letter nor sign: controls, line ends, and what turns or hides text.
+	return !strings.ContainsFunc(text, func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) })
 }

@@ -130,15 +130,10 @@ func (x *Exchanger) check(parameters url.Values) (audience string, err error) {
 			return "", badRequest("%s is there more than once", name)
 		}
 	}
+	if err := checkSubject(parameters); err != nil {
+		return "", err
+	}
 	switch {
-	case parameters.Get("grant_type") != GrantTokenExchange:
-		return "", &ExchangeError{Code: "unsupported_grant_type", Description: "grant_type is not " + GrantTokenExchange}
-	case parameters.Get("subject_token") == "":
-		return "", badRequest("subject_token is missing")
-	case parameters.Get(ProviderParameter) == "":
-		return "", badRequest("%s is missing: the name of the identity provider", ProviderParameter)
-	case !slices.Contains([]string{TypeJWT, TypeIDToken, TypeAccessToken}, parameters.Get("subject_token_type")):
-		return "", badRequest("subject_token_type is missing or not supported")
 	case parameters.Has("actor_token") || parameters.Has("actor_token_type"):
 		return "", badRequest("an actor is not supported")
 	case parameters.Has("requested_token_type") && parameters.Get("requested_token_type") != TypeJWT && parameters.Get("requested_token_type") != TypeAccessToken:
@@ -153,6 +148,21 @@ func (x *Exchanger) check(parameters url.Values) (audience string, err error) {
 		return "", &ExchangeError{Code: "invalid_target", Description: "tokens are not issued for that audience"}
 	}
 	return audience, nil
+}
+
+// checkSubject wants the grant, the token and the provider.
+func checkSubject(parameters url.Values) error {
+	switch {
+	case parameters.Get("grant_type") != GrantTokenExchange:
+		return &ExchangeError{Code: "unsupported_grant_type", Description: "grant_type is not " + GrantTokenExchange}
+	case parameters.Get("subject_token") == "":
+		return badRequest("subject_token is missing")
+	case parameters.Get(ProviderParameter) == "":
+		return badRequest("%s is missing: the name of the identity provider", ProviderParameter)
+	case !slices.Contains([]string{TypeJWT, TypeIDToken, TypeAccessToken}, parameters.Get("subject_token_type")):
+		return badRequest("subject_token_type is missing or not supported")
+	}
+	return nil
 }
 
 func badRequest(format string, args ...any) error {

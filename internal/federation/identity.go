@@ -21,7 +21,7 @@ type Identity struct {
 	GroupID, SkinID     string
 }
 
-// ErrInvalidToken: the provider is unknown or disabled, or its token is not good,
+// ErrInvalidToken is a "no": the provider is unknown or disabled, or its token is not good,
 // or not for this. Which, is for the log and never for the caller. It wraps
 // [keystile.ErrRejected]; any other error means "cannot tell".
 var ErrInvalidToken = &invalid{}

@@ -274,19 +274,25 @@ func (k *TokenKeys) VerifyShared(ctx context.Context, organization string, t *jw
 
 // signedShared says whether a secret that counts for the organisation signed the token.
 func (o *openKeys) signedShared(organization string, t *jws.Token, now time.Time) bool {
-	shared := true
+	general := o.generalCounts(organization, now)
 	for _, key := range o.keys {
-		if organization != "" && key.sameLine(keystile.HS256, organization) && key.SharedUntil.Before(now) {
-			shared = false
-		}
-	}
-	for _, key := range o.keys {
-		own := organization != "" && key.OrganizationID == organization
-		if key.secret != nil && (own || shared && key.OrganizationID == "") && key.live(now) && key.verifier.Verify(t) {
+		counts := key.OrganizationID == organization || key.OrganizationID == "" && general
+		if key.secret != nil && counts && key.live(now) && key.verifier.Verify(t) {
 			return true
 		}
 	}
 	return false
+}
+
+// generalCounts says whether the general secret signs for an organisation: it has
+// none of its own, or has one only for as long as older tokens live.
+func (o *openKeys) generalCounts(organization string, now time.Time) bool {
+	for _, key := range o.keys {
+		if organization != "" && key.sameLine(keystile.HS256, organization) && key.SharedUntil.Before(now) {
+			return false
+		}
+	}
+	return true
 }
 
 // Public is every public key that tokens may be verified with, those that will

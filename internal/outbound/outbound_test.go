@@ -49,16 +49,16 @@ func hello(w http.ResponseWriter, _ *http.Request) {
 func trusting(server *httptest.Server) *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
-	return &tls.Config{RootCAs: pool, ServerName: "example.com"} //nolint:gosec // the client sets the version
+	return &tls.Config{RootCAs: pool, ServerName: "example.com"}
 }
 
 func TestWhatTheOperatorAllowsIsFetched(t *testing.T) {
 	secure, _ := serve(t, true, hello)
 	plain, _ := serve(t, false, hello)
 	c := outbound.New(outbound.Options{AllowPrivate: loopback, TLS: trusting(secure)})
-	for _, url := range []string{secure.URL, plain.URL, strings.Replace(plain.URL, "127.0.0.1", "localhost", 1)} {
-		if body, err := c.Get(t.Context(), url, 100); err != nil || string(body) != "hello" {
-			t.Errorf("%s: %q %v", url, body, err)
+	for _, target := range []string{secure.URL, plain.URL, strings.Replace(plain.URL, "127.0.0.1", "localhost", 1)} {
+		if body, err := c.Get(t.Context(), target, 100); err != nil || string(body) != "hello" {
+			t.Errorf("%s: %q %v", target, body, err)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func resolve(question []byte, addresses []string, asked *atomic.Int64) []byte {
 	if m.Unpack(question) != nil || len(m.Questions) != 1 {
 		return nil
 	}
-	m.Header.Response, m.Header.Authoritative = true, true
+	m.Response, m.Authoritative = true, true
 	m.Additionals = nil
 	q := m.Questions[0]
 	if q.Type == dnsmessage.TypeA {
@@ -152,8 +152,8 @@ func TestThreat13_ANameThatAnswersDifferentlyTheSecondTimeGainsNothing(t *testin
 		t.Fatal(err)
 	}
 	resolver, asked := names(t, "127.0.0.1")
-	url := "https://rebind.example.com:" + port + "/"
-	_, err = outbound.New(outbound.Options{TLS: trusting(secure), Resolver: resolver}).Get(t.Context(), url, 100)
+	target := "https://rebind.example.com:" + port + "/"
+	_, err = outbound.New(outbound.Options{TLS: trusting(secure), Resolver: resolver}).Get(t.Context(), target, 100)
 	var refused *outbound.Refused
 	if !errors.As(err, &refused) || asked.Load() == 0 || reached.Load() != 0 {
 		t.Errorf("%v, asked %d, reached %d", err, asked.Load(), reached.Load())
@@ -162,10 +162,10 @@ func TestThreat13_ANameThatAnswersDifferentlyTheSecondTimeGainsNothing(t *testin
 	allowed := outbound.Options{TLS: trusting(secure), AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
 	allowed.Resolver, _ = names(t, "127.0.0.1", "127.0.0.2")
 	c := outbound.New(allowed)
-	if _, err := c.Get(t.Context(), url, 100); err != nil {
+	if _, err := c.Get(t.Context(), target, 100); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Get(t.Context(), url, 100); !errors.As(err, &refused) {
+	if _, err := c.Get(t.Context(), target, 100); !errors.As(err, &refused) {
 		t.Errorf("the second answer was taken: %v", err)
 	}
 }
@@ -210,7 +210,7 @@ func TestThreat13_NoEnvironmentChoosesAProxy(t *testing.T) {
 func TestAnAnswerIsBoundedInSizeAndTime(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	hang := func(w http.ResponseWriter, r *http.Request) {
+	hang := func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-release:
 		case <-r.Context().Done():
@@ -269,7 +269,7 @@ func TestACertificateThatIsNotTrustedIsNoAnswer(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	old := httptest.NewUnstartedServer(http.HandlerFunc(hello))
-	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11} //nolint:gosec // what is refused
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11}
 	old.StartTLS()
 	defer old.Close()
 	if _, err := outbound.New(outbound.Options{AllowPrivate: loopback, TLS: trusting(old)}).Get(t.Context(), old.URL, 100); err == nil {

@@ -81,14 +81,7 @@ func checkRouteAuth(r, warn *report, route *keystile.Route) {
 	if len(auth.Methods) == 0 && auth.MaxAge == 0 {
 		r.add("auth", "name methods, max_age or both", "asks for nothing")
 	}
-	for i, m := range auth.Methods {
-		switch {
-		case !slices.Contains(keystile.AuthMethods, m):
-			r.add("auth.methods", "use pwd, otp, hwk, rec, key, fed or mfa", "%q is not a method of signing in", m)
-		case slices.Contains(auth.Methods[:i], m):
-			r.add("auth.methods", "name it once", "%s is listed twice", m)
-		}
-	}
+	checkAuthMethods(r, auth.Methods)
 	if auth.MaxAge != 0 && auth.MaxAge < minAuthAge {
 		r.add("auth.max_age", "use 10s or more, such as 10m", "nobody can sign in and ask within %s", auth.MaxAge)
 	}
@@ -103,6 +96,17 @@ func checkRouteAuth(r, warn *report, route *keystile.Route) {
 		r.add("auth", "accept session_jwt, or remove it", "no kind of credential that the route accepts tells of a sign-in: every request would be refused")
 	case able < len(route.Accept):
 		warn.add("auth", "accept session_jwt alone", "credentials of other kinds tell of no sign-in and are refused")
+	}
+}
+
+func checkAuthMethods(r *report, methods []keystile.AuthMethod) {
+	for i, m := range methods {
+		switch {
+		case !slices.Contains(keystile.AuthMethods, m):
+			r.add("auth.methods", "use pwd, otp, hwk, rec, key, fed or mfa", "%q is not a method of signing in", m)
+		case slices.Contains(methods[:i], m):
+			r.add("auth.methods", "name it once", "%s is listed twice", m)
+		}
 	}
 }
 

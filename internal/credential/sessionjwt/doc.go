@@ -12,9 +12,10 @@
 // disabled, demoted or signed out is so at the next request, although the token
 // says otherwise until it ends.
 //
-//	Parse    form: bounded, strict, no I/O and no clock
-//	Verify   remembered by digest until it ends? done
-//	         else  1  jti is ours, over this session, form, iat and exp    one MAC
+//	Parse    where it stands, its length and its digest
+//	Verify   remembered by that digest until it ends? done
+//	         else  0  form: bounded, strict, no I/O and no clock
+//	               1  jti is ours, over this session, form, iat and exp    one MAC
 //	               2  iat and exp
 //	               3  the session, its user, their organisation and role    one look-up
 //	               4  the signature, by the key that the form asks for

@@ -117,9 +117,9 @@ const maxAhead = 60
 
 // prove checks a token that is not remembered.
 func (k *Kind) prove(ctx context.Context, p *keystile.Presented, now time.Time) (*warm.Entry, error) {
-	t, ok := p.Detail.(*token)
-	if !ok {
-		return nil, fmt.Errorf("a session token that was not parsed here: %w", keystile.ErrUnavailable)
+	t, err := parse(p.Value.Reveal())
+	if err != nil {
+		return nil, keystile.Reject(keystile.ReasonCredentialMalformed, err.Error())
 	}
 	if rejection := k.inspect(t, now.Unix()); rejection != nil {
 		return nil, rejection

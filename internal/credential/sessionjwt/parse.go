@@ -19,7 +19,7 @@ const (
 	formStandard form = "standard"
 )
 
-// token is a parsed token: Presented.Detail.
+// token is a parsed token.
 type token struct {
 	*jws.Token
 	form             form
@@ -41,18 +41,21 @@ const headerAuthorization = "Authorization"
 
 // Parse implements keystile.Kind. A token stands in Authorization, with Bearer or
 // raw as the platforms' clients send it; an API key's field, or a URL, carries none.
+// What the token says is read by Verify, if it does not remember the token: one
+// that was read and proven is not read again.
 func (k *Kind) Parse(r *keystile.Request, f keystile.Found) (keystile.Presented, error) {
-	if f.Header != headerAuthorization {
-		return keystile.Presented{}, malformed("it stands elsewhere than in Authorization")
-	}
 	text := f.Value.Reveal()
-	t, err := parse(text)
-	if err != nil {
-		return keystile.Presented{}, err
+	switch {
+	case f.Header != headerAuthorization:
+		return keystile.Presented{}, malformed("it stands elsewhere than in Authorization")
+	case len(text) > credential.MaxLength:
+		return keystile.Presented{}, malformed("it is longer than 8 KiB")
+	case strings.Count(text, ".") != 2:
+		return keystile.Presented{}, malformed("it has not three parts")
 	}
 	var space [1024]byte // most tokens fit: no copy on the heap
 	return keystile.Presented{
-		Kind: keystile.KindSessionJWT, Digest: sha256.Sum256(append(space[:0], text...)), Value: f.Value, Detail: t, Source: sourceOf(r.ClientAddr),
+		Kind: keystile.KindSessionJWT, Digest: sha256.Sum256(append(space[:0], text...)), Value: f.Value, Source: sourceOf(r.ClientAddr),
 	}, nil
 }
 

@@ -180,7 +180,7 @@ func (w *world) verify(text string) (*keystile.Principal, error) {
 	return w.kind.Verify(context.Background(), presented)
 }
 
-// wants verifies a token; reason "" is good, "malformed" is refused by Parse.
+// wants verifies a token; reason "" is good, "malformed" is credential_malformed.
 func (w *world) wants(text string, reason keystile.Reason) *keystile.Principal {
 	w.t.Helper()
 	p, err := w.verify(text)
@@ -192,7 +192,9 @@ func (w *world) wants(text string, reason keystile.Reason) *keystile.Principal {
 	case errors.Is(err, keystile.ErrMalformed):
 		got = "malformed"
 	case errors.As(err, &rejection):
-		got = rejection.Reason
+		if got = rejection.Reason; got == keystile.ReasonCredentialMalformed {
+			got = "malformed"
+		}
 	}
 	if got != reason || (p == nil) != (reason != "") {
 		w.t.Errorf("got %q (%v), want %q", got, err, reason)
@@ -210,6 +212,16 @@ func forge(header, claims string) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
+// number is a claim that is a whole number.
+func number(t testing.TB, claim any) int64 {
+	t.Helper()
+	n, ok := claim.(float64)
+	if !ok {
+		t.Fatalf("%v is no number", claim)
+	}
+	return int64(n)
+}
+
 func claimsOf(t testing.TB, token string) map[string]any {
 	t.Helper()
 	var claims map[string]any
@@ -224,7 +236,7 @@ func with(t testing.TB, token string, change func(map[string]any)) string {
 	t.Helper()
 	claims := claimsOf(t, token)
 	for _, name := range []string{"iat", "exp"} {
-		claims[name] = int64(claims[name].(float64))
+		claims[name] = number(t, claims[name])
 	}
 	change(claims)
 	return forge(`{"alg":"HS256","typ":"JWT"}`, string(must(json.Marshal(claims))(t)))

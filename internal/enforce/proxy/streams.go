@@ -288,25 +288,29 @@ func (l *link) dropIf(c keystile.Change, grace time.Duration) {
 	if l.credential == "" {
 		return
 	}
-	var stale bool
-	switch c.Kind {
-	case keystile.ChangeAll:
-		stale = true
-	case keystile.ChangeOrganization:
-		stale = l.organization == c.ID
-	case keystile.ChangeKey:
-		stale = l.kind == keystile.KindAPIKey && l.credential == c.ID
-	case keystile.ChangeSigningKey:
-		stale = l.kind == keystile.KindOneTime && l.credential == c.ID
-	case keystile.ChangeSession:
-		stale = l.kind == keystile.KindSessionJWT && l.credential == c.ID
-	case keystile.ChangeUser:
-		stale = l.user != "" && l.user == c.ID
-	case keystile.ChangeRole:
-		stale = l.role != "" && l.role == c.ID
-	case keystile.ChangeAdminToken, keystile.ChangeReload, keystile.ChangeProvider, keystile.ChangeTokenKey:
-	}
-	if stale {
+	if c.Kind == keystile.ChangeAll || c.ID != "" && l.hangsOn(c.Kind) == c.ID {
 		l.owner.changed(grace)
+	}
+}
+
+// credentialOf is the kind of credential that a change names, of those that name one.
+var credentialOf = map[keystile.ChangeKind]keystile.KindName{
+	keystile.ChangeKey: keystile.KindAPIKey, keystile.ChangeSigningKey: keystile.KindOneTime, keystile.ChangeSession: keystile.KindSessionJWT,
+}
+
+// hangsOn is the thing of a kind that the exchange hangs on, "" if it hangs on none.
+func (l *link) hangsOn(kind keystile.ChangeKind) string {
+	switch kind {
+	case keystile.ChangeOrganization:
+		return l.organization
+	case keystile.ChangeUser:
+		return l.user
+	case keystile.ChangeRole:
+		return l.role
+	default:
+		if l.kind == credentialOf[kind] {
+			return l.credential
+		}
+		return ""
 	}
 }
