@@ -38,6 +38,7 @@ type house struct {
 	assertion []byte // sealed signing key
 	cursorKey []byte
 	tokenIDs  *keyring.TokenIDs
+	passwords passwords
 	service   *manage.Service
 }
 
@@ -75,7 +76,7 @@ func openHouse(ctx context.Context, o houseOptions) (h *house, err error) {
 	if err := h.openTokenIDs(ctx); err != nil {
 		return nil, err
 	}
-	h.service = &manage.Service{Store: st, Digester: h.digester, Sealer: h.sealer, Random: rand.Reader, Now: time.Now}
+	h.service = &manage.Service{Store: st, Digester: h.digester, Sealer: h.sealer, Passwords: &h.passwords, Random: rand.Reader, Now: time.Now}
 	return h, nil
 }
 
@@ -174,7 +175,11 @@ func findAPIKeys(st *store.Store) apikey.Find {
 		if err != nil {
 			return apikey.Record{}, err
 		}
-		return apikey.Record{Key: found.Key, Secret: found.Secret, Organization: found.Organization}, nil
+		record := apikey.Record{Key: found.Key, Secret: found.Secret, Organization: found.Organization}
+		if found.Owner != nil {
+			record.Owner = &apikey.Owner{User: found.Owner.User, Role: found.Owner.Role, SiteIDs: found.Owner.SiteIDs}
+		}
+		return record, nil
 	}
 }
 
