@@ -140,6 +140,11 @@ func TestASessionTokenOpensItsRoutesUntilTheSessionEndsAndNoLonger(t *testing.T)
 	for _, token := range tokens { // the next request, not a later one
 		r.with(token, "/things/a?site=Roof", 401, keystile.ReasonCredentialRevoked)
 	}
+	for _, token := range tokens {
+		if part := strings.Split(token, ".")[2]; strings.Contains(r.log.String(), part) {
+			t.Error("the log holds a token")
+		}
+	}
 }
 
 func TestThreat27_APersonWhoIsDisabledDemotedOrMovedIsSoAtTheNextRequest(t *testing.T) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	keystile "keystile.dev/keystile"
@@ -140,7 +142,7 @@ func (s *server) buildTokens(ctx context.Context, _ *app) error {
 
 // buildFederation makes what verifies the tokens of identity providers.
 func (s *server) buildFederation() error {
-	fetcher, err := newFetcher(s.cfg)
+	fetcher, err := newFetcher(s.cfg, s.options.demo)
 	if err != nil {
 		return err
 	}
@@ -154,8 +156,12 @@ func (s *server) buildFederation() error {
 	return nil
 }
 
-func newFetcher(cfg *config.Config) (*outbound.Client, error) {
-	o := outbound.Options{AllowPrivate: cfg.Outbound.AllowPrivate}
+// newFetcher makes what fetches from outside. The demo's whole world is on this machine.
+func newFetcher(cfg *config.Config, demo bool) (*outbound.Client, error) {
+	o := outbound.Options{AllowPrivate: slices.Clone(cfg.Outbound.AllowPrivate)}
+	if demo {
+		o.AllowPrivate = append(o.AllowPrivate, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	}
 	if cfg.Outbound.Proxy != "" {
 		proxy, err := url.Parse(cfg.Outbound.Proxy)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -356,4 +357,32 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestStepUpAndOutboundSettingsReachWhoUsesThem(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keystile.yaml")
+	text := `
+tokens: {algorithm: ES256}
+outbound: {allow_private: [127.0.0.0/8, 0.0.0.0/0], proxy: "http://proxy.internal:3128"}
+dialects: {ona: {jwt: {issuer: ona, audience: terminal}}}
+routes:
+  - {match: {path: /a}, upstream: "http://127.0.0.1:9", accept: session_jwt, auth: {methods: otp, max_age: 10m}}
+  - {match: {path: /b}, upstream: "http://127.0.0.1:9", accept: session_jwt}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(file, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := c.Routes[0].Auth; a == nil || !slices.Equal(a.Methods, []keystile.AuthMethod{"otp"}) || a.MaxAge != 10*time.Minute || c.Routes[1].Auth != nil {
+		t.Errorf("%+v %+v", a, c.Routes[1].Auth)
+	}
+	if c.Tokens.Algorithm != "ES256" || len(c.Outbound.AllowPrivate) != 2 || c.Dialects.ONA.JWT.Issuer != "ona" || c.Dialects.ONA.JWT.Audience != "terminal" {
+		t.Errorf("%+v %+v", c.Tokens, c.Outbound)
+	}
+	if !slices.ContainsFunc(c.Warnings, func(p yamlfile.Problem) bool { return p.Field == "outbound.allow_private[1]" }) {
+		t.Errorf("nothing warns of a range that holds everything: %v", c.Warnings)
+	}
 }

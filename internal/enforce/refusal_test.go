@@ -54,6 +54,42 @@ func TestUpstreamErrorsSpeakTheRoutesDialect(t *testing.T) {
 	}
 }
 
+func TestAStepUpTellsWhatToProveAndHowFresh(t *testing.T) {
+	refused := func(auth *keystile.RouteAuth, dialect string) *httptest.ResponseRecorder {
+		rec := httptest.NewRecorder()
+		enforce.WriteRefusal(rec, get(), &keystile.Decision{
+			Reason: keystile.ReasonConditionFailed, StepUp: true, Cause: "none was proven", Route: &keystile.Route{Auth: auth, Errors: dialect},
+		}, "id")
+		return rec
+	}
+	both := &keystile.RouteAuth{Methods: []keystile.AuthMethod{"otp", "hwk"}, MaxAge: 90 * time.Second}
+	const begin = `Bearer realm="keystile", error="insufficient_user_authentication", error_description="sign in again"`
+	for _, c := range []struct {
+		auth    *keystile.RouteAuth
+		dialect string
+		want    string
+	}{
+		{both, "", begin + `, amr_values="otp hwk", max_age="90"`},
+		{both, "ona", begin + `, amr_values="otp hwk", max_age="90"`},
+		{&keystile.RouteAuth{MaxAge: time.Minute}, "", begin + `, max_age="60"`},
+		{&keystile.RouteAuth{Methods: []keystile.AuthMethod{"hwk"}}, "", begin + `, amr_values="hwk"`},
+		{nil, "", begin},
+	} {
+		rec := refused(c.auth, c.dialect)
+		if rec.Code != 401 || rec.Header().Get("WWW-Authenticate") != c.want || strings.Contains(rec.Body.String(), "none was proven") {
+			t.Errorf("%d %q %s", rec.Code, rec.Header().Get("WWW-Authenticate"), rec.Body)
+		}
+	}
+	if body := refused(both, "").Body.String(); !strings.Contains(body, `"code":"insufficient_user_authentication"`) {
+		t.Error(body)
+	}
+	rec := httptest.NewRecorder()
+	enforce.WriteRefusal(rec, get(), &keystile.Decision{Reason: keystile.ReasonConditionFailed, Route: &keystile.Route{Auth: both}}, "id")
+	if rec.Code != 403 || rec.Header().Get("WWW-Authenticate") != "" {
+		t.Errorf("any other condition: %d %q", rec.Code, rec.Header().Get("WWW-Authenticate"))
+	}
+}
+
 func TestFieldsThatWereSetBeforeStay(t *testing.T) {
 	rec := httptest.NewRecorder()
 	rec.Header().Set("Access-Control-Allow-Origin", "https://app.example")

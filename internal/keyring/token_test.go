@@ -426,3 +426,38 @@ func TestThreat22_ATokenIDIsGoodForItsFactsAndNoOthers(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyThatAnotherServerHeardOfFirstIsReadAndAFloodOfUnknownOnesIsNot(t *testing.T) {
+	other, x := newTokens(t, ""), newTokens(t, "")
+	other.rotate(keystile.EdDSA, "", "")
+	other.rotate(keystile.HS256, "", "")
+	x.change(other.set)
+	x.wants(true, other.sign(keystile.EdDSA))
+	other.now = other.now.Add(time.Hour)
+	x.now = other.now
+	other.rotate(keystile.EdDSA, "", "")
+	other.now = other.now.Add(ahead)
+	x.now = other.now
+	x.set = other.set // and nobody has told x
+	fresh := other.sign(keystile.EdDSA)
+	x.wants(true, fresh)
+	other.rotate(keystile.HS256, "", "")
+	other.now = other.now.Add(ahead)
+	x.now, x.set = other.now, other.set
+	x.wantsShared(true, "", other.signShared(""))
+	before := x.reads
+	unknown := *fresh
+	unknown.KeyID = "unknown"
+	x.now = x.now.Add(time.Second)
+	for range 100 {
+		x.wants(false, &unknown)
+		x.wantsShared(false, "", &jws.Token{Algorithm: keystile.HS256})
+	}
+	if n := x.reads - before; n != 1 {
+		t.Errorf("unknown keys had the set read %d times", n)
+	}
+	// While the store is away an unknown key is unknown, and the known ones go on.
+	x.fails, x.now = errors.New("the store is away"), x.now.Add(time.Second)
+	x.wants(false, &unknown)
+	x.wants(true, fresh)
+}

@@ -29,7 +29,9 @@ type TokenKeysOptions struct {
 
 // TokenKeys sign session tokens and verify them. They read the set again after a
 // change to it, before they next sign or verify: until then they answer
-// [keystile.ErrUnavailable]. It is safe for concurrent use.
+// [keystile.ErrUnavailable]. They read it, too, for a token that no key they know
+// has signed: another server may have heard of a new key first. It is safe for
+// concurrent use.
 type TokenKeys struct {
 	load   func(context.Context) (*TokenSet, error)
 	secret keystile.Secret
@@ -38,7 +40,12 @@ type TokenKeys struct {
 	changes atomic.Int64 // counts changes
 	mu      sync.Mutex   // one reading at a time
 	ready   atomic.Pointer[openKeys]
+	missed  time.Time // when the set was last read for an unknown key; under mu
 }
+
+// missInterval is how often unknown keys may have the set read again: whoever has
+// one good token can make as many as they like that name a key which is not there.
+const missInterval = 100 * time.Millisecond
 
 // openKeys is a set ready for use.
 type openKeys struct {
@@ -73,10 +80,32 @@ func (k *TokenKeys) current(ctx context.Context) (*openKeys, error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	change := k.changes.Load() // before the reading: a later change makes it stale
-	if ready := k.ready.Load(); ready != nil && ready.change == change {
+	if ready := k.ready.Load(); ready != nil && ready.change == k.changes.Load() {
 		return ready, nil
 	}
+	return k.read(ctx)
+}
+
+// again reads the set for a token that none of its keys has signed, unless that
+// was done a moment ago; nil then, and if it cannot be read.
+func (k *TokenKeys) again(ctx context.Context) *openKeys {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.now()
+	if since := now.Sub(k.missed); since < missInterval && since > -missInterval {
+		return nil
+	}
+	k.missed = now
+	ready, err := k.read(ctx)
+	if err != nil {
+		return nil
+	}
+	return ready
+}
+
+// read reads and opens the set. The lock is held.
+func (k *TokenKeys) read(ctx context.Context) (*openKeys, error) {
+	change := k.changes.Load() // before the reading: a later change makes it stale
 	set, err := k.load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the token keys: %w: %w", keystile.ErrUnavailable, err)
@@ -208,13 +237,24 @@ func (k *TokenKeys) Verify(ctx context.Context, t *jws.Token) (bool, error) {
 	if err != nil || t.KeyID == "" {
 		return false, err
 	}
-	now := k.now()
-	for _, key := range ready.keys {
-		if key.signer != nil && key.ID == t.KeyID {
-			return key.live(now) && key.verifier.Verify(t), nil
+	key := ready.named(t.KeyID)
+	if key == nil {
+		if ready = k.again(ctx); ready == nil {
+			return false, nil
+		}
+		key = ready.named(t.KeyID)
+	}
+	return key != nil && key.live(k.now()) && key.verifier.Verify(t), nil
+}
+
+// named is the public key of that name.
+func (o *openKeys) named(id string) *openKey {
+	for _, key := range o.keys {
+		if key.signer != nil && key.ID == id {
+			return key
 		}
 	}
-	return false, nil
+	return nil
 }
 
 // VerifyShared says whether a secret of the organisation signed the token: one of
@@ -225,20 +265,28 @@ func (k *TokenKeys) VerifyShared(ctx context.Context, organization string, t *jw
 	if err != nil || t.KeyID != "" {
 		return false, err
 	}
-	now := k.now()
+	if ready.signedShared(organization, t, k.now()) {
+		return true, nil
+	}
+	ready = k.again(ctx)
+	return ready != nil && ready.signedShared(organization, t, k.now()), nil
+}
+
+// signedShared says whether a secret that counts for the organisation signed the token.
+func (o *openKeys) signedShared(organization string, t *jws.Token, now time.Time) bool {
 	shared := true
-	for _, key := range ready.keys {
+	for _, key := range o.keys {
 		if organization != "" && key.sameLine(keystile.HS256, organization) && key.SharedUntil.Before(now) {
 			shared = false
 		}
 	}
-	for _, key := range ready.keys {
+	for _, key := range o.keys {
 		own := organization != "" && key.OrganizationID == organization
 		if key.secret != nil && (own || shared && key.OrganizationID == "") && key.live(now) && key.verifier.Verify(t) {
-			return true, nil
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 // Public is every public key that tokens may be verified with, those that will

@@ -49,14 +49,24 @@ func rateOf(n int, w time.Duration, a keystile.Algorithm) keystile.Rate {
 }
 
 func TestWhatIsWrongWithARouteIsNamed(t *testing.T) {
+	sessions := []keystile.KindName{keystile.KindSessionJWT}
 	for name, tc := range map[string]problemCase{
-		"no path":                      {func(r *keystile.Route) { r.Match.Path = "" }, "match.path"},
-		"a path with a query":          {func(r *keystile.Route) { r.Match.Path = "/a?b" }, "match.path"},
-		"a host with a port":           {func(r *keystile.Route) { r.Match.Host = "a.example:80" }, "match.host"},
-		"a host with a wildcard":       {func(r *keystile.Route) { r.Match.Host = "*.example" }, "match.host"},
-		"a host that is none":          {func(r *keystile.Route) { r.Match.Host = "a b" }, "match.host"},
-		"a method in small letters":    {func(r *keystile.Route) { r.Match.Methods = []string{"get"} }, "match.methods"},
-		"a method that is none":        {func(r *keystile.Route) { r.Match.Methods = []string{"GET,POST"} }, "match.methods"},
+		"no path":                    {func(r *keystile.Route) { r.Match.Path = "" }, "match.path"},
+		"a path with a query":        {func(r *keystile.Route) { r.Match.Path = "/a?b" }, "match.path"},
+		"a host with a port":         {func(r *keystile.Route) { r.Match.Host = "a.example:80" }, "match.host"},
+		"a host with a wildcard":     {func(r *keystile.Route) { r.Match.Host = "*.example" }, "match.host"},
+		"a host that is none":        {func(r *keystile.Route) { r.Match.Host = "a b" }, "match.host"},
+		"a method in small letters":  {func(r *keystile.Route) { r.Match.Methods = []string{"get"} }, "match.methods"},
+		"a method that is none":      {func(r *keystile.Route) { r.Match.Methods = []string{"GET,POST"} }, "match.methods"},
+		"auth that asks for nothing": {func(r *keystile.Route) { r.Accept, r.Auth = sessions, &keystile.RouteAuth{} }, "auth"},
+		"auth where nobody signs in": {func(r *keystile.Route) { r.Auth = &keystile.RouteAuth{MaxAge: time.Hour} }, "auth"},
+		"a method of signing in that is none": {func(r *keystile.Route) {
+			r.Accept, r.Auth = sessions, &keystile.RouteAuth{Methods: []keystile.AuthMethod{"sms"}}
+		}, "auth.methods"},
+		"a method of signing in twice": {func(r *keystile.Route) {
+			r.Accept, r.Auth = sessions, &keystile.RouteAuth{Methods: []keystile.AuthMethod{"otp", "otp"}}
+		}, "auth.methods"},
+		"an age that nobody can meet":  {func(r *keystile.Route) { r.Accept, r.Auth = sessions, &keystile.RouteAuth{MaxAge: time.Second} }, "auth.max_age"},
 		"a method twice":               {func(r *keystile.Route) { r.Match.Methods = []string{"GET", "GET"} }, "match.methods"},
 		"TRACE":                        {func(r *keystile.Route) { r.Match.Methods = []string{"TRACE"} }, "match.methods"},
 		"no credential accepted":       {func(r *keystile.Route) { r.Accept = nil }, "accept"},

@@ -3,6 +3,7 @@ package policy
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	keystile "keystile.dev/keystile"
 )
@@ -122,6 +123,51 @@ func TestARouteAcceptsTheKindsItLists(t *testing.T) {
 	for _, kind := range append(keystile.KindNames, "", "API_KEY") {
 		if m.Accepts(kind) != (kind == keystile.KindAPIKey) {
 			t.Errorf("Accepts(%q) = %v", kind, m.Accepts(kind))
+		}
+	}
+}
+
+func TestARouteMayAskHowAndWhenAPersonSignedIn(t *testing.T) {
+	const pwd, otp, hwk = keystile.MethodPassword, keystile.MethodTOTP, keystile.MethodPasskey
+	for name, tc := range map[string]struct {
+		auth    keystile.RouteAuth
+		methods []keystile.AuthMethod
+		ago     time.Duration
+		ok      bool
+	}{
+		"one of the methods":              {keystile.RouteAuth{Methods: []keystile.AuthMethod{otp, hwk}}, []keystile.AuthMethod{pwd, otp}, time.Hour, true},
+		"the other one":                   {keystile.RouteAuth{Methods: []keystile.AuthMethod{otp, hwk}}, []keystile.AuthMethod{hwk}, time.Hour, true},
+		"none of them":                    {keystile.RouteAuth{Methods: []keystile.AuthMethod{otp, hwk}}, []keystile.AuthMethod{pwd}, 0, false},
+		"no method at all":                {keystile.RouteAuth{Methods: []keystile.AuthMethod{otp}}, nil, 0, false},
+		"a moment before it is too old":   {keystile.RouteAuth{MaxAge: 10 * time.Minute}, []keystile.AuthMethod{pwd}, 10 * time.Minute, true},
+		"too old":                         {keystile.RouteAuth{MaxAge: 10 * time.Minute}, []keystile.AuthMethod{pwd}, 10*time.Minute + 1, false},
+		"the method, and too old":         {keystile.RouteAuth{Methods: []keystile.AuthMethod{otp}, MaxAge: time.Minute}, []keystile.AuthMethod{otp}, time.Hour, false},
+		"another server's clock is ahead": {keystile.RouteAuth{MaxAge: time.Minute}, []keystile.AuthMethod{pwd}, -time.Second, true},
+		"the method, and fresh":           {keystile.RouteAuth{Methods: []keystile.AuthMethod{otp}, MaxAge: time.Minute}, []keystile.AuthMethod{pwd, otp, "mfa"}, time.Second, true},
+	} {
+		route := testRoute("", "/t")
+		route.Accept = []keystile.KindName{keystile.KindSessionJWT}
+		route.Auth = &tc.auth
+		p := fitPrincipal()
+		p.UserID, p.Methods, p.AuthenticatedAt = "user_1", tc.methods, testTime.Add(-tc.ago)
+		_, rejection := authorize(t, route, testRequest("GET", "a.example", "/t"), p)
+		if (rejection == nil) != tc.ok || rejection != nil && (rejection.Reason != keystile.ReasonConditionFailed || !rejection.StepUp || rejection.Cause == "") {
+			t.Errorf("%s: %+v", name, rejection)
+		}
+	}
+	// Who is no person, or of whose sign-in nothing is known, has none.
+	for name, change := range map[string]func(*keystile.Principal){
+		"a key":                            func(p *keystile.Principal) { p.UserID, p.AuthenticatedAt = "", testTime },
+		"a person's key":                   func(p *keystile.Principal) { p.UserID = "user_1" },
+		"a key that names a method itself": func(p *keystile.Principal) { p.Methods = []keystile.AuthMethod{otp} },
+	} {
+		route := testRoute("", "/t")
+		route.Accept = []keystile.KindName{keystile.KindAPIKey, keystile.KindSessionJWT}
+		route.Auth = &keystile.RouteAuth{MaxAge: time.Hour}
+		p := fitPrincipal()
+		change(p)
+		if _, rejection := authorize(t, route, testRequest("GET", "a.example", "/t"), p); rejection == nil || !rejection.StepUp {
+			t.Errorf("%s: %+v", name, rejection)
 		}
 	}
 }

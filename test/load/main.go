@@ -19,6 +19,7 @@ type options struct {
 	huge        bool
 	hugeKeys    int
 	binary      string
+	only        string
 	format      string
 }
 
@@ -44,6 +45,7 @@ func run(ctx context.Context) error {
 	flag.BoolVar(&o.huge, "huge", false, "import ten million keys and measure cold look-ups and the start, too")
 	flag.IntVar(&o.hugeKeys, "huge-keys", 10_000_000, "how many keys -huge imports")
 	flag.StringVar(&o.binary, "keystile", "", "the binary to measure; built if empty")
+	flag.StringVar(&o.only, "only", "", "one measurement: start, decisions, gateway, sessions, onetime or huge; all if empty")
 	flag.StringVar(&o.format, "o", "table", "table or json")
 	flag.Parse()
 	if flag.NArg() > 0 || o.format != "table" && o.format != "json" || o.rounds < 1 || o.keys < 1 || o.connections < 1 {
@@ -68,10 +70,28 @@ func measureAll(ctx context.Context, o *options) (err error) {
 	if err := stepAside(ctx); err != nil {
 		return err
 	}
-	for _, measure := range []func(context.Context) error{bench.startsAndRests, bench.decisions, bench.gateway, bench.oneTime, bench.tenMillion} {
-		if err := measure(ctx); err != nil {
+	known := false
+	for _, m := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{
+		{"start", bench.startsAndRests},
+		{"decisions", bench.decisions},
+		{"gateway", bench.gateway},
+		{"sessions", bench.sessions},
+		{"onetime", bench.oneTime},
+		{"huge", bench.tenMillion},
+	} {
+		if o.only != "" && o.only != m.name {
+			continue
+		}
+		known = true
+		if err := m.measure(ctx); err != nil {
 			return err
 		}
+	}
+	if !known {
+		return fmt.Errorf("-only %s: there is no such measurement", o.only)
 	}
 	return bench.report.write(os.Stdout, o.format)
 }

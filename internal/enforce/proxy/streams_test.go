@@ -94,6 +94,43 @@ func TestRevocationEndsOpenStreams(t *testing.T) {
 	}
 }
 
+func TestThreat28_APersonsStreamsEndWithTheirSessionTheirRightsAndThemselves(t *testing.T) {
+	person := &keystile.Principal{
+		Subject: "user:u1", OrganizationID: "org1", Kind: keystile.KindSessionJWT, CredentialID: "ses_1", SessionID: "ses_1", UserID: "u1", Role: "role_1",
+	}
+	events := endless(t)
+	for name, change := range map[string]keystile.Change{
+		"the session": {Kind: keystile.ChangeSession, ID: "ses_1"},
+		"the user":    {Kind: keystile.ChangeUser, ID: "u1"},
+		"the role":    {Kind: keystile.ChangeRole, ID: "role_1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, events)
+			w.gate = func(*keystile.Request) keystile.Decision {
+				return keystile.Decision{Allowed: true, Principal: person, Route: w.route}
+			}
+			w.start()
+			stream := w.open("/events")
+			for _, other := range []keystile.Change{
+				{Kind: keystile.ChangeSession, ID: "u1"},
+				{Kind: keystile.ChangeUser, ID: "ses_1"},
+				{Kind: keystile.ChangeRole, ID: "u1"},
+				{Kind: keystile.ChangeKey, ID: "ses_1"},
+				{Kind: keystile.ChangeUser, ID: ""},
+				{Kind: keystile.ChangeRole, ID: ""},
+				{Kind: keystile.ChangeTokenKey, ID: "ses_1"},
+			} {
+				w.streams.Drop(other)
+			}
+			if w.streams.Open() != 1 {
+				t.Fatal("another's change ended the stream")
+			}
+			w.streams.Drop(change)
+			stream.ended(t)
+		})
+	}
+}
+
 func TestOtherChangesLeaveStreamsOpen(t *testing.T) {
 	w := newWorld(t, endless(t))
 	w.start()
