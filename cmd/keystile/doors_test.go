@@ -5,14 +5,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"keystile.dev/keystile/internal/dialect/nao"
 	"keystile.dev/keystile/internal/dialect/ona"
 	"keystile.dev/keystile/internal/login/totp"
 )
 
-// peopleWorld has a person at each platform, one of them with a second factor.
-const peopleWorld = `organizations: [{id: acme, name: Acme}]
+// doorsWorld has a person at each platform, one of them with a second factor.
+const doorsWorld = `organizations: [{id: acme, name: Acme}]
 sites: [{id: Roof, organization: acme}]
 roles: [{id: reader, name: Reader, scopes: ["things:read"]}]
 users:
@@ -25,7 +26,7 @@ api_keys:
 
 const personalKey = "personal-0123456789abcdef-key"
 
-const peopleRoutes = `
+const doorsRoutes = `
 public_url: http://auth.example.com
 trusted_proxies: [192.0.2.77/32]
 routes:
@@ -61,8 +62,8 @@ func text(t *testing.T, answer map[string]any, name string) string {
 	return ""
 }
 
-// signIn is a token of each platform.
-func (r *running) signIn() (onaToken, naoToken string) {
+// signInAtDoors is a token of each platform.
+func (r *running) signInAtDoors() (onaToken, naoToken string) {
 	r.t.Helper()
 	onaToken = text(r.t, r.post(200, "/api/auth/login", `{"username":"ona@example.com","password":"correct horse"}`), "token")
 	naoToken = text(r.t, r.post(201, nao.SessionsPath, `{"session":{"email":"nao@example.com","password":"correct horse"}}`), "meta.jwt")
@@ -70,8 +71,8 @@ func (r *running) signIn() (onaToken, naoToken string) {
 }
 
 func TestThreat02_EachTokenOpensItsOwnEndpointsAlone(t *testing.T) {
-	r := startServer(t, peopleRoutes, peopleWorld)
-	onaToken, naoToken := r.signIn()
+	r := startServer(t, doorsRoutes, doorsWorld)
+	onaToken, naoToken := r.signInAtDoors()
 	challenge := text(t, r.post(200, "/api/auth/login", `{"username":"mfa@example.com","password":"correct horse"}`), "mfa_token")
 	tokens := map[string]string{
 		"ona": onaToken, "nao": naoToken, "challenge": challenge, "key": goodKey, "personal key": personalKey, "admin": r.token, "nothing": "",
@@ -119,9 +120,9 @@ func TestThreat02_EachTokenOpensItsOwnEndpointsAlone(t *testing.T) {
 }
 
 func TestThreat24_AChallengeOpensNothingButItsOwnDoor(t *testing.T) {
-	r := startServer(t, peopleRoutes, peopleWorld)
+	r := startServer(t, doorsRoutes, doorsWorld)
 	key := []byte("12345678901234567890")
-	code := totp.Code(key, totp.Step(r.house.service.Now()))
+	code := totp.Code(key, totp.Step(time.Now()))
 	challenge := text(t, r.post(200, "/api/auth/login", `{"username":"mfa@example.com","password":"correct horse"}`), "mfa_token")
 	// The right code at the wrong door leads nowhere, and is not spent.
 	r.post(401, nao.SessionsPath, `{"session":{"mfa_token":"`+challenge+`","otp":"`+code+`"}}`)
@@ -135,7 +136,7 @@ func TestThreat24_AChallengeOpensNothingButItsOwnDoor(t *testing.T) {
 }
 
 func TestThreat26_NoDoorTellsAnUnknownUserFromAWrongPassword(t *testing.T) {
-	r := startServer(t, peopleRoutes, peopleWorld)
+	r := startServer(t, doorsRoutes, doorsWorld)
 	for path, form := range map[string]string{
 		"/api/auth/login": `{"username":"NAME","password":"wrong horse"}`,
 		nao.SessionsPath:  `{"session":{"email":"NAME","password":"wrong horse"}}`,
@@ -158,7 +159,7 @@ func TestThreat26_NoDoorTellsAnUnknownUserFromAWrongPassword(t *testing.T) {
 }
 
 func TestARouteForADialectsOwnPathIsRefusedWhereTheDialectIsOn(t *testing.T) {
-	r := startServer(t, peopleRoutes, peopleWorld)
+	r := startServer(t, doorsRoutes, doorsWorld)
 	for path, dialect := range map[string]string{
 		"/api/auth/login": "ona", "/prod/api/**": "ona", "/api/**": "both", ona.InvokePath + "**": "ona",
 		nao.SessionsPath: "nao", "/api/v2/**": "nao", "/api/v2/sites/**": "none", "/api/authors": "none",
