@@ -143,6 +143,7 @@ func TestEveryCommandOfTheDemoShowsWhatItsHeadingSays(t *testing.T) {
 		limited := d.paste(strings.Replace(regexp.MustCompile(`curl .*?data-period\?site_id=Sibaya"`).FindString(command), "curl -s", "curl -s -i", 1))
 		wantAnswer(t, "the 62nd request", limited, " 429 ", "Retry-After: ", `{"error":"Too many requests"}`)
 	}
+	d.people()
 	for _, command := range d.under("Why would a request be refused?") {
 		wantAnswer(t, command, d.paste(command), "refused: resource_not_permitted (403)")
 	}
@@ -156,15 +157,41 @@ func TestEveryCommandOfTheDemoShowsWhatItsHeadingSays(t *testing.T) {
 	for heading, commands := range d.commands {
 		pasted += len(commands)
 		for _, command := range commands {
-			if strings.HasSuffix(command, `\`) || strings.Contains(command, "{") && !strings.Contains(command, "%{http_code}") {
+			if strings.HasSuffix(command, `\`) || regexp.MustCompile(`[^%]\{[a-z_]+\}`).MatchString(command) {
 				t.Errorf("below %q: %s", heading, command)
 			}
 		}
 	}
-	if pasted < 9 {
+	if pasted < 19 {
 		t.Errorf("only %d commands were printed", pasted)
 	}
 	d.stop()
+}
+
+// people pastes what is printed about people who sign in.
+func (d *demonstration) people() {
+	d.t.Helper()
+	for heading, words := range map[string][][]string{
+		"A person signs in": {
+			{`"message":"Login successful"`, `"user_id":"user_`, `"role_name":"Analyst"`},
+			{`"customer_ids":["cust-1"]`, `"INV-1000000054495190"`, `"expires_in":`},
+		},
+		"After a logout":                       {{"Logout successful", " 401 ", `{"error":"Unauthorized"}`}},
+		"A person with a second factor":        {{`"message":"Login successful"`, `"username":"mfa@example.com"`}},
+		"A person who has to enrol":            {{`"mfa_required":true`, `"mfa_enrollment":true`, `otpauth://totp/`}},
+		"The same over AWS Lambda Invoke":      {{`{"statusCode":200,`, `\"message\":\"Login successful\"`}},
+		"What a key may do":                    {{`{"valid":true,"permitted_site_ids":["Sibaya"]}`}},
+		"NAO: a session by password shows the": {{`"auth_token":"`, `"jwt":"`}, {`"Central Station"`}, {`"Central Station"`, `"type":"user"`, " 401 ", `"errors"`}},
+	} {
+		commands := d.under(heading)
+		if len(commands) != len(words) {
+			d.t.Errorf("%d commands below %q", len(commands), heading)
+			continue
+		}
+		for i, command := range commands {
+			wantAnswer(d.t, command, d.paste(command), words[i]...)
+		}
+	}
 }
 
 func wantAnswer(t *testing.T, command, got string, words ...string) {
