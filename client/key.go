@@ -12,8 +12,10 @@ type Key struct {
 	Version
 	ID           string `json:"id"`
 	Organization string `json:"organization"`
-	Name         string `json:"name"`
-	Environment  string `json:"environment"`
+	// User is whose personal key it is; nil: nobody's.
+	User        *string `json:"user"`
+	Name        string  `json:"name"`
+	Environment string  `json:"environment"`
 	// State is "active", "expired" or "revoked".
 	State            string   `json:"state"`
 	Hint             string   `json:"hint"`

@@ -20,13 +20,15 @@ type Organization struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
 	// Environment is "production" or "sandbox".
-	Environment string    `json:"environment"`
-	TenantID    string    `json:"tenant_id"`
-	KeyPrefix   string    `json:"key_prefix"`
-	Disabled    bool      `json:"disabled"`
-	OneTime     OneTime   `json:"onetime"`
-	CreatedAt   time.Time `json:"created_at"`
-	UpdatedAt   time.Time `json:"updated_at"`
+	Environment string `json:"environment"`
+	TenantID    string `json:"tenant_id"`
+	KeyPrefix   string `json:"key_prefix"`
+	// MFA is "required", "optional", "off", or empty: optional.
+	MFA       string    `json:"mfa"`
+	Disabled  bool      `json:"disabled"`
+	OneTime   OneTime   `json:"onetime"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // OneTime is what an organization asks of one-time signed requests.
@@ -46,6 +48,7 @@ type OrganizationCreate struct {
 	Environment string   `json:"environment,omitempty"`
 	TenantID    string   `json:"tenant_id,omitempty"`
 	KeyPrefix   string   `json:"key_prefix,omitempty"`
+	MFA         string   `json:"mfa,omitempty"`
 	Disabled    bool     `json:"disabled,omitempty"`
 	OneTime     *OneTime `json:"onetime,omitempty"`
 }
@@ -56,7 +59,9 @@ type OrganizationUpdate struct {
 	Environment *string `json:"environment,omitempty"`
 	TenantID    *string `json:"tenant_id,omitempty"`
 	KeyPrefix   *string `json:"key_prefix,omitempty"`
-	Disabled    *bool   `json:"disabled,omitempty"`
+	// MFA: an empty text is none.
+	MFA      *string `json:"mfa,omitempty"`
+	Disabled *bool   `json:"disabled,omitempty"`
 	// OneTime replaces all of it.
 	OneTime *OneTime `json:"onetime,omitempty"`
 }

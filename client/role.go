@@ -9,9 +9,11 @@ import (
 // Role is a named set of scopes.
 type Role struct {
 	Version
-	ID        string    `json:"id"`
-	Name      string    `json:"name"`
-	Scopes    []string  `json:"scopes"`
+	ID     string   `json:"id"`
+	Name   string   `json:"name"`
+	Scopes []string `json:"scopes"`
+	// MFA is "required", "optional", "off", or empty: as the organization says.
+	MFA       string    `json:"mfa"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -21,12 +23,15 @@ type RoleCreate struct {
 	ID     string   `json:"id,omitempty"`
 	Name   string   `json:"name,omitempty"`
 	Scopes []string `json:"scopes,omitempty"`
+	MFA    string   `json:"mfa,omitempty"`
 }
 
 // RoleUpdate says what changes; nil stays as it is.
 type RoleUpdate struct {
 	Name   *string   `json:"name,omitempty"`
 	Scopes *[]string `json:"scopes,omitempty"`
+	// MFA: an empty text is none.
+	MFA *string `json:"mfa,omitempty"`
 }
 
 const roles = "roles"

@@ -37,6 +37,7 @@ type house struct {
 	digester  *keyring.Digester
 	assertion []byte // sealed signing key
 	cursorKey []byte
+	passwords passwords
 	service   *manage.Service
 }
 
@@ -71,7 +72,7 @@ func openHouse(ctx context.Context, o houseOptions) (h *house, err error) {
 	if err := h.openKeys(ctx, o.master); err != nil {
 		return nil, err
 	}
-	h.service = &manage.Service{Store: st, Digester: h.digester, Sealer: h.sealer, Random: rand.Reader, Now: time.Now}
+	h.service = &manage.Service{Store: st, Digester: h.digester, Sealer: h.sealer, Passwords: &h.passwords, Random: rand.Reader, Now: time.Now}
 	return h, nil
 }
 
@@ -170,7 +171,11 @@ func findAPIKeys(st *store.Store) apikey.Find {
 		if err != nil {
 			return apikey.Record{}, err
 		}
-		return apikey.Record{Key: found.Key, Secret: found.Secret, Organization: found.Organization}, nil
+		record := apikey.Record{Key: found.Key, Secret: found.Secret, Organization: found.Organization}
+		if found.Owner != nil {
+			record.Owner = &apikey.Owner{User: found.Owner.User, Role: found.Owner.Role, SiteIDs: found.Owner.SiteIDs}
+		}
+		return record, nil
 	}
 }
 

@@ -11,9 +11,9 @@ import (
 )
 
 var organizations = thing[client.Organization]{
-	noun: "org", plural: "organisations", columns: []string{"ID", "NAME", "ENVIRONMENT", "TENANT ID", "KEY PREFIX", "DISABLED", "CREATED"},
+	noun: "org", plural: "organisations", columns: []string{"ID", "NAME", "ENVIRONMENT", "TENANT ID", "KEY PREFIX", "MFA", "DISABLED", "CREATED"},
 	cells: func(o client.Organization) []string {
-		return []string{o.ID, o.Name, o.Environment, o.TenantID, o.KeyPrefix, strconv.FormatBool(o.Disabled), timeText(&o.CreatedAt)}
+		return []string{o.ID, o.Name, o.Environment, o.TenantID, o.KeyPrefix, o.MFA, strconv.FormatBool(o.Disabled), timeText(&o.CreatedAt)}
 	},
 	all: func(ctx context.Context, m *management, o client.ListOptions) iter.Seq2[client.Organization, error] {
 		return m.AllOrganizations(ctx, o)
@@ -26,7 +26,7 @@ var organizations = thing[client.Organization]{
 
 func newOrganization(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "org", Aliases: []string{"organization"}, Short: "Create, list, show, disable and delete organisations",
+		Use: "org", Aliases: []string{"organization"}, Short: "Create, list, show, change, disable and delete organisations",
 		Example: "  keystile org create --id sibaya-power --name 'Sibaya Power'",
 	}
 	var in client.OrganizationCreate
@@ -36,6 +36,7 @@ func newOrganization(a *app) *cobra.Command {
 		cmd.Flags().StringVar(&in.Environment, "environment", "", "production (default) or sandbox")
 		cmd.Flags().StringVar(&in.TenantID, "tenant-id", "", "UUID; default the id if it is one, else generated")
 		cmd.Flags().StringVar(&in.KeyPrefix, "key-prefix", "", "beginning of its API keys; default opa")
+		cmd.Flags().StringVar(&in.MFA, "mfa", "", "required, optional (default) or off, where neither the user nor their role says")
 	}, func(ctx context.Context, m *management, f format) error {
 		created, err := m.CreateOrganization(ctx, in)
 		if err != nil {
@@ -43,7 +44,7 @@ func newOrganization(a *app) *cobra.Command {
 		}
 		return organizations.print(a, f, created)
 	})
-	cmd.AddCommand(create, organizations.list(a), organizations.show(a), newOrganizationSwitch(a, "disable", true), newOrganizationSwitch(a, "enable", false), organizations.delete(a))
+	cmd.AddCommand(create, organizations.list(a), organizations.show(a), newOrganizationUpdate(a), newOrganizationSwitch(a, "disable", true), newOrganizationSwitch(a, "enable", false), organizations.delete(a))
 	return cmd
 }
 
@@ -67,6 +68,42 @@ func newOrganizationSwitch(a *app, verb string, disabled bool) *cobra.Command {
 			})
 		},
 	}
+	t.add(cmd)
+	addFormat(cmd, &f)
+	return cmd
+}
+
+func newOrganizationUpdate(a *app) *cobra.Command {
+	var (
+		t            target
+		f            format
+		name, policy string
+	)
+	cmd := &cobra.Command{
+		Use: "update ID", Short: "Change an organisation", Args: oneArgument("its id"),
+		Example: "  keystile org update sibaya-power --mfa required",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var in client.OrganizationUpdate
+			if cmd.Flags().Changed("name") {
+				in.Name = &name
+			}
+			if cmd.Flags().Changed("mfa") {
+				in.MFA = &policy
+			}
+			if in == (client.OrganizationUpdate{}) {
+				return usagef("nothing to change: give --name or --mfa")
+			}
+			return a.withClient(cmd, &t, func(ctx context.Context, m *management) error {
+				changed, err := m.UpdateOrganization(ctx, args[0], client.Version{}, in)
+				if err != nil {
+					return notFound(err, "organisation", args[0])
+				}
+				return organizations.print(a, f, changed)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "name for people")
+	cmd.Flags().StringVar(&policy, "mfa", "", "required, optional or off, where neither the user nor their role says; empty: optional")
 	t.add(cmd)
 	addFormat(cmd, &f)
 	return cmd

@@ -22,6 +22,7 @@ import (
 	"keystile.dev/keystile/internal/api"
 	"keystile.dev/keystile/internal/credential/apikey"
 	"keystile.dev/keystile/internal/keyring"
+	"keystile.dev/keystile/internal/login/password"
 	"keystile.dev/keystile/internal/manage"
 	"keystile.dev/keystile/internal/store"
 )
@@ -79,6 +80,18 @@ func (s *fakeState) Export(context.Context) ([]byte, error) {
 	return []byte("organizations: []\n"), s.err
 }
 
+// oneHasher is shared: making one hashes a password.
+var oneHasher = sync.OnceValues(func() (*password.Hasher, error) { return password.New(password.Options{Random: rand.Reader}) })
+
+func hasher(t testing.TB) *password.Hasher {
+	t.Helper()
+	h, err := oneHasher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
 func newServer(t testing.TB) *server {
 	t.Helper()
 	ctx := context.Background()
@@ -98,7 +111,7 @@ func newServer(t testing.TB) *server {
 	if err := st.Migrate(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.service = &manage.Service{Store: st, Digester: newDigester(t), Sealer: newSealer(t), Random: rand.Reader, Now: s.clock}
+	s.service = &manage.Service{Store: st, Digester: newDigester(t), Sealer: newSealer(t), Passwords: hasher(t), Random: rand.Reader, Now: s.clock}
 	s.handler, err = api.New(s.options())
 	if err != nil {
 		t.Fatal(err)

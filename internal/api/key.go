@@ -16,6 +16,7 @@ import (
 type APIKey struct {
 	ID               string     `json:"id" example:"key_sibaya"`
 	Organization     string     `json:"organization" example:"sibaya-power"`
+	User             *string    `json:"user" doc:"Whose personal key it is: it may do what the user may; null: nobody's"`
 	Name             string     `json:"name" example:"Telemetry export"`
 	Environment      string     `json:"environment" enum:"production,sandbox"`
 	State            string     `json:"state" enum:"active,expired,revoked"`
@@ -45,6 +46,9 @@ func wireKey(k keystile.APIKey, now time.Time) APIKey {
 		State: string(manage.StateOf(k, now)), Hint: k.Hint, PermittedSiteIDs: list(k.PermittedSiteIDs),
 		Scopes: words(k.Scopes), AllowedIPs: []string{}, ExpiresAt: moment(k.ExpiresAt), RevokedAt: moment(k.RevokedAt),
 		LastUsedAt: moment(k.LastUsedAt), CreatedAt: k.CreatedAt, UpdatedAt: k.UpdatedAt,
+	}
+	if k.UserID != "" {
+		out.User = &k.UserID
 	}
 	for _, prefix := range k.AllowedIPs {
 		out.AllowedIPs = append(out.AllowedIPs, prefix.String())

@@ -63,6 +63,13 @@ func (c clearable[T]) Schema(r huma.Registry) *huma.Schema {
 	return schema
 }
 
+// replace sets target if the member was there; null makes it the zero value.
+func (c clearable[T]) replace(target *T) {
+	if c.Set {
+		*target = c.Value
+	}
+}
+
 // version is the ETag of a thing: a digest of what a reader sees of it. It does
 // not lean on the clock, which may stand still between two changes.
 func version(thing any) string {

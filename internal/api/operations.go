@@ -66,6 +66,21 @@ var operations = []Operation{
 	{ID: "update-role", Method: http.MethodPatch, Path: "/v1/roles/{id}", Access: AccessGlobal, Scope: "roles:write", Status: 200, Conditional: true, Summary: "Change a role"},
 	{ID: "delete-role", Method: http.MethodDelete, Path: "/v1/roles/{id}", Access: AccessGlobal, Scope: "roles:write", Status: 204, Summary: "Delete a role"},
 
+	{ID: "list-users", Method: http.MethodGet, Path: "/v1/users", Access: AccessToken, Scope: "users:read", Status: 200, Summary: "List users, or find one by name"},
+	{ID: "create-user", Method: http.MethodPost, Path: "/v1/users", Access: AccessToken, Scope: "users:write", Status: 201, Summary: "Create a user"},
+	{ID: "get-user", Method: http.MethodGet, Path: "/v1/users/{id}", Access: AccessToken, Scope: "users:read", Status: 200, Summary: "Get a user"},
+	{ID: "update-user", Method: http.MethodPatch, Path: "/v1/users/{id}", Access: AccessToken, Scope: "users:write", Status: 200, Conditional: true, Summary: "Change, disable or enable a user"},
+	{ID: "delete-user", Method: http.MethodDelete, Path: "/v1/users/{id}", Access: AccessToken, Scope: "users:write", Status: 204, Summary: "Delete a user with their sessions, factors and personal key"},
+	{ID: "set-user-password", Method: http.MethodPost, Path: "/v1/users/{id}/password", Access: AccessToken, Scope: "users:write", Status: 200, Summary: "Give a user a password and end their sessions"},
+	{ID: "reset-user-mfa", Method: http.MethodPost, Path: "/v1/users/{id}/reset-mfa", Access: AccessToken, Scope: "users:write", Status: 200, Summary: "Remove every second factor of a user and end their sessions"},
+	{ID: "enrol-user-totp", Method: http.MethodPost, Path: "/v1/users/{id}/totp", Access: AccessToken, Scope: "users:write", Status: 200, Summary: "Give a user a new TOTP factor"},
+
+	{ID: "list-identity-providers", Method: http.MethodGet, Path: "/v1/identity-providers", Access: AccessToken, Scope: "identity_providers:read", Status: 200, Summary: "List identity providers"},
+	{ID: "create-identity-provider", Method: http.MethodPost, Path: "/v1/identity-providers", Access: AccessToken, Scope: "identity_providers:write", Status: 201, Summary: "Create an identity provider"},
+	{ID: "get-identity-provider", Method: http.MethodGet, Path: "/v1/identity-providers/{id}", Access: AccessToken, Scope: "identity_providers:read", Status: 200, Summary: "Get an identity provider by its name"},
+	{ID: "update-identity-provider", Method: http.MethodPatch, Path: "/v1/identity-providers/{id}", Access: AccessToken, Scope: "identity_providers:write", Status: 200, Conditional: true, Summary: "Change an identity provider"},
+	{ID: "delete-identity-provider", Method: http.MethodDelete, Path: "/v1/identity-providers/{id}", Access: AccessToken, Scope: "identity_providers:write", Status: 204, Summary: "Delete an identity provider"},
+
 	{ID: "list-keys", Method: http.MethodGet, Path: "/v1/keys", Access: AccessToken, Scope: "keys:read", Status: 200, Summary: "List API keys"},
 	{ID: "create-key", Method: http.MethodPost, Path: "/v1/keys", Access: AccessToken, Scope: "keys:write", Status: 201, Summary: "Create or import an API key"},
 	{ID: "get-own-key", Method: http.MethodGet, Path: "/v1/keys/self", Access: AccessKey, Status: 200, Summary: "What the presented API key is and may do"},

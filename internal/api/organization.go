@@ -18,6 +18,7 @@ type Organization struct {
 	OneTime     OneTime   `json:"onetime" doc:"What it asks of one-time signed requests"`
 	TenantID    string    `json:"tenant_id" example:"6a1f2f0e-7f6b-4b57-9d39-2f2d8f1f7c11"`
 	KeyPrefix   string    `json:"key_prefix" example:"opa" doc:"What new API keys begin with"`
+	MFA         string    `json:"mfa" doc:"required, optional or off, where neither the user nor their role says; empty: optional"`
 	Disabled    bool      `json:"disabled" doc:"Credentials of a disabled organization are refused"`
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
@@ -26,7 +27,7 @@ type Organization struct {
 func wireOrganization(o keystile.Organization) Organization {
 	return Organization{
 		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID,
-		KeyPrefix: o.KeyPrefix, Disabled: o.Disabled, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, OneTime: wireOneTime(o.OneTime),
+		KeyPrefix: o.KeyPrefix, MFA: string(o.MFA), Disabled: o.Disabled, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, OneTime: wireOneTime(o.OneTime),
 	}
 }
 
@@ -83,6 +84,7 @@ type OrganizationCreate struct {
 	Environment string         `json:"environment,omitempty" enum:"production,sandbox" doc:"Absent: production"`
 	TenantID    string         `json:"tenant_id,omitempty" doc:"A UUID; absent: the id if that is one, else drawn"`
 	KeyPrefix   string         `json:"key_prefix,omitempty" example:"opa" doc:"1 to 16 of a-z 0-9; absent: opa"`
+	MFA         string         `json:"mfa,omitempty" enum:"required,optional,off" doc:"Whether a second factor is asked of its users; absent: optional"`
 	Disabled    bool           `json:"disabled,omitempty"`
 	OneTime     *OneTimeUpdate `json:"onetime,omitempty" doc:"What it asks of one-time signed requests; absent: the server's defaults"`
 }
@@ -93,6 +95,7 @@ type OrganizationUpdate struct {
 	Environment member[string]           `json:"environment,omitzero" enum:"production,sandbox"`
 	TenantID    member[string]           `json:"tenant_id,omitzero"`
 	KeyPrefix   member[string]           `json:"key_prefix,omitzero" example:"opa"`
+	MFA         clearable[string]        `json:"mfa,omitzero" doc:"required, optional or off; null: optional"`
 	Disabled    member[bool]             `json:"disabled,omitzero"`
 	OneTime     clearable[OneTimeUpdate] `json:"onetime,omitzero" doc:"What it asks of one-time signed requests; null: the server's defaults"`
 }
@@ -105,6 +108,9 @@ func (u OrganizationUpdate) edit(o *keystile.Organization) error {
 		u.Disabled.onto("disabled", &o.Disabled),
 	)
 	o.Environment = keystile.Environment(environment)
+	policy := string(o.MFA)
+	u.MFA.replace(&policy)
+	o.MFA = keystile.MFAPolicy(policy)
 	if u.OneTime.Null {
 		o.OneTime = keystile.OneTimePolicy{}
 	}
@@ -149,7 +155,7 @@ func registerOrganizations(a *API) error {
 		handle(a, "create-organization", func(ctx context.Context, c *caller, in *struct{ Body OrganizationCreate }) (*organizationOutput, error) {
 			wanted := keystile.Organization{
 				ID: in.Body.ID, Name: in.Body.Name, Environment: keystile.Environment(in.Body.Environment),
-				TenantID: in.Body.TenantID, KeyPrefix: in.Body.KeyPrefix, Disabled: in.Body.Disabled,
+				TenantID: in.Body.TenantID, KeyPrefix: in.Body.KeyPrefix, Disabled: in.Body.Disabled, MFA: keystile.MFAPolicy(in.Body.MFA),
 			}
 			if in.Body.OneTime != nil {
 				if err := in.Body.OneTime.edit(&wanted.OneTime); err != nil {

@@ -14,12 +14,13 @@ type Role struct {
 	ID        string    `json:"id" example:"role_analyst"`
 	Name      string    `json:"name" example:"Analyst"`
 	Scopes    []string  `json:"scopes" nullable:"false" example:"[\"telemetry:read\"]"`
+	MFA       string    `json:"mfa" doc:"required, optional or off; empty: as the organization says"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
 func wireRole(r keystile.Role) Role {
-	return Role{ID: r.ID, Name: r.Name, Scopes: words(r.Scopes), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}
+	return Role{ID: r.ID, Name: r.Name, Scopes: words(r.Scopes), MFA: string(r.MFA), CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}
 }
 
 // words and scopes convert between scopes and their text.
@@ -47,18 +48,23 @@ type RoleCreate struct {
 	ID     string   `json:"id,omitempty" example:"role_analyst" doc:"Absent: drawn"`
 	Name   string   `json:"name,omitempty" example:"Analyst" doc:"Absent: the id"`
 	Scopes []string `json:"scopes,omitempty" nullable:"false" example:"[\"telemetry:read\"]"`
+	MFA    string   `json:"mfa,omitempty" enum:"required,optional,off" doc:"Whether a second factor is asked of users with this role; absent: as the organization says"`
 }
 
 // RoleUpdate is the body of update-role, a merge patch.
 type RoleUpdate struct {
-	Name   member[string]   `json:"name,omitzero" example:"Analyst"`
-	Scopes member[[]string] `json:"scopes,omitzero" example:"[\"telemetry:read\"]"`
+	Name   member[string]    `json:"name,omitzero" example:"Analyst"`
+	Scopes member[[]string]  `json:"scopes,omitzero" example:"[\"telemetry:read\"]"`
+	MFA    clearable[string] `json:"mfa,omitzero" doc:"required, optional or off; null: as the organization says"`
 }
 
 func (u RoleUpdate) edit(r *keystile.Role) error {
 	granted := words(r.Scopes)
 	err := errors.Join(u.Name.onto("name", &r.Name), u.Scopes.onto("scopes", &granted))
 	r.Scopes = scopes(granted)
+	policy := string(r.MFA)
+	u.MFA.replace(&policy)
+	r.MFA = keystile.MFAPolicy(policy)
 	return err
 }
 
@@ -86,7 +92,7 @@ func registerRoles(a *API) error {
 		}),
 		handle(a, "create-role", func(ctx context.Context, c *caller, in *struct{ Body RoleCreate }) (*roleOutput, error) {
 			made, err := c.service.CreateRole(ctx, c.actor, keystile.Role{
-				ID: in.Body.ID, Name: in.Body.Name, Scopes: scopes(in.Body.Scopes),
+				ID: in.Body.ID, Name: in.Body.Name, Scopes: scopes(in.Body.Scopes), MFA: keystile.MFAPolicy(in.Body.MFA),
 			})
 			if err != nil {
 				return nil, err

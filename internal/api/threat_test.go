@@ -137,10 +137,13 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 	mine := s.boundWithEveryScope("acme")
 	s.boundWithEveryScope("other")
 	s.as(201, "POST", "/v1/signing-keys", `{"organization":"other","api_key":"their-signing-key","algorithm":"HS256"}`)
+	theirUser := s.as(201, "POST", "/v1/users", `{"organization":"other","username":"their-user@example.com"}`).text("id")
+	s.as(201, "POST", "/v1/identity-providers", `{"name":"their-provider","organization":"other","issuer":"i","audience":"a","algorithms":["RS256"],"jwks_url":"https://x.example/"}`)
 	foreign := map[string]string{
+		"users": theirUser, "identity-providers": "their-provider",
 		"organizations": "other", "sites": "Plant", "keys": "key_b", "admin-tokens": "adm_bound_other", "signing-keys": "their-signing-key",
 	}
-	bodies := map[string]string{"rotate-key": `{"overlap":"0s"}`, "rotate-signing-key": `{"overlap":"0s"}`}
+	bodies := map[string]string{"rotate-key": `{"overlap":"0s"}`, "rotate-signing-key": `{"overlap":"0s"}`, "set-user-password": `{"password":"seventeen otters juggle quietly"}`}
 	checked := 0
 	for _, op := range s.handler.Operations() {
 		if !strings.Contains(op.Path, "{id}") || op.Access != api.AccessToken {
@@ -165,13 +168,13 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 	if checked < 10 {
 		t.Errorf("only %d operations were tried", checked)
 	}
-	for _, list := range []string{"organizations", "sites", "keys", "signing-keys", "admin-tokens", "audit"} {
+	for _, list := range []string{"organizations", "sites", "users", "identity-providers", "keys", "signing-keys", "admin-tokens", "audit"} {
 		for _, query := range []string{"", "?organization=other"} {
 			if list == "organizations" && query != "" {
 				continue
 			}
 			a := s.request("GET", "/v1/"+list+query, mine, "").want(200)
-			for _, leak := range []string{"other", "Plant", "key_b", "their-signing-key", "adm_root"} {
+			for _, leak := range []string{"other", "Plant", "key_b", "their-signing-key", "their-user", "their-provider", "adm_root"} {
 				if strings.Contains(a.body, leak) {
 					t.Errorf("GET /v1/%s%s shows %s: %s", list, query, leak, a.body)
 				}
@@ -179,10 +182,12 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 		}
 	}
 	for path, body := range map[string]string{
-		"/v1/keys":         `{"organization":"other"}`,
-		"/v1/sites":        `{"id":"New","organization":"other"}`,
-		"/v1/admin-tokens": `{"organization":"other"}`,
-		"/v1/signing-keys": `{"organization":"other","algorithm":"HS256"}`,
+		"/v1/keys":               `{"organization":"other"}`,
+		"/v1/sites":              `{"id":"New","organization":"other"}`,
+		"/v1/admin-tokens":       `{"organization":"other"}`,
+		"/v1/signing-keys":       `{"organization":"other","algorithm":"HS256"}`,
+		"/v1/users":              `{"organization":"other","username":"new@example.com"}`,
+		"/v1/identity-providers": `{"name":"n","organization":"other","issuer":"i","audience":"a","algorithms":["RS256"],"jwks_url":"https://x.example/"}`,
 	} {
 		theirs := s.request("POST", path, mine, body).want(422)
 		absent := s.request("POST", path, mine, strings.Replace(body, "other", "absent", 1)).want(422)
@@ -191,6 +196,12 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 		}
 	}
 	s.as(200, "GET", "/v1/keys/key_b", "")
+	for _, name := range []string{"their-user@example.com", "nobody@example.com"} {
+		if a := s.request("GET", "/v1/users?username="+name, mine, "").want(200); a.body != "{\"items\":[],\"next_cursor\":\"\"}\n" {
+			t.Errorf("finding %s: %s", name, a.body)
+		}
+	}
+	s.as(200, "GET", "/v1/users/"+theirUser, "")
 }
 
 func withoutID(a answer) string {

@@ -16,6 +16,17 @@ type Record struct {
 	Key          keystile.APIKey
 	Secret       keystile.APIKeySecret
 	Organization keystile.Organization
+	// Owner is the user whose personal key it is; nil: nobody's.
+	Owner *Owner
+}
+
+// Owner is the user that a personal key belongs to. The key may do what they may.
+type Owner struct {
+	User keystile.User
+	// Role is the user's; the zero Role grants nothing.
+	Role keystile.Role
+	// SiteIDs are those the user may read.
+	SiteIDs []string
 }
 
 // Find reads the record of the secret that has one of the digests, which are
@@ -172,6 +183,10 @@ func (k *Kind) judge(record Record, sum [32]byte, now time.Time) warm.Result {
 		return refuse(keystile.ReasonCredentialRevoked, "key "+key.ID+" was revoked")
 	case record.Organization.Disabled:
 		return refuse(keystile.ReasonCredentialRevoked, "organisation "+key.OrganizationID+" is disabled")
+	case record.Owner != nil && record.Owner.User.Disabled:
+		return refuse(keystile.ReasonCredentialRevoked, "user "+record.Owner.User.ID+" is disabled")
+	case (record.Owner != nil) != (key.UserID != ""):
+		return refuse(keystile.ReasonCredentialUnknown, "the owner of key "+key.ID+" is gone")
 	case ended(key.ExpiresAt, now):
 		return refuse(keystile.ReasonCredentialExpired, "key "+key.ID+" expired")
 	case ended(record.Secret.ExpiresAt, now):
@@ -179,6 +194,9 @@ func (k *Kind) judge(record Record, sum [32]byte, now time.Time) warm.Result {
 	}
 	until := earliest(key.ExpiresAt, record.Secret.ExpiresAt)
 	entry := &warm.Entry{Principal: principalOf(key, until)}
+	if record.Owner != nil {
+		record.Owner.lend(entry)
+	}
 	if !until.IsZero() {
 		entry.NotAfter = until.UnixNano()
 	}
@@ -201,6 +219,15 @@ func principalOf(key *keystile.APIKey, until time.Time) *keystile.Principal {
 		Limit:          key.Limit,
 		ExpiresAt:      until,
 	}
+}
+
+// lend gives a personal key its owner's name and rights, and makes it hang on them.
+func (o *Owner) lend(entry *warm.Entry) {
+	p, u := entry.Principal, &o.User
+	p.Subject = "user:" + u.ID
+	p.UserID, p.Username, p.Role, p.GroupID, p.CustomerIDs = u.ID, u.Username, u.RoleID, u.GroupID, u.CustomerIDs
+	p.Scopes, p.SiteIDs = o.Role.Scopes, o.SiteIDs
+	entry.Also = []warm.Subject{{Kind: keystile.ChangeUser, ID: u.ID}, {Kind: keystile.ChangeRole, ID: u.RoleID}}
 }
 
 // ended says whether an end has come: a key is dead at its expiry, not after it.

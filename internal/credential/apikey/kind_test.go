@@ -248,3 +248,59 @@ func BenchmarkVerifyWarm(b *testing.B) {
 		}
 	}
 }
+
+func TestAPersonalKeyMayDoWhatItsUserMayAndHangsOnThem(t *testing.T) {
+	w := newWorld()
+	k := w.kind(t)
+	owner := func() *apikey.Owner {
+		return &apikey.Owner{
+			User:    keystile.User{ID: "user_1", Username: "ann@example.com", RoleID: "analyst", GroupID: "g", CustomerIDs: []string{"c"}},
+			Role:    keystile.Role{ID: "analyst", Scopes: []keystile.Scope{"telemetry:read"}},
+			SiteIDs: []string{"Roof"},
+		}
+	}
+	personal := func(change func(*apikey.Record)) (keystile.Secret, apikey.Record) {
+		return w.add(t, func(r *apikey.Record) {
+			r.Key.UserID, r.Owner = "user_1", owner()
+			// What the record of the key says counts for nothing.
+			r.Key.Scopes, r.Key.PermittedSiteIDs = []keystile.Scope{"admin:*"}, []string{"Elsewhere"}
+			change(r)
+		})
+	}
+	secret, record := personal(func(*apikey.Record) {})
+	p, _, err := check(k, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Subject != "user:user_1" || p.CredentialID != record.Key.ID || p.UserID != "user_1" || p.Username != "ann@example.com" || p.Role != "analyst" || p.GroupID != "g" ||
+		!p.HasScope("telemetry:read") || p.HasScope("admin:x") || len(p.SiteIDs) != 1 || p.SiteIDs[0] != "Roof" || len(p.CustomerIDs) != 1 {
+		t.Errorf("%+v", p)
+	}
+	for name, step := range map[string]struct {
+		change keystile.Change
+		edit   func(*apikey.Record)
+		reason keystile.Reason
+	}{
+		"the user is disabled":  {keystile.Change{Kind: keystile.ChangeUser, ID: "user_1"}, func(r *apikey.Record) { r.Owner.User.Disabled = true }, keystile.ReasonCredentialRevoked},
+		"the user is gone":      {keystile.Change{Kind: keystile.ChangeUser, ID: "user_1"}, func(r *apikey.Record) { r.Owner = nil }, keystile.ReasonCredentialUnknown},
+		"the role lost a scope": {keystile.Change{Kind: keystile.ChangeRole, ID: "analyst"}, func(r *apikey.Record) { r.Owner.Role.Scopes = nil }, ""},
+	} {
+		secret, record := personal(func(*apikey.Record) {})
+		if _, _, err := check(k, secret); err != nil {
+			t.Fatal(err)
+		}
+		step.edit(&record)
+		w.mu.Lock()
+		w.records[record.Secret.Digest] = record
+		w.mu.Unlock()
+		k.Apply(step.change)
+		p, reason, err := check(k, secret)
+		if reason != step.reason || (err == nil) != (step.reason == "") || p != nil && p.HasScope("telemetry:read") {
+			t.Errorf("%s: %+v, %q, %v", name, p, reason, err)
+		}
+	}
+	secret, _ = w.add(t, func(r *apikey.Record) { r.Owner = owner() })
+	if _, reason, _ := check(k, secret); reason != keystile.ReasonCredentialUnknown {
+		t.Errorf("a key of nobody's with an owner: %q", reason)
+	}
+}

@@ -311,7 +311,7 @@ func TestChangesRacingWithFillsNeverLeaveAStaleEntry(t *testing.T) {
 
 func TestAPanicInTheStoreIsARefusal(t *testing.T) {
 	c, err := warm.New(warm.Options{
-		Lookup: func(context.Context, []warm.Digest) ([]warm.Result, error) { panic("boom") },
+		Lookup:     func(context.Context, []warm.Digest) ([]warm.Result, error) { panic("boom") },
 		Credential: keystile.ChangeKey, Fresh: func(time.Time) bool { return true }, Now: time.Now,
 	})
 	if err != nil {
