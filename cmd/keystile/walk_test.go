@@ -21,7 +21,7 @@ var newTestToken = manage.NewAdminToken{Name: "test"}
 // openToAll is every path that answers a stranger. A path that is not here and
 // answers is a hole; whoever opens one says so here.
 var openToAll = map[string]bool{
-	"/healthz": true, "/readyz": true, "/v1/openapi.json": true, "/.well-known/jwks.json": true,
+	"/healthz": true, "/readyz": true, "/v1/openapi.json": true, "/.well-known/jwks.json": true, "/login": true,
 }
 
 var everyMethod = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"}
@@ -33,6 +33,11 @@ const invocation = ona.InvokePath + "ona-user-auth-prod/invocations"
 func answers(path string, w *httptest.ResponseRecorder) bool {
 	refused := strings.Contains(w.Body.String(), `"statusCode":4`)
 	return w.Code < 400 && (path != invocation || !refused)
+}
+
+// turnedAway says whether a page sent its visitor to sign in.
+func turnedAway(w *httptest.ResponseRecorder) bool {
+	return w.Code == http.StatusSeeOther && strings.HasPrefix(w.Header().Get("Location"), "/login")
 }
 
 // ownPaths is every path the server serves itself: what the dispatcher lists,
@@ -89,7 +94,7 @@ func TestThreat39_WithoutATokenOnlyTheListedPathsAnswer(t *testing.T) {
 		for _, method := range everyMethod {
 			for what, header := range wrong {
 				w := r.ask(r.public, asked{method: method, target: path, header: header, body: "{}"})
-				answered := answers(path, w)
+				answered := answers(path, w) && !turnedAway(w)
 				ownKey := path == "/v1/keys/self" && (what == "an API key" || what == "an API key in its own")
 				switch {
 				case answered && !openToAll[path] && !ownKey:

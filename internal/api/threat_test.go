@@ -20,7 +20,10 @@ import (
 )
 
 // target is an operation's path with an id in it.
-func target(op api.Operation, id string) string { return strings.ReplaceAll(op.Path, "{id}", id) }
+// target is the path of an operation on a thing; what hangs on it is named by any id.
+func target(op api.Operation, id string) string {
+	return strings.NewReplacer("{id}", id, "{application}", "00000000-0000-4000-8000-000000000001", "{key}", "akey_1").Replace(op.Path)
+}
 
 func TestThreat39_OnlyTheListedOperationsAnswerWithoutAnAdminToken(t *testing.T) {
 	s := newServer(t)
@@ -193,7 +196,9 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 		"users": theirUser, "identity-providers": "their-provider", "sessions": "ses_theirs", "applications": theirApp,
 		"organizations": "other", "sites": "Plant", "keys": "key_b", "admin-tokens": "adm_bound_other", "signing-keys": "their-signing-key",
 	}
-	bodies := map[string]string{"rotate-key": `{"overlap":"0s"}`, "rotate-signing-key": `{"overlap":"0s"}`, "set-user-password": `{"password":"seventeen otters juggle quietly"}`}
+	bodies := map[string]string{"rotate-key": `{"overlap":"0s"}`, "rotate-signing-key": `{"overlap":"0s"}`, "set-user-password": `{"password":"seventeen otters juggle quietly"}`,
+		"move-application": `{"review":"in_review"}`, "request-authorization": `{"tenant":"acme"}`,
+	}
 	checked := 0
 	for _, op := range s.handler.Operations() {
 		if !strings.Contains(op.Path, "{id}") || op.Access != api.AccessToken {
@@ -218,13 +223,13 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 	if checked < 10 {
 		t.Errorf("only %d operations were tried", checked)
 	}
-	for _, list := range []string{"organizations", "sites", "users", "identity-providers", "keys", "signing-keys", "admin-tokens", "audit"} {
+	for _, list := range []string{"organizations", "sites", "users", "identity-providers", "keys", "signing-keys", "applications", "admin-tokens", "audit"} {
 		for _, query := range []string{"", "?organization=other"} {
 			if list == "organizations" && query != "" {
 				continue
 			}
 			a := s.request("GET", "/v1/"+list+query, mine, "").want(200)
-			for _, leak := range []string{"other", "Plant", "key_b", "their-signing-key", "their-user", "their-provider", "adm_root"} {
+			for _, leak := range []string{"other", "Plant", "key_b", "their-signing-key", "their-user", "their-provider", theirApp, "adm_root"} {
 				if strings.Contains(a.body, leak) {
 					t.Errorf("GET /v1/%s%s shows %s: %s", list, query, leak, a.body)
 				}

@@ -13,7 +13,7 @@ import (
 // hidden name lets password managers store the pair (WHATWG, section 4.10.18.7).
 func newPasswordFields() []*field {
 	return []*field{
-		{Name: "password", Label: "New password", Type: "password", Autocomplete: "new-password", Hint: "At least 12 characters. A few unrelated words are easy to remember and hard to guess."},
+		{Name: "password", Label: "New password", Type: "password", Autocomplete: "new-password", Hint: "A few unrelated words are easy to remember and hard to guess."},
 		{Name: "repeat", Label: "New password, once more", Type: "password", Autocomplete: "new-password"},
 	}
 }

@@ -112,7 +112,7 @@ func startServer(ctx context.Context, dir string) (*program.Process, error) {
 	if err := os.WriteFile(state, []byte(people), 0o600); err != nil {
 		return nil, err
 	}
-	if _, err := keystile(ctx, "seed", "--config", config, state); err != nil {
+	if _, err := keystile(ctx, "apply", "--config", config, "-f", state, "--yes"); err != nil {
 		return nil, err
 	}
 	server, err := program.Start(ctx, program.Command{Dir: dir, Argv: []string{executable, "serve", "--config", config}})

@@ -284,9 +284,6 @@ func TestAPasswordIsResetByTheMailedLinkOnceAndSignsNobodyIn(t *testing.T) {
 }
 
 func TestAForcedChangeComesBeforeEverything(t *testing.T) {
-	if _, err := keystile(t.Context(), forceChange("forced@example.com")...); err != nil {
-		t.Fatal(err)
-	}
 	b := newTab(t)
 	b.signIn("forced@example.com")
 	b.mustBeAt("/login/password")

@@ -27,7 +27,7 @@ type tab struct {
 	t   *testing.T
 	ctx context.Context
 	mu  sync.Mutex
-	// complaints are the errors that the browser logged.
+	// complaints are the errors that the browser logged about our pages.
 	complaints []string
 }
 
@@ -39,7 +39,7 @@ func newTab(t *testing.T) *tab {
 	t.Cleanup(cancel)
 	b := &tab{t: t, ctx: ctx}
 	err := chromedp.Listen(ctx, func(event any) {
-		if e, ok := event.(*log.EventEntryAdded); ok && e.Entry.Level == log.EntryLevelError {
+		if e, ok := event.(*log.EventEntryAdded); ok && e.Entry.Level == log.EntryLevelError && strings.HasPrefix(e.Entry.URL, origin) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.complaints = append(b.complaints, e.Entry.Text)

@@ -24,18 +24,13 @@ users:
   - {username: strict@example.com, password: correct horse battery staple, organization: strict}
   - {username: passkey@example.com, password: correct horse battery staple, organization: sibaya-power}
   - {username: reset@example.com, password: correct horse battery staple, organization: sibaya-power}
-  - {username: forced@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: forced@example.com, password: correct horse battery staple, organization: sibaya-power, must_change_password: true}
   - {username: sessions@example.com, password: correct horse battery staple, organization: sibaya-power}
   - {username: forged@example.com, password: correct horse battery staple, organization: sibaya-power}
   - {username: named@example.com, password: correct horse battery staple, organization: sibaya-power}
   - {username: still@example.com, password: correct horse battery staple, organization: sibaya-power, totp_secret: JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP}
   - {username: keys@example.com, password: correct horse battery staple, organization: sibaya-power, totp_secret: JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP}
   - {username: strict2@example.com, password: correct horse battery staple, organization: strict}
-  - {username: forced2@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: forced2@example.com, password: correct horse battery staple, organization: sibaya-power, must_change_password: true}
   - {username: looked@example.com, password: correct horse battery staple, organization: sibaya-power}
 `
-
-// forceChange is the command that makes a user choose a new password.
-func forceChange(username string) []string {
-	return []string{"seed", "--config", config, "force", username[:len(username)-12]}
-}
