@@ -144,42 +144,54 @@ func (s *Service) challenged(ctx context.Context, digests [][32]byte) (keystile.
 // judge is what happens to an answer, with the user locked. A refusal is not an error: what it counts is kept.
 func (s *Service) judge(ctx context.Context, tx *store.Tx, c Caller, r response, j judged) (made []byte, refused, err error) {
 	ch, err := tx.Challenge(ctx, r.digests)
-	if notFound(err) {
+	switch {
+	case notFound(err):
 		return nil, ErrChallengeExpired, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, nil, err
-	}
-	if ch.AnswerKey == r.key && (ch.ChangeDue || !ch.ConsumedAt.IsZero()) {
+	case ch.AnswerKey == r.key && (ch.ChangeDue || !ch.ConsumedAt.IsZero()):
 		return s.again(ch, r.token)
-	}
-	if !ch.ConsumedAt.IsZero() || ch.ChangeDue || ch.Failures >= maxWrong || !s.now().Before(ch.ExpiresAt) {
+	case !s.waiting(ch):
 		return nil, ErrChallengeExpired, nil
 	}
 	if err := inactive(j.user, j.found.Organization); err != nil {
 		return nil, err, nil
 	}
-	held, err := s.hold(ctx, tx, j.counters)
-	if err != nil {
-		return nil, nil, err
-	}
-	method, err := r.check(ctx, tx, j.step, &ch)
+	method, err := s.attempt(ctx, tx, r, j, &ch)
 	if err != nil {
 		return nil, nil, err
 	}
 	if method == "" {
-		ch.Failures++
-		if err := tx.SaveChallenge(ctx, ch); err != nil {
-			return nil, nil, err
-		}
-		_, err := s.count(ctx, tx, j.counters, held)
-		return nil, ErrInvalidCode, err
+		return nil, ErrInvalidCode, nil
 	}
 	j.proof = proof{methods: append(slices.Clone(ch.Methods), method), provider: ch.ProviderName}
 	if err := forget(ctx, tx, j.counters); err != nil {
 		return nil, nil, err
 	}
 	return s.complete(ctx, tx, c, r, settled{step: j.step, challenge: ch})
+}
+
+// waiting says whether a challenge waits for a factor.
+func (s *Service) waiting(ch keystile.Challenge) bool {
+	return ch.ConsumedAt.IsZero() && !ch.ChangeDue && ch.Failures < maxWrong && s.now().Before(ch.ExpiresAt)
+}
+
+// attempt checks a factor unless it comes too early, and counts it if it is wrong.
+func (s *Service) attempt(ctx context.Context, tx *store.Tx, r response, j judged, ch *keystile.Challenge) (keystile.AuthMethod, error) {
+	held, err := s.hold(ctx, tx, j.counters)
+	if err != nil {
+		return "", err
+	}
+	method, err := r.check(ctx, tx, j.step, ch)
+	if err != nil || method != "" {
+		return method, err
+	}
+	ch.Failures++
+	if err := tx.SaveChallenge(ctx, *ch); err != nil {
+		return "", err
+	}
+	_, err = s.count(ctx, tx, j.counters, held)
+	return "", err
 }
 
 // settled is a challenge whose factor was proven.

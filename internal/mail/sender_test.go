@@ -91,7 +91,11 @@ func (s *server) serve(conn net.Conn) {
 		return
 	}
 	in := bufio.NewReader(conn)
-	say := func(line string) { _, _ = io.WriteString(conn, line+"\r\n") }
+	say := func(line string) {
+		if _, err := io.WriteString(conn, line+"\r\n"); err != nil {
+			conn.Close() // the next read ends it
+		}
+	}
 	say("220 localhost ready")
 	for {
 		line, err := in.ReadString('\n')

@@ -34,7 +34,7 @@ const (
 	leastWeight = 16 << 20
 )
 
-// ErrBusy: the password waited too long for its turn, and was not looked at.
+// ErrBusy says that the password waited too long for its turn, and was not looked at.
 var ErrBusy = errors.New("too many passwords are being hashed")
 
 // Options configure a Hasher.
