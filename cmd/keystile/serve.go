@@ -25,6 +25,7 @@ import (
 	"keystile.dev/keystile/internal/feed"
 	"keystile.dev/keystile/internal/gate"
 	"keystile.dev/keystile/internal/keyring"
+	"keystile.dev/keystile/internal/login"
 	"keystile.dev/keystile/internal/metrics"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/tracing"
@@ -78,6 +79,7 @@ type server struct {
 	// tokenKeys sign session tokens; federation verifies those of others.
 	tokenKeys  *keyring.TokenKeys
 	federation *federation.Verifier
+	login      *login.Service
 	limits     *limits
 	recorder   *audit.Recorder
 	used       *usage.Batcher[store.APIKeyUse]
@@ -110,6 +112,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildLedger,  // once only
 		s.buildTokens,  // tokens of signed-in people: keys, minting, proof
 		s.buildKinds,   // credentials that are verified
+		s.buildLogin,   // people who sign in
 		s.buildLimits,  // how often
 		s.buildRecords, // audit, metrics, last used, traces
 		s.buildGate,    // the one path

@@ -44,6 +44,7 @@ var doors = map[string][]string{
 	"internal/usage":     {root},
 	"internal/metrics":   {root},
 	"internal/tracing":   {root},
+	"internal/username":  {root},
 	"internal/yamlfile":  {root},
 	"internal/store":     {root, "internal/store/gen"},
 	"internal/store/gen": {},
@@ -54,13 +55,13 @@ var doors = map[string][]string{
 	"internal/enforce":   {root, "internal/dialect", "internal/problem"},
 	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/problem"},
 
-	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime"},
-	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"}, // credential/apikey: an auth_token is an API key
+	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/username", "internal/login/password", "internal/login/totp"}, // what names, passwords and factors may be is written once, there
+	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                              // credential/apikey: an auth_token is an API key
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
 	"internal/keyimport": {root, "internal/credential/apikey", "internal/store"},
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},
-	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey"},
+	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey", "internal/username"},
 	"internal/config":    {root, "internal/yamlfile"},
 
 	"internal/archtest": {},

@@ -37,7 +37,8 @@ type NewAdminToken struct {
 // state, the decisions for every tenant.
 var boundScopes = []keystile.Scope{
 	"organizations:read", "organizations:write", "sites:read", "sites:write",
-	"keys:read", "keys:write", "audit:read", "admin_tokens:read", "admin_tokens:write",
+	"users:read", "users:write", "sessions:read", "sessions:write", "identity_providers:read", "identity_providers:write",
+	"keys:read", "keys:write", "signing_keys:read", "signing_keys:write", "audit:read", "admin_tokens:read", "admin_tokens:write",
 }
 
 // CreateAdminToken makes an admin token and returns its secret, once:

@@ -20,6 +20,10 @@ type (
 	APIKeyFilter = store.APIKeyFilter
 	// SigningKeyFilter says which signing keys are wanted.
 	SigningKeyFilter = store.SigningKeyFilter
+	// UserFilter chooses users.
+	UserFilter = store.UserFilter
+	// IdentityProviderFilter chooses identity providers; its page is by name.
+	IdentityProviderFilter = store.IdentityProviderFilter
 	// AdminTokenFilter says which admin tokens are wanted.
 	AdminTokenFilter = store.AdminTokenFilter
 	// EventFilter says which events are wanted.

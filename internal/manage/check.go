@@ -92,6 +92,23 @@ func (p *problems) reference(field, id string) {
 	}
 }
 
+// foreignID checks an id of something that is not kept here, or whose existence
+// the store checks.
+func (p *problems) foreignID(field, id string) {
+	if !keystile.ValidID(id) {
+		p.add(field, keystile.IDRule, "not a valid id")
+	}
+}
+
+// mfa checks a policy of second factors.
+func (p *problems) mfa(field string, policy keystile.MFAPolicy) {
+	switch policy {
+	case keystile.MFAInherit, keystile.MFARequired, keystile.MFAOptional, keystile.MFAOff:
+	default:
+		p.add(field, "use required, optional or off", "not a policy of second factors")
+	}
+}
+
 // name checks text that people read. Markup is allowed and means nothing;
 // what could hide or reorder text on a screen or in a log is refused.
 func (p *problems) name(field, name string) {

@@ -85,6 +85,9 @@ func (s *Service) UpdateKeyTx(ctx context.Context, tx *store.Tx, id string, edit
 	if err != nil {
 		return keystile.APIKey{}, err
 	}
+	if err := nobodys(old); err != nil {
+		return keystile.APIKey{}, err
+	}
 	edited := old
 	// The edit gets slices of its own, so that old stays what it was.
 	edited.PermittedSiteIDs = slices.Clone(old.PermittedSiteIDs)
@@ -121,6 +124,15 @@ func (s *Service) UpdateKeyTx(ctx context.Context, tx *store.Tx, id string, edit
 		return keystile.APIKey{}, fmt.Errorf("update API key %q: %w", id, err)
 	}
 	return s.key(ctx, tx, id) // the store stamped it
+}
+
+// nobodys refuses a user's personal key: it may do what the user may, and a new
+// secret of it would make its reader that user. Revoking and deleting are allowed.
+func nobodys(key keystile.APIKey) error {
+	if key.UserID != "" {
+		return fmt.Errorf("API key %q is the personal key of a user, who alone may change it: %w", key.ID, keystile.ErrConflict)
+	}
+	return nil
 }
 
 // sameKey says whether two versions of a key allow the same and are called the same.

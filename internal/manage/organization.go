@@ -117,6 +117,7 @@ func checkOrganization(p problems, org keystile.Organization) error {
 		p.add("key_prefix", "use 1 to 16 of a-z 0-9 and no prefix that names another kind of credential", "not a usable key prefix")
 	}
 	checkOneTime(&p, org.OneTime)
+	p.mfa("mfa", org.MFA)
 	return p.err()
 }
 
@@ -198,7 +199,7 @@ func (s *Service) UpdateOrganizationTx(ctx context.Context, tx *store.Tx, id str
 }
 
 // DeleteOrganization deletes an organisation that owns nothing any more; one
-// that still owns sites, keys, signing keys or admin tokens is keystile.ErrConflict.
+// that still owns sites, users, identity providers, keys, signing keys or admin tokens is keystile.ErrConflict.
 func (s *Service) DeleteOrganization(ctx context.Context, a store.Actor, id string) error {
 	return remove(ctx, s, a, func(ctx context.Context, tx *store.Tx) error {
 		return s.DeleteOrganizationTx(ctx, tx, id)

@@ -49,10 +49,11 @@ func checkRole(p problems, role keystile.Role) error {
 	p.id("id", role.ID)
 	p.name("name", role.Name)
 	p.scopes("scopes", role.Scopes)
+	p.mfa("mfa", role.MFA)
 	return p.err()
 }
 
-// UpdateRole lets edit change a role's name and scopes.
+// UpdateRole lets edit change a role's name, scopes and MFA.
 func (s *Service) UpdateRole(ctx context.Context, a store.Actor, id string, edit func(*keystile.Role) error) (keystile.Role, error) {
 	return change(ctx, s, a, func(ctx context.Context, tx *store.Tx) (keystile.Role, error) {
 		return s.UpdateRoleTx(ctx, tx, id, edit)
@@ -72,7 +73,7 @@ func (s *Service) UpdateRoleTx(ctx context.Context, tx *store.Tx, id string, edi
 		return keystile.Role{}, err
 	}
 	role.ID, role.CreatedAt, role.UpdatedAt = old.ID, old.CreatedAt, old.UpdatedAt
-	if role.Name == old.Name && slices.Equal(role.Scopes, old.Scopes) && len(p) == 0 {
+	if role.Name == old.Name && role.MFA == old.MFA && slices.Equal(role.Scopes, old.Scopes) && len(p) == 0 {
 		return old, nil
 	}
 	if err := checkRole(p, role); err != nil {
@@ -84,7 +85,8 @@ func (s *Service) UpdateRoleTx(ctx context.Context, tx *store.Tx, id string, edi
 	return s.role(ctx, tx, id) // the store stamped it
 }
 
-// DeleteRole deletes a role.
+// DeleteRole deletes a role; one that a user has or an identity provider may
+// assert is keystile.ErrConflict.
 func (s *Service) DeleteRole(ctx context.Context, a store.Actor, id string) error {
 	return remove(ctx, s, a, func(ctx context.Context, tx *store.Tx) error {
 		return s.DeleteRoleTx(ctx, tx, id)

@@ -40,6 +40,9 @@ func (s *Service) RotateKeyTx(ctx context.Context, tx *store.Tx, id string, over
 	if err != nil {
 		return none, "", err
 	}
+	if err := nobodys(key); err != nil {
+		return none, "", err
+	}
 	now := s.now()
 	if state := StateOf(key, now); state != KeyActive {
 		return none, "", fmt.Errorf("rotate API key %q, which is %s: %w", id, state, keystile.ErrConflict)

@@ -9,6 +9,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/keyring"
+	"keystile.dev/keystile/internal/login/password"
 	"keystile.dev/keystile/internal/store"
 )
 
@@ -26,6 +27,14 @@ type Sealer interface {
 	MasterID() string
 }
 
+// Hasher hashes and verifies passwords; [password.Hasher] is one. It waits for its
+// turn and is safe for concurrent use.
+type Hasher interface {
+	Hash(ctx context.Context, password keystile.Secret) (string, error)
+	// Verify says whether a password has a stored hash. began is called before anything is hashed.
+	Verify(ctx context.Context, stored string, password keystile.Secret, began func(context.Context) error) (ok, outdated bool, err error)
+}
+
 // Service runs management operations on one store. It is safe for concurrent
 // use; its fields are set once, before first use.
 type Service struct {
@@ -34,6 +43,12 @@ type Service struct {
 	Digester *keyring.Digester
 	// Sealer seals what must be readable again: HS256 secrets of signing keys.
 	Sealer Sealer
+	// Passwords hashes passwords; nil: none can be set.
+	Passwords Hasher
+	// PasswordPolicy says which new passwords are good enough.
+	PasswordPolicy password.Policy
+	// Issuer is what authenticator apps show; empty: Keystile.
+	Issuer string
 	// Random is a cryptographic source, crypto/rand.Reader outside tests.
 	Random io.Reader
 	// Now is the clock, time.Now outside tests.

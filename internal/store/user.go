@@ -115,14 +115,11 @@ func (t *Tx) UpdateUser(ctx context.Context, u keystile.User, names ...SignInNam
 	if err != nil {
 		return t.fail("update user "+u.ID, err)
 	}
-	if u.Disabled && !before.Disabled {
-		// Enabling them again must not bring sessions back.
-		if err := t.RevokeSessionsOfUser(ctx, u, ""); err != nil {
-			return err
-		}
-	}
 	t.Announce(keystile.ChangeUser, u.ID)
-	return t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail)
+	if err := t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail); err != nil || !u.Disabled || before.Disabled {
+		return err
+	}
+	return t.RevokeSessionsOfUser(ctx, u, "") // enabling them again must not bring sessions back
 }
 
 // DeleteUser removes a user, their names and their API keys.
