@@ -50,7 +50,7 @@ var doors = map[string][]string{
 	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/problem"},
 
 	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/username", "internal/login/password", "internal/login/totp"}, // what names, passwords and factors may be is written once, there
-	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"}, // credential/apikey: an auth_token is an API key
+	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                              // credential/apikey: an auth_token is an API key
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
 	"internal/keyimport": {root, "internal/credential/apikey", "internal/store"},

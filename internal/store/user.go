@@ -106,8 +106,17 @@ func (t *Tx) UpdateUser(ctx context.Context, u keystile.User, names ...SignInNam
 			return err
 		}
 	}
+	if err := t.writeUser(ctx, before, u); err != nil {
+		return err
+	}
+	t.Announce(keystile.ChangeUser, u.ID)
+	return t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail)
+}
+
+// writeUser writes a user's row, and ends the sessions of one who is disabled by it.
+func (t *Tx) writeUser(ctx context.Context, before, u keystile.User) error {
 	row := userRow(u)
-	err = t.q.UpdateUser(ctx, gen.UpdateUserParams{
+	err := t.q.UpdateUser(ctx, gen.UpdateUserParams{
 		ID: u.ID, Username: row.Username, Email: row.Email, Name: row.Name, RoleID: row.RoleID, AdminRole: row.AdminRole,
 		CustomerIds: row.CustomerIds, GroupID: row.GroupID, SkinID: row.SkinID, Mfa: row.Mfa,
 		MustChangePassword: row.MustChangePassword, Disabled: row.Disabled, UpdatedAt: micros(t.now),
@@ -121,8 +130,7 @@ func (t *Tx) UpdateUser(ctx context.Context, u keystile.User, names ...SignInNam
 			return err
 		}
 	}
-	t.Announce(keystile.ChangeUser, u.ID)
-	return t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail)
+	return nil
 }
 
 // DeleteUser removes a user, their names and their API keys.
