@@ -13,6 +13,8 @@ type ListOptions struct {
 	// Organization narrows the list; empty: all that the token may see.
 	// Organizations, roles and routes cannot be narrowed.
 	Organization string
+	// User narrows a list of sessions to one user's; empty: all. Nothing else can be narrowed so.
+	User string
 	// Limit is how many items at most, 1 to 200; 0: the server's default.
 	Limit int
 	// Cursor is NextCursor of the page before.
@@ -23,6 +25,9 @@ func (o ListOptions) query() url.Values {
 	q := url.Values{}
 	if o.Organization != "" {
 		q.Set("organization", o.Organization)
+	}
+	if o.User != "" {
+		q.Set("user", o.User)
 	}
 	if o.Limit != 0 {
 		q.Set("limit", strconv.Itoa(o.Limit))

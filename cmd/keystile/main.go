@@ -121,7 +121,7 @@ Your own API: keystile init DIR, then keystile serve --config DIR/keystile.yaml`
 	root.AddCommand(
 		newDemo(a), newInit(a), newServe(a),
 		newApply(a), newExport(a),
-		newKey(a), newSigningKey(a), newSign(a), newOrganization(a), newSite(a), newRole(a), newUser(a), newProvider(a), newAdminToken(a),
+		newKey(a), newSigningKey(a), newSign(a), newOrganization(a), newSite(a), newRole(a), newUser(a), newSession(a), newProvider(a), newAdminToken(a),
 		newExplain(a), newDoctor(a), newMigrate(a), newVersion(a), newSchema(a),
 	)
 	for _, cmd := range root.Commands() {

@@ -23,7 +23,7 @@ import (
 	"keystile.dev/keystile/internal/feed"
 	"keystile.dev/keystile/internal/gate"
 	"keystile.dev/keystile/internal/keyring"
-
+	"keystile.dev/keystile/internal/login"
 	"keystile.dev/keystile/internal/metrics"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/tracing"
@@ -72,6 +72,7 @@ type server struct {
 	ledger   *ledger
 	keys     *apikey.Kind
 	onetime  *onetime.Kind
+	login    *login.Service
 	limits   *limits
 	recorder *audit.Recorder
 	used     *usage.Batcher[store.APIKeyUse]
@@ -102,6 +103,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildFeed,    // changes to caches
 		s.buildLedger,  // once only
 		s.buildKinds,   // credentials that are verified
+		s.buildLogin,   // people who sign in
 		s.buildLimits,  // how often
 		s.buildRecords, // audit, metrics, last used, traces
 		s.buildGate,    // the one path

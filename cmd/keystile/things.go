@@ -22,7 +22,9 @@ type thing[T any] struct {
 	one     func(context.Context, *management, string) (T, error)
 	// byOrganization says that a list can be narrowed.
 	byOrganization bool
-	remove         func(context.Context, *management, string) error
+	// byUser says that a list can be narrowed to one user's.
+	byUser bool
+	remove func(context.Context, *management, string) error
 }
 
 func (k thing[T]) list(a *app) *cobra.Command {
@@ -56,6 +58,9 @@ func (k thing[T]) list(a *app) *cobra.Command {
 	}
 	if k.byOrganization {
 		cmd.Flags().StringVar(&o.Organization, "organization", "", "only this organisation's")
+	}
+	if k.byUser {
+		cmd.Flags().StringVar(&o.User, "user", "", "only this user's")
 	}
 	t.add(cmd)
 	addFormat(cmd, &f)

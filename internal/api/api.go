@@ -100,7 +100,7 @@ func New(o Options) (*API, error) {
 	}
 	a.huma = humago.New(a.mux, humaConfig(o.Version))
 	for _, register := range []func(*API) error{
-		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders, registerKeys, registerOwnKey, registerSigningKeys,
+		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders, registerKeys, registerOwnKey, registerSigningKeys, registerSessions,
 		registerRoutes, registerAdminTokens, registerAudit, registerState, registerOpenAPI,
 	} {
 		if err := register(a); err != nil {

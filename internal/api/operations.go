@@ -97,6 +97,10 @@ var operations = []Operation{
 	{ID: "rotate-signing-key", Method: http.MethodPost, Path: "/v1/signing-keys/{id}/rotate", Access: AccessToken, Scope: "signing_keys:write", Status: 200, Summary: "Make a new signing key of the same rights and end the old one"},
 	{ID: "revoke-signing-key", Method: http.MethodPost, Path: "/v1/signing-keys/{id}/revoke", Access: AccessToken, Scope: "signing_keys:write", Status: 200, Summary: "End a signing key"},
 
+	{ID: "list-sessions", Method: http.MethodGet, Path: "/v1/sessions", Access: AccessToken, Scope: "sessions:read", Status: 200, Summary: "List live sessions of users"},
+	{ID: "get-session", Method: http.MethodGet, Path: "/v1/sessions/{id}", Access: AccessToken, Scope: "sessions:read", Status: 200, Summary: "Get a session"},
+	{ID: "revoke-session", Method: http.MethodPost, Path: "/v1/sessions/{id}/revoke", Access: AccessToken, Scope: "sessions:write", Status: 200, Summary: "End a session and every token minted from it"},
+
 	{ID: "list-routes", Method: http.MethodGet, Path: "/v1/routes", Access: AccessGlobal, Scope: "routes:read", Status: 200, Summary: "List the routes that are enforced"},
 
 	{ID: "list-admin-tokens", Method: http.MethodGet, Path: "/v1/admin-tokens", Access: AccessToken, Scope: "admin_tokens:read", Status: 200, Summary: "List admin tokens"},

@@ -24,9 +24,9 @@ func wireRole(r keystile.Role) Role {
 }
 
 // words and scopes convert between scopes and their text.
-func words(scopes []keystile.Scope) []string {
-	out := make([]string, len(scopes))
-	for i, s := range scopes {
+func words[T ~string](list []T) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
 		out[i] = string(s)
 	}
 	return out

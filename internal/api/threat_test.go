@@ -3,8 +3,10 @@ package api_test
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"keystile.dev/keystile/internal/api"
 	"keystile.dev/keystile/internal/credential/apikey"
 	"keystile.dev/keystile/internal/manage"
+	"keystile.dev/keystile/internal/store"
 )
 
 // target is an operation's path with an id in it.
@@ -130,6 +133,51 @@ func (s *server) boundWithEveryScope(organization string) string {
 	return secret.Reveal()
 }
 
+// session stores a user of an organisation and a session of theirs.
+func (s *server) session(organization, id string) {
+	s.t.Helper()
+	now := s.clock()
+	user := keystile.User{ID: "user_of_" + organization, OrganizationID: organization, Username: "thandi-" + organization}
+	err := s.service.Store.Mutate(context.Background(), operator, func(ctx context.Context, tx *storeTx) error {
+		return errors.Join(
+			tx.CreateUser(ctx, user, store.SignInName{Name: user.Username, Skeleton: user.Username}),
+			tx.CreateSession(ctx, keystile.Session{
+				ID: id, UserID: user.ID, OrganizationID: organization, Door: keystile.DoorWeb, Methods: []keystile.AuthMethod{keystile.MethodPassword},
+				AuthenticatedAt: now, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+			}))
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestSessionsAreListedByOrganizationAndUserAndRevokedOnce(t *testing.T) {
+	s := newServer(t)
+	s.organization("acme", "Roof", "key_a")
+	s.organization("other", "Plant", "key_b")
+	s.session("acme", "ses_mine")
+	s.session("other", "ses_theirs")
+	ids := func(query string) string {
+		return strings.Join(regexp.MustCompile(`ses_[a-z]+`).FindAllString(s.as(200, "GET", "/v1/sessions"+query, "").body, -1), " ")
+	}
+	for query, want := range map[string]string{
+		"": "ses_mine ses_theirs", "?organization=acme": "ses_mine", "?user=user_of_other": "ses_theirs", "?organization=acme&user=user_of_other": "",
+	} {
+		if got := ids(query); got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+	for range 2 {
+		if a := s.as(200, "POST", "/v1/sessions/ses_mine/revoke", ""); a.text("revoked_at") == "" {
+			t.Errorf("got %s", a.body)
+		}
+	}
+	if got := ids(""); got != "ses_theirs" {
+		t.Errorf("after revoking: %q", got)
+	}
+	s.as(404, "POST", "/v1/sessions/ses_nobody/revoke", "")
+}
+
 func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T) {
 	s := newServer(t)
 	s.organization("acme", "Roof", "key_a")
@@ -139,8 +187,9 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 	s.as(201, "POST", "/v1/signing-keys", `{"organization":"other","api_key":"their-signing-key","algorithm":"HS256"}`)
 	theirUser := s.as(201, "POST", "/v1/users", `{"organization":"other","username":"their-user@example.com"}`).text("id")
 	s.as(201, "POST", "/v1/identity-providers", `{"name":"their-provider","organization":"other","issuer":"i","audience":"a","algorithms":["RS256"],"jwks_url":"https://x.example/"}`)
+	s.session("other", "ses_theirs")
 	foreign := map[string]string{
-		"users": theirUser, "identity-providers": "their-provider",
+		"users": theirUser, "identity-providers": "their-provider", "sessions": "ses_theirs",
 		"organizations": "other", "sites": "Plant", "keys": "key_b", "admin-tokens": "adm_bound_other", "signing-keys": "their-signing-key",
 	}
 	bodies := map[string]string{"rotate-key": `{"overlap":"0s"}`, "rotate-signing-key": `{"overlap":"0s"}`, "set-user-password": `{"password":"seventeen otters juggle quietly"}`}

@@ -48,6 +48,7 @@ func (c *checker) check() {
 	c.checkMasterKey()
 	c.checkProxies()
 	c.checkDialects()
+	c.checkMail()
 	c.checkEndpoint()
 	c.convertRoutes()
 }
@@ -56,6 +57,7 @@ func (c *checker) check() {
 func (c *checker) readSecretFiles() {
 	c.secretFile("store", &c.Store, &c.StoreFile)
 	c.secretFile("shared", &c.Shared, &c.SharedFile)
+	c.secretFile("mail.password", &c.Mail.Password, &c.Mail.PasswordFile)
 	if c.Dialects.ONA != nil {
 		c.secretFile("dialects.ona.jwt.secret", &c.Dialects.ONA.JWT.Secret, &c.Dialects.ONA.JWT.SecretFile)
 	}

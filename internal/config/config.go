@@ -25,6 +25,8 @@ type Config struct {
 	MasterKey      string          `yaml:"master_key" default:"file:master.key" example:"env:KEYSTILE_MASTER_KEY_BASE64" doc:"The key that everything sealed in the store hangs on: file:PATH or env:NAME of 32 random bytes as base64 (openssl rand -base64 32). The file must be readable by its owner only."`
 	TrustedProxies []netip.Prefix  `yaml:"trusted_proxies" default:"" example:"127.0.0.0/8" doc:"Networks of the proxies whose X-Forwarded-* headers are believed. Default: none."`
 	Dialects       Dialects        `yaml:"dialects" doc:"The platforms whose wire formats are spoken. Without this section all four are on with their defaults; with it, only those it names."`
+	Login          Login           `yaml:"login" doc:"How people sign in."`
+	Mail           Mail            `yaml:"mail" doc:"The mail server that links to choose a new password are sent by. Without server there are none."`
 	ForwardAuth    ForwardAuth     `yaml:"forward_auth" doc:"The decision endpoint for proxies, /forward-auth."`
 	RouteEntries   []RouteEntry    `yaml:"routes" doc:"What the gateway and every decision endpoint enforce. The most specific match wins; two routes that match the same request are refused."`
 	Limits         Limits          `yaml:"limits" doc:"Bounds on memory, time and work."`
@@ -87,6 +89,32 @@ type OwneraDialect struct {
 type NAODialect struct {
 	JWTTTL        time.Duration `yaml:"jwt_ttl" default:"24h" min:"1m" max:"720h" doc:"How long a token is good."`
 	ShowAuthToken bool          `yaml:"show_auth_token" default:"true" doc:"Whether a user may see the personal API key after signing in with all required factors."`
+}
+
+// Login says how people sign in.
+type Login struct {
+	Issuer      string         `yaml:"issuer" default:"Keystile" doc:"What authenticator apps and passkey dialogs call this server."`
+	SessionLife time.Duration  `yaml:"session_life" default:"720h" min:"1m" max:"8760h" doc:"How long a session lasts at most, however often its tokens are refreshed."`
+	MFA         string         `yaml:"mfa" default:"optional" enum:"required optional off" doc:"Whether a second factor is asked for, where neither user, role nor organization says: required (enrolled at sign-in if there is none), optional (where one is enrolled) or off."`
+	Password    PasswordPolicy `yaml:"password" doc:"Which new passwords are good enough. Common ones never are."`
+	HashMemory  yamlfile.Size  `yaml:"hash_memory" default:"128MiB" min:"32MiB" max:"16GiB" doc:"Memory that all passwords being hashed at one time may take; each takes 19 MiB. Who would wait more than 2 s for a turn is answered 503."`
+	RateExempt  []netip.Prefix `yaml:"rate_exempt" default:"" example:"203.0.113.0/28" doc:"Networks of known proxies that many people sign in through: failures are not counted by their address, but still by account and network. Default: none."`
+}
+
+// PasswordPolicy says which new passwords are good enough.
+type PasswordPolicy struct {
+	MinLength  int `yaml:"min_length" default:"8" min:"8" max:"128" doc:"Shortest password, in bytes."`
+	MinGuesses int `yaml:"min_guesses" default:"8" min:"6" max:"20" doc:"How many guesses a password must withstand by an estimate that knows common words and patterns, as a power of ten."`
+}
+
+// Mail is the mail server.
+type Mail struct {
+	Server       string          `yaml:"server" default:"" example:"smtp.example.com:587" doc:"Address of the mail server, as host:port. Empty: no mail is sent."`
+	Security     string          `yaml:"security" default:"starttls" enum:"starttls tls none" doc:"starttls: TLS after connecting, or nothing is sent. tls: from the first byte (port 465). none: in clear, for a server on this machine."`
+	From         string          `yaml:"from" default:"" example:"Keystile <no-reply@example.com>" doc:"Sender of the mail."`
+	Username     string          `yaml:"username" default:"" doc:"Name to authenticate with. Empty: without."`
+	Password     keystile.Secret `yaml:"password" doc:"Password to authenticate with."`
+	PasswordFile string          `yaml:"password_file" default:"" doc:"A file that holds the password."`
 }
 
 // ForwardAuth configures /forward-auth.

@@ -116,7 +116,7 @@ func (s *Service) EnrolTOTP(ctx context.Context, _ Caller, sid string) (TOTPEnro
 	if e.PNG, err = totp.PNG(e.URI); err != nil {
 		return TOTPEnrolment{}, err
 	}
-	e.Token, err = s.sealTicket(ticket{Purpose: forTOTP, SessionID: sid, Secret: secret, ExpiresAt: s.now().Add(enrolmentLife)})
+	e.Token, err = s.sealTicket(ticket{Purpose: forTOTP, SessionID: sid, TOTP: secret, ExpiresAt: s.now().Add(enrolmentLife)})
 	return e, err
 }
 
@@ -143,31 +143,42 @@ func (s *Service) ConfirmTOTP(ctx context.Context, c Caller, sid string, confirm
 	if !ok {
 		return ErrInvalidCode
 	}
-	at, ok := totp.Match(t.Secret, code, s.now(), 0)
+	at, ok := totp.Match(t.TOTP, code, s.now(), 0)
 	if !ok {
 		return ErrInvalidCode // the secret is the user's own: nothing is guessed here
 	}
-	return s.mutate(ctx, actor(c, l.User.ID), func(ctx context.Context, tx *store.Tx) error {
-		u, err := s.lockAccount(ctx, tx, l.User.ID)
-		if err != nil {
-			return err
-		}
-		factors, err := tx.Factors(ctx, u.ID)
-		if err != nil {
-			return err
-		}
-		for _, f := range factors {
-			if f.Kind == keystile.FactorTOTP {
-				if err := tx.DeleteFactor(ctx, u, f.ID); err != nil {
-					return err
-				}
-			}
-		}
-		if err := s.enrolTOTP(ctx, tx, u, newTOTP{secret: t.Secret, name: clipName(confirmed.Name), step: at}); err != nil {
-			return err
-		}
-		return tx.ExpireEnrolments(ctx, u.ID, [32]byte{}, s.now())
+	err = s.mutate(ctx, actor(c, l.User.ID), func(ctx context.Context, tx *store.Tx) error {
+		return s.replaceTOTP(ctx, tx, l.User.ID, newTOTP{secret: t.TOTP, name: clipName(confirmed.Name), step: at})
 	})
+	if err != nil {
+		return err
+	}
+	s.tellEnrolled(l.User)
+	return nil
+}
+
+// replaceTOTP enrols a TOTP factor in place of the one that is there, and ends what else was offered.
+func (s *Service) replaceTOTP(ctx context.Context, tx *store.Tx, userID string, n newTOTP) error {
+	u, err := s.lockAccount(ctx, tx, userID)
+	if err != nil {
+		return err
+	}
+	factors, err := tx.Factors(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	for _, f := range factors {
+		if f.Kind != keystile.FactorTOTP {
+			continue
+		}
+		if err := tx.DeleteFactor(ctx, u, f.ID); err != nil {
+			return err
+		}
+	}
+	if err := s.enrolTOTP(ctx, tx, u, n); err != nil {
+		return err
+	}
+	return tx.ExpireEnrolments(ctx, u.ID, [32]byte{}, s.now())
 }
 
 // lockAccount locks the audit log's chain and then the user: the order of all transactions.

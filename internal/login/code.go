@@ -35,6 +35,14 @@ func (s *Service) Code(ctx context.Context, c Caller, token keystile.Secret, cod
 		}
 		return s.spend(ctx, tx, at.user, typed)
 	}
+	r.done = func(u keystile.User, enrolled bool, m keystile.AuthMethod) {
+		switch {
+		case enrolled:
+			s.tellEnrolled(u)
+		case m == keystile.MethodRecovery:
+			s.tell(u, "A recovery code was used", "One of your recovery codes was used to sign in. If it was not you, change your password and make new codes.")
+		}
+	}
 	return s.respond(ctx, c, r)
 }
 
@@ -47,6 +55,8 @@ type response struct {
 	// check proves a factor, spending what may be used once, and says which; the empty method: it was wrong.
 	check func(context.Context, *store.Tx, step, *keystile.Challenge) (keystile.AuthMethod, error)
 	mint  Mint
+	// done is told what was proven, and whether it was enrolled, once that is committed; nil: nobody is.
+	done func(u keystile.User, enrolled bool, m keystile.AuthMethod)
 }
 
 // answerKey is kept as a keyed digest: what is typed may be a password.
@@ -67,8 +77,15 @@ func (s *Service) respond(ctx context.Context, c Caller, r response) (made []byt
 		return nil, err
 	}
 	var refused error
+	proven := keystile.AuthMethod("")
+	check := r.check
+	r.check = func(ctx context.Context, tx *store.Tx, at step, ch *keystile.Challenge) (m keystile.AuthMethod, err error) {
+		m, err = check(ctx, tx, at, ch)
+		proven = m
+		return m, err
+	}
 	err = s.mutate(ctx, actor(c, ch.UserID), func(ctx context.Context, tx *store.Tx) error {
-		made, refused = nil, nil
+		made, refused, proven = nil, nil, ""
 		if len(ch.Sealed) > 0 {
 			// An enrolment is in the audit log, whose chain is locked before anything else.
 			if _, err := tx.User(ctx, ch.UserID); err != nil && !notFound(err) {
@@ -87,6 +104,9 @@ func (s *Service) respond(ctx context.Context, c Caller, r response) (made []byt
 	}
 	if refused != nil && !isChange(refused) {
 		s.noteFailure(ctx, c, ch.UserID, refused.Error())
+	}
+	if proven != "" && r.done != nil {
+		r.done(found.User, len(ch.Sealed) > 0, proven)
 	}
 	return made, refused
 }
@@ -124,42 +144,54 @@ func (s *Service) challenged(ctx context.Context, digests [][32]byte) (keystile.
 // judge is what happens to an answer, with the user locked. A refusal is not an error: what it counts is kept.
 func (s *Service) judge(ctx context.Context, tx *store.Tx, c Caller, r response, j judged) (made []byte, refused, err error) {
 	ch, err := tx.Challenge(ctx, r.digests)
-	if notFound(err) {
+	switch {
+	case notFound(err):
 		return nil, ErrChallengeExpired, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, nil, err
-	}
-	if ch.AnswerKey == r.key && (ch.ChangeDue || !ch.ConsumedAt.IsZero()) {
+	case ch.AnswerKey == r.key && (ch.ChangeDue || !ch.ConsumedAt.IsZero()):
 		return s.again(ch, r.token)
-	}
-	if !ch.ConsumedAt.IsZero() || ch.ChangeDue || ch.Failures >= maxWrong || !s.now().Before(ch.ExpiresAt) {
+	case !s.waiting(ch):
 		return nil, ErrChallengeExpired, nil
 	}
 	if err := inactive(j.user, j.found.Organization); err != nil {
 		return nil, err, nil
 	}
-	held, err := s.hold(ctx, tx, j.counters)
-	if err != nil {
-		return nil, nil, err
-	}
-	method, err := r.check(ctx, tx, j.step, &ch)
+	method, err := s.attempt(ctx, tx, r, j, &ch)
 	if err != nil {
 		return nil, nil, err
 	}
 	if method == "" {
-		ch.Failures++
-		if err := tx.SaveChallenge(ctx, ch); err != nil {
-			return nil, nil, err
-		}
-		_, err := s.count(ctx, tx, j.counters, held)
-		return nil, ErrInvalidCode, err
+		return nil, ErrInvalidCode, nil
 	}
 	j.proof = proof{methods: append(slices.Clone(ch.Methods), method), provider: ch.ProviderName}
 	if err := forget(ctx, tx, j.counters); err != nil {
 		return nil, nil, err
 	}
 	return s.complete(ctx, tx, c, r, settled{step: j.step, challenge: ch})
+}
+
+// waiting says whether a challenge waits for a factor.
+func (s *Service) waiting(ch keystile.Challenge) bool {
+	return ch.ConsumedAt.IsZero() && !ch.ChangeDue && ch.Failures < maxWrong && s.now().Before(ch.ExpiresAt)
+}
+
+// attempt checks a factor unless it comes too early, and counts it if it is wrong.
+func (s *Service) attempt(ctx context.Context, tx *store.Tx, r response, j judged, ch *keystile.Challenge) (keystile.AuthMethod, error) {
+	held, err := s.hold(ctx, tx, j.counters)
+	if err != nil {
+		return "", err
+	}
+	method, err := r.check(ctx, tx, j.step, ch)
+	if err != nil || method != "" {
+		return method, err
+	}
+	ch.Failures++
+	if err := tx.SaveChallenge(ctx, *ch); err != nil {
+		return "", err
+	}
+	_, err = s.count(ctx, tx, j.counters, held)
+	return "", err
 }
 
 // settled is a challenge whose factor was proven.
@@ -232,7 +264,6 @@ func (s *Service) spend(ctx context.Context, tx *store.Tx, u keystile.User, type
 	if err != nil || !taken {
 		return "", err
 	}
-	s.tell(u, "A recovery code was used", "One of your recovery codes was used to sign in. If it was not you, change your password and make new codes.")
 	return keystile.MethodRecovery, nil
 }
 
@@ -300,9 +331,9 @@ func (s *Service) enrolTOTP(ctx context.Context, tx *store.Tx, u keystile.User, 
 	if f.Sealed, err = s.o.Sealer.Seal(n.secret, keystile.FactorPlace(f.ID)); err != nil {
 		return err
 	}
-	if err := tx.CreateFactor(ctx, f); err != nil {
-		return err
-	}
+	return tx.CreateFactor(ctx, f)
+}
+
+func (s *Service) tellEnrolled(u keystile.User) {
 	s.tell(u, "An authenticator app was added", "An authenticator app was added to your account at "+s.now().Format(time.RFC1123)+". If it was not you, tell your administrator at once.")
-	return nil
 }

@@ -59,30 +59,23 @@ type forced struct {
 
 func (s *Service) changed(ctx context.Context, tx *store.Tx, c Caller, r response, f forced) (made []byte, refused, err error) {
 	ch, err := tx.Challenge(ctx, r.digests)
-	if notFound(err) {
-		return nil, ErrChallengeExpired, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
 	switch {
+	case notFound(err):
+		return nil, ErrChallengeExpired, nil
+	case err != nil:
+		return nil, nil, err
 	case !ch.ConsumedAt.IsZero() && ch.AnswerKey == r.key:
 		return s.again(ch, r.token)
 	case !ch.ConsumedAt.IsZero() || !ch.ChangeDue || !s.now().Before(ch.ExpiresAt):
 		return nil, ErrChallengeExpired, nil
 	}
-	if err := inactive(f.user, f.found.Organization); err != nil {
-		return nil, err, nil
+	if refused = inactive(f.user, f.found.Organization); refused != nil {
+		return nil, refused, nil
 	}
-	f.user.MustChangePassword = false
-	names, err := tx.UserNames(ctx, f.user.ID)
+	if f.user, err = s.noLongerDue(ctx, tx, f.user); err == nil {
+		err = tx.RevokeSessionsOfUser(ctx, f.user, "")
+	}
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := errors.Join(
-		tx.UpdateUser(ctx, f.user, names...),
-		tx.RevokeSessionsOfUser(ctx, f.user, ""),
-	); err != nil {
 		return nil, nil, err
 	}
 	f.proof = proof{methods: ch.Methods, provider: ch.ProviderName}
@@ -92,6 +85,19 @@ func (s *Service) changed(ctx context.Context, tx *store.Tx, c Caller, r respons
 	}
 	// Last: it deletes the challenges that are not answered.
 	return made, nil, tx.PutPassword(ctx, f.hash)
+}
+
+// noLongerDue notes that a user has chosen a password.
+func (s *Service) noLongerDue(ctx context.Context, tx *store.Tx, u keystile.User) (keystile.User, error) {
+	if !u.MustChangePassword {
+		return u, nil
+	}
+	names, err := tx.UserNames(ctx, u.ID)
+	if err != nil {
+		return u, err
+	}
+	u.MustChangePassword = false
+	return u, tx.UpdateUser(ctx, u, names...)
 }
 
 // newHash checks a new password of a user and hashes it.

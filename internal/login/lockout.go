@@ -127,13 +127,19 @@ func throttled(wait time.Duration) error {
 
 // mayTry reads the counters without a lock: a flood that is being refused writes nothing.
 func (s *Service) mayTry(ctx context.Context, counters []counter) error {
+	asked := make([][32]byte, len(counters))
+	for i, c := range counters {
+		asked[i] = c.key
+	}
+	all, err := s.o.Store.LoginFailures(ctx, asked)
+	if err != nil {
+		return err
+	}
 	var longest time.Duration
 	for _, c := range counters {
-		f, err := s.o.Store.LoginFailures(ctx, c.key)
-		if err != nil {
-			return err
+		if i := slices.IndexFunc(all, func(f store.LoginFailures) bool { return f.Counter == c.key }); i >= 0 {
+			longest = max(longest, wait(all[i], c, s.now()))
 		}
-		longest = max(longest, wait(f, c, s.now()))
 	}
 	if longest > 0 {
 		return throttled(longest)
@@ -148,7 +154,7 @@ func (s *Service) hold(ctx context.Context, tx *store.Tx, counters []counter) ([
 	var longest time.Duration
 	for i, c := range counters {
 		var err error
-		if held[i], err = tx.LoginFailures(ctx, c.key); err != nil {
+		if held[i], err = tx.LockLoginFailures(ctx, c.key); err != nil {
 			return nil, err
 		}
 		longest = max(longest, wait(held[i], c, now))

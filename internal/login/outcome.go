@@ -108,7 +108,7 @@ var (
 	ErrOff = errors.New("not configured")
 )
 
-// Throttled: too many failures. Nothing was checked (HTTP 429).
+// Throttled is the answer after too many failures: nothing was checked (HTTP 429).
 type Throttled struct{ RetryAfter time.Duration }
 
 // Error implements error.
@@ -116,7 +116,7 @@ func (t *Throttled) Error() string {
 	return fmt.Sprintf("too many failed attempts; retry after %s", t.RetryAfter)
 }
 
-// Busy: too many passwords are being checked. Nothing was checked or counted (HTTP 503).
+// Busy is the answer while too many passwords are being checked: this one was not, and is not counted (HTTP 503).
 type Busy struct{ RetryAfter time.Duration }
 
 // Error implements error.

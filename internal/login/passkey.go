@@ -33,8 +33,9 @@ type ticket struct {
 	Token     string          `json:"t,omitempty"`
 	SessionID string          `json:"s,omitempty"`
 	State     json.RawMessage `json:"c,omitempty"`
-	Secret    []byte          `json:"k,omitempty"`
-	ExpiresAt time.Time       `json:"e"`
+	// TOTP is the secret that is offered.
+	TOTP      []byte    `json:"k,omitempty"`
+	ExpiresAt time.Time `json:"e"`
 }
 
 const (
@@ -107,7 +108,7 @@ func (s *Service) BeginPasskey(ctx context.Context, _ Caller, token keystile.Sec
 		if err != nil {
 			return PasskeyCeremony{}, err
 		}
-		if !ch.ConsumedAt.IsZero() || ch.ChangeDue || ch.Failures >= maxWrong || !s.now().Before(ch.ExpiresAt) {
+		if !s.waiting(ch) {
 			return PasskeyCeremony{}, ErrChallengeExpired
 		}
 		factors, err := s.o.Store.Factors(ctx, ch.UserID)
@@ -293,19 +294,33 @@ func (s *Service) FinishPasskeyEnrolment(ctx context.Context, c Caller, sid stri
 	if err != nil {
 		return none, err
 	}
-	id, err := s.base62(16)
+	f, err := s.keepPasskey(ctx, c, l.User, keystile.Factor{
+		UserID: l.User.ID, Kind: keystile.FactorPasskey, Name: clipName(enrolled.Name), Sealed: made.Record,
+		CredentialID: made.ID, LastStep: made.Counter, CreatedAt: s.now(),
+	})
 	if err != nil {
 		return none, err
 	}
-	f := keystile.Factor{ID: "fac_" + id, UserID: l.User.ID, Kind: keystile.FactorPasskey, Name: clipName(enrolled.Name), CredentialID: made.ID, LastStep: made.Counter, CreatedAt: s.now()}
-	if f.Sealed, err = s.o.Sealer.Seal(made.Record, keystile.FactorPlace(f.ID)); err != nil {
-		return none, err
+	s.tell(l.User, "A passkey was added", "A passkey was added to your account. If it was not you, tell your administrator at once.")
+	f.Sealed, f.CredentialID = nil, nil
+	return f, nil
+}
+
+// keepPasskey seals and enrols a passkey whose record is in Sealed.
+func (s *Service) keepPasskey(ctx context.Context, c Caller, u keystile.User, f keystile.Factor) (keystile.Factor, error) {
+	id, err := s.base62(16)
+	if err != nil {
+		return f, err
 	}
-	err = s.mutate(ctx, actor(c, l.User.ID), func(ctx context.Context, tx *store.Tx) error {
-		if _, err := tx.User(ctx, l.User.ID); err != nil {
+	f.ID = "fac_" + id
+	if f.Sealed, err = s.o.Sealer.Seal(f.Sealed, keystile.FactorPlace(f.ID)); err != nil {
+		return f, err
+	}
+	return f, s.mutate(ctx, actor(c, u.ID), func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.User(ctx, u.ID); err != nil {
 			return err
 		}
-		factors, err := tx.Factors(ctx, l.User.ID)
+		factors, err := tx.Factors(ctx, u.ID)
 		if err != nil {
 			return err
 		}
@@ -314,10 +329,4 @@ func (s *Service) FinishPasskeyEnrolment(ctx context.Context, c Caller, sid stri
 		}
 		return tx.CreateFactor(ctx, f)
 	})
-	if err != nil {
-		return none, err
-	}
-	s.tell(l.User, "A passkey was added", "A passkey was added to your account. If it was not you, tell your administrator at once.")
-	f.Sealed, f.CredentialID = nil, nil
-	return f, nil
 }

@@ -18,9 +18,8 @@ const maxIdentity = 512
 // Provider signs in the user an identity provider vouched for, and creates them if
 // the provider may. The same factors are asked for as after a password.
 func (s *Service) Provider(ctx context.Context, c Caller, id Identity) (out Outcome, err error) {
-	if id.Provider.Disabled || !id.EmailVerified || id.Issuer == "" || id.Subject == "" || len(id.Issuer)+len(id.Subject) > maxIdentity ||
-		id.RoleID != "" && !slices.Contains(id.Provider.Roles, id.RoleID) {
-		return Outcome{}, ErrInvalidCredentials // rulings R22
+	if !id.acceptable() {
+		return Outcome{}, ErrInvalidCredentials
 	}
 	name, invalid := username.Parse(id.Username)
 	if invalid != nil {
@@ -34,19 +33,18 @@ func (s *Service) Provider(ctx context.Context, c Caller, id Identity) (out Outc
 	err = s.mutate(ctx, store.Actor{Name: "identity_provider:" + id.Provider.Name, RequestID: c.RequestID}, func(ctx context.Context, tx *store.Tx) error {
 		out, refused = Outcome{}, nil
 		at := step{proof: proof{methods: []keystile.AuthMethod{keystile.MethodProvider}, provider: id.Provider.Name}}
-		who := userID
+		who, err := userID, error(nil)
 		if who == "" {
-			if who, err = s.createFor(ctx, tx, id, name); err != nil {
-				return err
-			}
+			who, err = s.createFor(ctx, tx, id, name)
 		}
-		if at.user, err = lockUser(ctx, tx, who); err != nil {
+		if err == nil {
+			at.user, err = lockUser(ctx, tx, who)
+		}
+		if err == nil && !pinned {
+			err = refusal(tx.PinIdentity(ctx, id.Provider.Name, id.Issuer, id.Subject, who))
+		}
+		if err != nil {
 			return err
-		}
-		if !pinned {
-			if err := tx.PinIdentity(ctx, id.Provider.Name, id.Issuer, id.Subject, who); err != nil {
-				return refusal(err)
-			}
 		}
 		if at.found, err = tx.FindUserByID(ctx, who); err != nil {
 			return err
@@ -61,6 +59,12 @@ func (s *Service) Provider(ctx context.Context, c Caller, id Identity) (out Outc
 		return Outcome{}, err
 	}
 	return out, refused
+}
+
+// acceptable says whether a provider may say this (rulings R22).
+func (id Identity) acceptable() bool {
+	return !id.Provider.Disabled && id.EmailVerified && id.Issuer != "" && id.Subject != "" && len(id.Issuer)+len(id.Subject) <= maxIdentity &&
+		(id.RoleID == "" || slices.Contains(id.Provider.Roles, id.RoleID))
 }
 
 // refusal is what a contradiction in the store means to somebody who signs in.

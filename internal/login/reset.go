@@ -127,15 +127,8 @@ func (s *Service) FinishReset(ctx context.Context, c Caller, token, typed keysti
 
 // settle sets a password that the user chose: a change that was due is done.
 func (s *Service) settle(ctx context.Context, tx *store.Tx, u keystile.User, hash store.Password) error {
-	if u.MustChangePassword {
-		names, err := tx.UserNames(ctx, u.ID)
-		if err != nil {
-			return err
-		}
-		u.MustChangePassword = false
-		if err := tx.UpdateUser(ctx, u, names...); err != nil {
-			return err
-		}
+	if _, err := s.noLongerDue(ctx, tx, u); err != nil {
+		return err
 	}
 	return tx.PutPassword(ctx, hash)
 }

@@ -3,10 +3,9 @@ package store
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"time"
 
-	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/store/gen"
 )
 
 // LoginFailures counts failed attempts of one kind: at an account from a network, from an address.
@@ -20,24 +19,32 @@ type LoginFailures struct {
 	QuietUntil time.Time
 }
 
-// LoginFailures reads a counter; one that is not there is zero.
-func (r *reads) LoginFailures(ctx context.Context, counter [32]byte) (LoginFailures, error) {
-	row, err := r.q.GetLoginFailures(ctx, counter[:])
-	err = r.fail("read a count of failures", err)
-	if errors.Is(err, keystile.ErrNotFound) {
-		return LoginFailures{Counter: counter}, nil
+// LoginFailures reads 1 to 3 counters with one statement; one that is not there is left out.
+func (r *reads) LoginFailures(ctx context.Context, counters [][32]byte) ([]LoginFailures, error) {
+	args, err := digestArguments(counters)
+	if err != nil {
+		return nil, err
 	}
+	rows, err := r.q.ListLoginFailures(ctx, args[0], args[1], args[2])
+	if err != nil {
+		return nil, r.fail("read counts of failures", err)
+	}
+	return mapRows(rows, loginFailuresOf, r.fail, "read counts of failures")
+}
+
+func loginFailuresOf(row gen.LoginFailure) (LoginFailures, error) {
+	counter, err := digestOf(row.Counter)
 	return LoginFailures{Counter: counter, Failures: row.Failures, NotBefore: timeOf(row.NotBefore), QuietUntil: timeOf(row.QuietUntil)}, err
 }
 
-// LoginFailures reads a counter and keeps others from it until the transaction ends. Counters must
+// LockLoginFailures reads a counter and keeps others from it until the transaction ends. Counters must
 // be read in the order of their bytes, so that two transactions do not wait for each other.
-func (t *Tx) LoginFailures(ctx context.Context, counter [32]byte) (LoginFailures, error) {
+func (t *Tx) LockLoginFailures(ctx context.Context, counter [32]byte) (LoginFailures, error) {
 	row, err := t.q.LockLoginFailures(ctx, counter[:], micros(t.now))
 	if err != nil {
 		return LoginFailures{}, t.fail("read a count of failures", err)
 	}
-	return LoginFailures{Counter: counter, Failures: row.Failures, NotBefore: timeOf(row.NotBefore), QuietUntil: timeOf(row.QuietUntil)}, nil
+	return loginFailuresOf(row)
 }
 
 // SaveLoginFailures writes a counter that was read in the same transaction.

@@ -106,31 +106,32 @@ func (t *Tx) UpdateUser(ctx context.Context, u keystile.User, names ...SignInNam
 			return err
 		}
 	}
-	if err := t.writeUser(ctx, before, u); err != nil {
+	if err := t.writeUser(ctx, u); err != nil {
 		return err
 	}
 	t.Announce(keystile.ChangeUser, u.ID)
-	return t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail)
+	if err := t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail); err != nil {
+		return err
+	}
+	return t.endIfDisabled(ctx, before, u)
 }
 
-// writeUser writes a user's row, and ends the sessions of one who is disabled by it.
-func (t *Tx) writeUser(ctx context.Context, before, u keystile.User) error {
+func (t *Tx) writeUser(ctx context.Context, u keystile.User) error {
 	row := userRow(u)
-	err := t.q.UpdateUser(ctx, gen.UpdateUserParams{
+	return t.fail("update user "+u.ID, t.q.UpdateUser(ctx, gen.UpdateUserParams{
 		ID: u.ID, Username: row.Username, Email: row.Email, Name: row.Name, RoleID: row.RoleID, AdminRole: row.AdminRole,
 		CustomerIds: row.CustomerIds, GroupID: row.GroupID, SkinID: row.SkinID, Mfa: row.Mfa,
 		MustChangePassword: row.MustChangePassword, Disabled: row.Disabled, UpdatedAt: micros(t.now),
-	})
-	if err != nil {
-		return t.fail("update user "+u.ID, err)
+	}))
+}
+
+// endIfDisabled ends the sessions of a user whom an update disabled: enabling
+// them again must not bring sessions back.
+func (t *Tx) endIfDisabled(ctx context.Context, before, u keystile.User) error {
+	if !u.Disabled || before.Disabled {
+		return nil
 	}
-	if u.Disabled && !before.Disabled {
-		// Enabling them again must not bring sessions back.
-		if err := t.RevokeSessionsOfUser(ctx, u, ""); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.RevokeSessionsOfUser(ctx, u, "")
 }
 
 // DeleteUser removes a user, their names and their API keys.

@@ -16,10 +16,10 @@ import (
 // MaxResponse bounds a browser's response in bytes.
 const MaxResponse = 64 << 10
 
-// ErrWrong: the response does not prove what was asked. The error that wraps it says why, for the log.
+// ErrWrong says that the response does not prove what was asked. The error that wraps it says why, for the log.
 var ErrWrong = errors.New("passkey refused")
 
-// ErrOrigin: passkeys are bound to a host name, and the origin has none (WebAuthn level 3, section 5.1.2, rp.id).
+// ErrOrigin says that passkeys are bound to a host name, and the origin has none (WebAuthn level 3, section 5.1.2, rp.id).
 var ErrOrigin = errors.New("passkeys need an https origin with a host name, or localhost")
 
 // RelyingParty makes and verifies ceremonies for one origin. It is safe for concurrent use.

@@ -106,7 +106,7 @@ func number(text string) (int64, error) {
 	if err != nil || strconv.FormatUint(n, 10) != text {
 		return 0, errForm
 	}
-	return int64(n), nil //nolint:gosec // 31 bits
+	return int64(n), nil
 }
 
 // saltAndTag decodes both and checks their lengths.

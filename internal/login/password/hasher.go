@@ -34,7 +34,7 @@ const (
 	leastWeight = 16 << 20
 )
 
-// ErrBusy: the password waited too long for its turn, and was not looked at.
+// ErrBusy says that the password waited too long for its turn, and was not looked at.
 var ErrBusy = errors.New("too many passwords are being hashed")
 
 // Options configure a Hasher.
@@ -70,13 +70,14 @@ func New(o Options) (*Hasher, error) {
 	}
 	o.Memory = max(o.Memory, memoryKiB<<10)
 	h := &Hasher{o: o, turns: semaphore.NewWeighted(o.Memory), classes: map[string]time.Duration{}}
-	text, err := h.hash([]byte("a password that nobody has"))
-	if err != nil {
-		return nil, err
+	// Its tag is drawn, not made: no password has it, and a start costs no hash.
+	a, tag := today(), make([]byte, tagLength)
+	for _, drawn := range [][]byte{a.salt, tag} {
+		if _, err := io.ReadFull(o.Random, drawn); err != nil {
+			return nil, fmt.Errorf("draw a salt: %w", err)
+		}
 	}
-	if h.dummy, err = Parse(text); err != nil {
-		return nil, err
-	}
+	h.dummy = Hash{scheme: a, tag: tag}
 	return h, nil
 }
 
@@ -89,8 +90,13 @@ func (h *Hasher) Hash(ctx context.Context, password keystile.Secret) (text strin
 	return text, err
 }
 
+// today is argon2id at today's parameters, with an empty salt.
+func today() argon {
+	return argon{id: true, m: memoryKiB, t: passes, p: parallelism, salt: make([]byte, saltLength), tagLength: tagLength}
+}
+
 func (h *Hasher) hash(password []byte) (string, error) {
-	a := argon{id: true, m: memoryKiB, t: passes, p: parallelism, salt: make([]byte, saltLength), tagLength: tagLength}
+	a := today()
 	if _, err := io.ReadFull(h.o.Random, a.salt); err != nil {
 		return "", fmt.Errorf("draw a salt: %w", err)
 	}

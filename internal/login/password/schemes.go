@@ -60,11 +60,8 @@ func parseArgon2(text string) (Hash, error) {
 		return Hash{}, err
 	}
 	m, t, p := v[0], v[1], v[2]
-	if t < 1 || p < 1 || p > 255 || m < 8*p { // RFC 9106, section 3.1
-		return Hash{}, errForm
-	}
-	if m<<10 > maxMemory || m<<10*t > maxWork || p > 16 {
-		return Hash{}, errCost("the cost of argon2")
+	if err := checkArgon2(m, t, p); err != nil {
+		return Hash{}, err
 	}
 	salt, tag, err := saltAndTag(base64.RawStdEncoding, parts[4], parts[5])
 	if err != nil {
@@ -72,6 +69,16 @@ func parseArgon2(text string) (Hash, error) {
 	}
 	a := argon{id: parts[1] == "argon2id", m: uint32(m), t: uint32(t), p: uint8(p), salt: salt, tagLength: uint32(len(tag))} //nolint:gosec // bounded above
 	return Hash{scheme: a, tag: tag}, nil
+}
+
+func checkArgon2(m, t, p int64) error {
+	switch {
+	case t < 1 || p < 1 || p > 255 || m < 8*p: // RFC 9106, section 3.1
+		return errForm
+	case m<<10 > maxMemory, m<<10*t > maxWork, p > 16:
+		return errCost("the cost of argon2")
+	}
+	return nil
 }
 
 // bcrypted is bcrypt; the whole text is its tag. It reads 72 bytes of the password

@@ -42,7 +42,7 @@ func TestTheVectorsOfRFC6238Hold(t *testing.T) {
 	}
 }
 
-func TestThreat23ACodeIsGoodOneStepAroundItsOwnAndAfterTheLastOneAccepted(t *testing.T) {
+func TestThreat23_ACodeIsGoodOneStepAroundItsOwnAndAfterTheLastOneAccepted(t *testing.T) {
 	secret := []byte("12345678901234567890")
 	now := time.Unix(1_700_000_010, 0)
 	for offset := int64(-3); offset <= 3; offset++ {

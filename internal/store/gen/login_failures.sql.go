@@ -30,20 +30,36 @@ func (q *Queries) ForgiveLoginFailure(ctx context.Context, brought int64, earlie
 	return err
 }
 
-const getLoginFailures = `-- name: GetLoginFailures :one
-SELECT counter, failures, not_before, quiet_until FROM login_failures WHERE counter = $1
+const listLoginFailures = `-- name: ListLoginFailures :many
+SELECT counter, failures, not_before, quiet_until FROM login_failures WHERE counter IN ($1, $2, $3)
 `
 
-func (q *Queries) GetLoginFailures(ctx context.Context, counter []byte) (LoginFailure, error) {
-	row := q.db.QueryRowContext(ctx, getLoginFailures, counter)
-	var i LoginFailure
-	err := row.Scan(
-		&i.Counter,
-		&i.Failures,
-		&i.NotBefore,
-		&i.QuietUntil,
-	)
-	return i, err
+func (q *Queries) ListLoginFailures(ctx context.Context, counter []byte, counter_2 []byte, counter_3 []byte) ([]LoginFailure, error) {
+	rows, err := q.db.QueryContext(ctx, listLoginFailures, counter, counter_2, counter_3)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LoginFailure
+	for rows.Next() {
+		var i LoginFailure
+		if err := rows.Scan(
+			&i.Counter,
+			&i.Failures,
+			&i.NotBefore,
+			&i.QuietUntil,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const lockLoginFailures = `-- name: LockLoginFailures :one

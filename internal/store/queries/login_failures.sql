@@ -7,8 +7,8 @@ RETURNING *;
 -- name: SaveLoginFailures :exec
 UPDATE login_failures SET failures = $2, not_before = $3, quiet_until = $4 WHERE counter = $1;
 
--- name: GetLoginFailures :one
-SELECT * FROM login_failures WHERE counter = $1;
+-- name: ListLoginFailures :many
+SELECT * FROM login_failures WHERE counter IN ($1, $2, $3);
 
 -- The delay that the failure brought goes with it; one that came since stays.
 -- name: ForgiveLoginFailure :exec
