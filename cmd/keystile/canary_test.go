@@ -62,6 +62,7 @@ func TestThreat33_NoSecretIsInLogsMetricsErrorsAuditOrTheDatabase(t *testing.T) 
 	must(r.client().CreateKey(t.Context(), client.KeyCreate{Organization: "acme", Secret: imported}))(t)
 	tokenMade := must(r.client().CreateAdminToken(t.Context(), client.AdminTokenCreate{}))(t)
 	c.add("a made token", tokenMade.Secret)
+	r.people(c)
 	c.add("the master key", strings.TrimSpace(string(must(os.ReadFile(filepath.Join(r.dir, "master.key")))(t))))
 
 	// Every way to put a secret before the server: right, wrong, and in the wrong place.
@@ -97,12 +98,31 @@ func TestThreat33_NoSecretIsInLogsMetricsErrorsAuditOrTheDatabase(t *testing.T) 
 	} {
 		send("POST", "/v1/keys", bearerOf(r.token), body)
 	}
+	for path, bodies := range map[string][]string{
+		"/v1/users": {
+			`{"organization":"acme","username":"x","password":"` + misplace + `\u0000"}`, `{"organization":"acme","username":"x","password_hash":"` + misplace + `"}`,
+			`{"organization":"acme","username":"` + misplace + ` x"}`, `{"organization":"acme","username":"x","password":"` + misplace + `","password_hash":"$2b$` + misplace + `"}`,
+			`{"organization":"acme","username":"x","passwort":"` + misplace + `"}`, `{"organization":"nobody","username":"x","password":"` + misplace + `"}`,
+		},
+		"/v1/identity-providers": {
+			`{"name":"x","organization":"acme","issuer":"i","audience":"a","algorithms":["RS256"],"secret":"` + misplace + `"}`,
+			`{"name":"x","organization":"acme","issuer":"i","audience":"a","algorithms":["EdDSA"],"public_key":"` + misplace + `"}`,
+			`{"name":"x","organization":"acme","issuer":"i","audience":"a","algorithms":["RS256"],"jwks":{"keys":[{"kty":"oct","k":"` + misplace + `"}]}}`,
+			`{"name":"x","organization":"acme","issuer":"i","audience":"a","algorithms":["RS256"],"jwks_url":"https://a:` + misplace + `@x/"}`,
+		},
+	} {
+		for _, body := range bodies {
+			send("POST", path, bearerOf(r.token), body)
+		}
+	}
+	send("POST", "/v1/state/apply", http.Header{"Authorization": {"Bearer " + r.token}, "Content-Type": {"application/yaml"}},
+		"organizations: [{id: acme, name: Acme}]\nusers: [{username: x, organization: nobody, password: "+misplace+", totp_secret: "+misplace+", auth_token: "+misplace+"}]\n")
 	send("POST", "/v1/state/apply", http.Header{"Authorization": {"Bearer " + r.token}, "Content-Type": {"application/yaml"}},
 		"organizations: [{id: acme, name: Acme}]\napi_keys: [{id: key_x, organization: nobody, secret: "+misplace+"}]\n")
 	send("POST", "/v1/decisions", bearerOf(r.token), `{"method":"GET","url":"http://127.0.0.1:8080`+sitePath+`&token=`+inQuery+`","headers":{"x-api-key":["`+unknown+`"]},"ip":"192.0.2.1"}`)
 	send("POST", "/v1/decisions", bearerOf(r.token), `{"method":"GET","url":"`+misplace+`","headers":{"`+misplace+`":["`+unknown+`"]},"ip":"`+misplace+`"}`)
 	send("DELETE", "/v1/keys/"+url.PathEscape(misplace), bearerOf(r.token), "")
-	for _, path := range []string{"/v1/keys", "/v1/admin-tokens", "/v1/audit", "/v1/state", "/v1/routes", "/v1/organizations", "/metrics", "/readyz", "/v1/openapi.json"} {
+	for _, path := range []string{"/v1/keys", "/v1/admin-tokens", "/v1/audit", "/v1/state", "/v1/users", "/v1/identity-providers", "/v1/routes", "/v1/organizations", "/metrics", "/readyz", "/v1/openapi.json"} {
 		send("GET", path, bearerOf(r.token), "")
 	}
 	c.absent(t, "an answer", answers.String())
@@ -112,6 +132,39 @@ func TestThreat33_NoSecretIsInLogsMetricsErrorsAuditOrTheDatabase(t *testing.T) 
 	r.flushed()
 	c.absent(t, "the log", r.log.String())
 	r.databases(c)
+}
+
+// people makes a user and an identity provider in every way, with a canary for
+// each secret of theirs.
+func (r *running) people(c canaries) {
+	r.t.Helper()
+	const (
+		first    = "canary-otters-juggle-quietly-4f1e"
+		second   = "canary-badgers-whistle-at-noon-77"
+		ofFile   = "canary-of-a-state-file-0a1b2c3d4e"
+		personal = "canary-personal-key-5e6f7a8b9c0d"
+		shared   = "canary-shared-secret-of-a-provider-1f2e3d"
+		factor   = "CANARYCANARYCANARYCANARY"
+	)
+	for name, secret := range map[string]string{
+		"a password": first, "a new password": second, "a state file's password": ofFile, "a personal key": personal, "a provider's secret": shared, "a TOTP secret of a file": factor,
+	} {
+		c.add(name, secret)
+	}
+	ctx, admin := r.t.Context(), r.client()
+	u := must(admin.CreateUser(ctx, client.UserCreate{Organization: "acme", Username: "ann@example.com", Password: first}))(r.t)
+	must(admin.SetUserPassword(ctx, u.ID, client.PasswordSet{Password: second}))(r.t)
+	made := must(admin.EnrolUserTOTP(ctx, u.ID))(r.t)
+	uri := must(url.Parse(made.URI))(r.t)
+	c.add("a new TOTP secret", uri.Query().Get("secret"))
+	must(admin.CreateIdentityProvider(ctx, client.IdentityProviderCreate{
+		Name: "shared", Organization: "acme", Issuer: "i", Audience: "a", Algorithms: []string{"HS256"}, Secret: shared,
+	}))(r.t)
+	must(admin.UpdateIdentityProvider(ctx, "shared", client.Version{}, client.IdentityProviderUpdate{Secret: shared + "2"}))(r.t)
+	r.apply("users: [{username: bob, organization: acme, password: " + ofFile + ", totp_secret: " + factor + ", auth_token: " + personal + "}]\n")
+	if status, code := r.decide(sitePath, personal); status != 403 {
+		r.t.Errorf("the personal key: %d %s", status, code)
+	}
 }
 
 // flushed waits until decisions were recorded: the refusals above are in the audit log then.
@@ -160,6 +213,15 @@ func TestThreat33_CommandsShowASecretOnceAndInNoError(t *testing.T) {
 		{"explain", "-H", "x-api-key: " + canary, "-H", "authorization: Bearer " + canary + "2", "http://x/things/a"},
 		{"explain", "-o", "json", "-H", "authorization: Basic " + canary, "http://x/things/a"},
 		{"explain", "-H", "x-api-key: " + canary, "-d", canary, "http://x/things/a?token=" + canary},
+		{"user", "create", "--organization", "acme", "--username", "ann", "--password", canary},
+		{"user", "create", "--organization", "acme", "--username", "ann", "--password", canary},
+		{"user", "create", "--organization", "acme", "--username", "x", "--password-hash", canary},
+		{"user", "set-password", "ann", "--password", canary},
+		{"user", "set-password", "nobody", "--password", canary},
+		{"provider", "create", "--name", "p", "--organization", "acme", "--issuer", "i", "--audience", "a", "--algorithm", "RS256", "--secret", canary},
+		{"provider", "create", "--name", "p", "--organization", "acme", "--issuer", "i", "--audience", "a", "--algorithm", "HS256", "--secret", canary},
+		{"user", "list", "-o", "json"},
+		{"provider", "list", "-o", "json"},
 		{"key", "list", "-o", "json"},
 		{"export"},
 		{"doctor"},

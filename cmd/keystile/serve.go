@@ -88,7 +88,6 @@ type server struct {
 	// tokenKeys sign session tokens; federation verifies those of others.
 	tokenKeys  *keyring.TokenKeys
 	federation *federation.Verifier
-	login      *login.Service
 	limits     *limits
 	recorder   *audit.Recorder
 	used       *usage.Batcher[store.APIKeyUse]

@@ -137,7 +137,7 @@ func (u IdentityProviderUpdate) edit(in *manage.NewIdentityProvider) error {
 		p.Algorithms = algorithms(names)
 	}
 	if u.given() {
-		err = errors.Join(err, u.KeySource.onto(in))
+		err = errors.Join(err, u.onto(in))
 	}
 	return err
 }

@@ -81,11 +81,8 @@ func (s *Service) UpdateKey(ctx context.Context, a store.Actor, id string, edit 
 
 // UpdateKeyTx is UpdateKey inside a transaction.
 func (s *Service) UpdateKeyTx(ctx context.Context, tx *store.Tx, id string, edit func(*keystile.APIKey) error) (keystile.APIKey, error) {
-	old, err := s.key(ctx, tx, id)
+	old, err := s.nobodysKey(ctx, tx, id)
 	if err != nil {
-		return keystile.APIKey{}, err
-	}
-	if err := nobodys(old); err != nil {
 		return keystile.APIKey{}, err
 	}
 	edited := old
@@ -126,13 +123,15 @@ func (s *Service) UpdateKeyTx(ctx context.Context, tx *store.Tx, id string, edit
 	return s.key(ctx, tx, id) // the store stamped it
 }
 
-// nobodys refuses a user's personal key: it may do what the user may, and a new
-// secret of it would make its reader that user. Revoking and deleting are allowed.
-func nobodys(key keystile.APIKey) error {
-	if key.UserID != "" {
-		return fmt.Errorf("API key %q is the personal key of a user, who alone may change it: %w", key.ID, keystile.ErrConflict)
+// nobodysKey is a key that may be changed and rotated: not a user's personal key,
+// which may do what the user may, so that whoever reads a new secret of it would be
+// that user. Revoking and deleting are allowed.
+func (s *Service) nobodysKey(ctx context.Context, from keyReader, id string) (keystile.APIKey, error) {
+	key, err := s.key(ctx, from, id)
+	if err == nil && key.UserID != "" {
+		err = fmt.Errorf("API key %q is the personal key of a user, who alone may change it: %w", key.ID, keystile.ErrConflict)
 	}
-	return nil
+	return key, err
 }
 
 // sameKey says whether two versions of a key allow the same and are called the same.

@@ -174,7 +174,10 @@ func checkJWKS(text string, algorithms []keystile.SigningAlgorithm) (string, err
 	}
 	types := map[string]bool{}
 	for _, key := range set.Keys {
-		kind, _ := key["kty"].(string)
+		kind, ok := key["kty"].(string)
+		if !ok {
+			return text, keystile.Invalidf("jwks", remedy, "holds a key without a kty")
+		}
 		if _, private := key["d"]; private || kind == "oct" {
 			return text, keystile.Invalidf("jwks", "remove what is secret, and replace that key: it was shown", "holds a private or shared key")
 		}

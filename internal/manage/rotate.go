@@ -36,11 +36,8 @@ func (s *Service) RotateKeyTx(ctx context.Context, tx *store.Tx, id string, over
 	if overlap < 0 || overlap > MaxOverlap {
 		return none, "", keystile.Invalidf("overlap", "use a duration from 0s to 2160h", "not an overlap")
 	}
-	key, err := s.key(ctx, tx, id)
+	key, err := s.nobodysKey(ctx, tx, id)
 	if err != nil {
-		return none, "", err
-	}
-	if err := nobodys(key); err != nil {
 		return none, "", err
 	}
 	now := s.now()

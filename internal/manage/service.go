@@ -30,9 +30,9 @@ type Sealer interface {
 // Hasher hashes and verifies passwords; [password.Hasher] is one. It waits for its
 // turn and is safe for concurrent use.
 type Hasher interface {
-	Hash(ctx context.Context, password keystile.Secret) (string, error)
+	Hash(ctx context.Context, text keystile.Secret) (string, error)
 	// Verify says whether a password has a stored hash. began is called before anything is hashed.
-	Verify(ctx context.Context, stored string, password keystile.Secret, began func(context.Context) error) (ok, outdated bool, err error)
+	Verify(ctx context.Context, stored string, text keystile.Secret, began func(context.Context) error) (ok, outdated bool, err error)
 }
 
 // Service runs management operations on one store. It is safe for concurrent

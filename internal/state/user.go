@@ -241,7 +241,7 @@ func (k *users) create(ctx context.Context, tx *store.Tx, r *run, e *entry[user]
 	}
 	r.created("user", made.Username)
 	var d diff // of a new user, which is told as created
-	return k.proofs(ctx, tx, r, e, made, &d)
+	return (&proofs{run: r, tx: tx, entry: e, user: made, diff: &d}).all(ctx)
 }
 
 func (k *users) update(ctx context.Context, tx *store.Tx, r *run, e *entry[user], old keystile.User) error {
@@ -252,7 +252,7 @@ func (k *users) update(ctx context.Context, tx *store.Tx, r *run, e *entry[user]
 			return err
 		}
 	}
-	if err := k.proofs(ctx, tx, r, e, want, &d); err != nil {
+	if err := (&proofs{run: r, tx: tx, entry: e, user: want, diff: &d}).all(ctx); err != nil {
 		return err
 	}
 	if len(d) > 0 {

@@ -74,46 +74,56 @@ func (k *users) preparePassword(ctx context.Context, service *manage.Service, e 
 	return found, err
 }
 
-// proofs makes what a user proves who they are with that of the file. What the
-// file leaves out stays. d is told what changed.
-func (k *users) proofs(ctx context.Context, tx *store.Tx, r *run, e *entry[user], u keystile.User, d *diff) error {
-	for _, step := range []func(context.Context, *store.Tx, *run, *entry[user], keystile.User, *diff) error{k.password, k.passwordHash, k.totp, k.authToken} {
-		if err := step(ctx, tx, r, e, u, d); err != nil {
+// proofs makes what one user proves who they are with that of the file. What the
+// file leaves out stays.
+type proofs struct {
+	*run
+	tx    *store.Tx
+	entry *entry[user]
+	// user as they are stored.
+	user keystile.User
+	// diff is told what changed.
+	diff *diff
+}
+
+func (p *proofs) all(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{p.password, p.passwordHash, p.totp, p.authToken} {
+		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// storedHash is the hash of a user's password; "" for none.
-func storedHash(ctx context.Context, tx *store.Tx, id string) (string, error) {
-	stored, err := tx.Password(ctx, id)
+// storedHash is the hash of the user's password; "" for none.
+func (p *proofs) storedHash(ctx context.Context) (string, error) {
+	stored, err := p.tx.Password(ctx, p.user.ID)
 	if errors.Is(err, keystile.ErrNotFound) {
 		return "", nil
 	}
 	return stored.Hash, err
 }
 
-func (k *users) password(ctx context.Context, tx *store.Tx, r *run, e *entry[user], u keystile.User, d *diff) error {
-	if e.value.Password == "" {
+func (p *proofs) password(ctx context.Context) error {
+	if p.entry.value.Password == "" {
 		return nil
 	}
-	stored, err := storedHash(ctx, tx, u.ID)
+	stored, err := p.storedHash(ctx)
 	if err != nil {
 		return err
 	}
-	found := k.passwords[e]
-	if stored != "" && (stored == found.verified || e.value.MustChangePassword) {
+	found := p.world.users.passwords[p.entry]
+	if stored != "" && (stored == found.verified || p.entry.value.MustChangePassword) {
 		return nil // theirs already, or they have chosen their own since
 	}
 	if found.fresh == "" {
 		// Somebody changed it since it was compared.
-		if found.fresh, err = r.service.HashPassword(ctx, e.value.Password); err != nil {
+		if found.fresh, err = p.service.HashPassword(ctx, p.entry.value.Password); err != nil {
 			return err
 		}
 	}
-	d.text("password", oldOrNone(stored), "new")
-	return r.service.SetPasswordHashTx(ctx, tx, u.ID, found.fresh)
+	p.diff.text("password", oldOrNone(stored), "new")
+	return p.service.SetPasswordHashTx(ctx, p.tx, p.user.ID, found.fresh)
 }
 
 func oldOrNone(stored string) string {
@@ -123,66 +133,67 @@ func oldOrNone(stored string) string {
 	return "old"
 }
 
-func (k *users) passwordHash(ctx context.Context, tx *store.Tx, r *run, e *entry[user], u keystile.User, d *diff) error {
-	given := e.value.PasswordHash.Reveal()
+func (p *proofs) passwordHash(ctx context.Context) error {
+	given := p.entry.value.PasswordHash.Reveal()
 	if given == "" {
 		return nil
 	}
-	stored, err := storedHash(ctx, tx, u.ID)
+	stored, err := p.storedHash(ctx)
 	switch {
 	case err != nil:
 		return err
-	case stored == given, stored != "" && e.value.MustChangePassword:
+	case stored == given, stored != "" && p.entry.value.MustChangePassword:
 		return nil
 	case manage.Supersedes(stored, given):
-		warn(r, e, keystile.Invalidf("password_hash", "take it out of the file, or set the password with keystile user set-password",
-			"the stored hash of user %s was renewed at a sign-in or changed since, and stays", u.Username))
+		warn(p.run, p.entry, keystile.Invalidf("password_hash", "take it out of the file, or set the password with keystile user set-password",
+			"the stored hash of user %s was renewed at a sign-in or changed since, and stays", p.user.Username))
 		return nil
 	}
-	d.text("password_hash", oldOrNone(stored), "new")
-	return r.service.SetPasswordHashTx(ctx, tx, u.ID, given)
+	p.diff.text("password_hash", oldOrNone(stored), "new")
+	return p.service.SetPasswordHashTx(ctx, p.tx, p.user.ID, given)
 }
 
 // totp imports a TOTP factor where the user has none. One that they have since is
 // not replaced: a file must not bring back what was given up.
-func (k *users) totp(ctx context.Context, tx *store.Tx, r *run, e *entry[user], u keystile.User, d *diff) error {
-	if e.value.TOTPSecret == "" && e.value.TOTP == nil {
+func (p *proofs) totp(ctx context.Context) error {
+	if p.entry.value.TOTPSecret == "" && p.entry.value.TOTP == nil {
 		return nil
 	}
-	secret, err := k.totpSecret(r, e.value)
+	secret, err := p.totpSecret()
 	if err != nil {
 		return err
 	}
-	factors, err := tx.Factors(ctx, u.ID)
+	factors, err := p.tx.Factors(ctx, p.user.ID)
 	if err != nil {
 		return err
 	}
 	if i := slices.IndexFunc(factors, func(f keystile.Factor) bool { return f.Kind == keystile.FactorTOTP }); i >= 0 {
-		have, err := r.service.OpenFactor(factors[i])
+		have, err := p.service.OpenFactor(factors[i])
 		if err != nil {
 			return fmt.Errorf("compare the TOTP secret with the stored one: %w", err)
 		}
 		if subtle.ConstantTimeCompare(have, secret) == 0 {
-			warn(r, e, keystile.Invalidf("totp_secret", "take it out of the file, or reset the user's factors with keystile user reset-mfa",
-				"user %s has enrolled another factor since, which stays", u.Username))
+			warn(p.run, p.entry, keystile.Invalidf("totp_secret", "take it out of the file, or reset the user's factors with keystile user reset-mfa",
+				"user %s has enrolled another factor since, which stays", p.user.Username))
 		}
 		return nil
 	}
-	d.text("totp_secret", "", "new")
-	if e.value.TOTP == nil {
-		_, err = r.service.ImportTOTPTx(ctx, tx, u.ID, secret)
+	p.diff.text("totp_secret", "", "new")
+	if p.entry.value.TOTP == nil {
+		_, err = p.service.ImportTOTPTx(ctx, p.tx, p.user.ID, secret)
 		return err
 	}
-	return tx.CreateFactor(ctx, keystile.Factor{
-		ID: e.value.TOTP.ID, UserID: u.ID, Kind: keystile.FactorTOTP, Name: e.value.TOTP.Name, Sealed: e.value.TOTP.Sealed.data,
+	return p.tx.CreateFactor(ctx, keystile.Factor{
+		ID: p.entry.value.TOTP.ID, UserID: p.user.ID, Kind: keystile.FactorTOTP, Name: p.entry.value.TOTP.Name, Sealed: p.entry.value.TOTP.Sealed.data,
 	})
 }
 
-func (k *users) totpSecret(r *run, u *user) ([]byte, error) {
+func (p *proofs) totpSecret() ([]byte, error) {
+	u := p.entry.value
 	if u.TOTP == nil {
 		return manage.TOTPSecret(u.TOTPSecret)
 	}
-	secret, err := r.service.OpenFactor(keystile.Factor{ID: u.TOTP.ID, Sealed: u.TOTP.Sealed.data})
+	secret, err := p.service.OpenFactor(keystile.Factor{ID: u.TOTP.ID, Sealed: u.TOTP.Sealed.data})
 	if err != nil {
 		return nil, keystile.Invalidf("totp.sealed", "apply it to the store that it was exported from, or give totp_secret", "does not open in this store")
 	}
@@ -191,33 +202,34 @@ func (k *users) totpSecret(r *run, u *user) ([]byte, error) {
 
 // authToken makes the user's personal API key that of the file. One that was
 // replaced since stays out.
-func (k *users) authToken(ctx context.Context, tx *store.Tx, r *run, e *entry[user], u keystile.User, d *diff) error {
-	in, err := k.givenAuthToken(r, e.value, u)
+func (p *proofs) authToken(ctx context.Context) error {
+	in, err := p.givenAuthToken()
 	if err != nil || in.Text == "" {
 		return err
 	}
-	have, ok, err := r.service.OpenAuthToken(ctx, tx, u.ID)
+	have, ok, err := p.service.OpenAuthToken(ctx, p.tx, p.user.ID)
 	if err != nil || ok && have.Equal(in.Text) {
 		return err
 	}
-	spent, err := r.service.SpentAuthToken(ctx, tx, u.ID, in.Text)
+	spent, err := p.service.SpentAuthToken(ctx, p.tx, p.user.ID, in.Text)
 	if err != nil {
 		return err
 	}
 	if spent {
-		warn(r, e, keystile.Invalidf("auth_token", "take it out of the file", "the personal API key of user %s was replaced or revoked since, and stays so", u.Username))
+		warn(p.run, p.entry, keystile.Invalidf("auth_token", "take it out of the file", "the personal API key of user %s was replaced or revoked since, and stays so", p.user.Username))
 		return nil
 	}
-	d.text("auth_token", oldOrNone(have.Reveal()), "new")
-	return r.service.ImportAuthTokenTx(ctx, tx, u, in)
+	p.diff.text("auth_token", oldOrNone(have.Reveal()), "new")
+	return p.service.ImportAuthTokenTx(ctx, p.tx, p.user, in)
 }
 
-func (k *users) givenAuthToken(r *run, u *user, stored keystile.User) (manage.NewAuthToken, error) {
+func (p *proofs) givenAuthToken() (manage.NewAuthToken, error) {
+	u := p.entry.value
 	if u.AuthTokenSealed == nil {
 		return manage.NewAuthToken{Text: u.AuthToken}, nil
 	}
 	sealed := u.AuthTokenSealed.Sealed.data
-	text, err := r.service.OpenSealedAuthToken(stored.ID, sealed)
+	text, err := p.service.OpenSealedAuthToken(p.user.ID, sealed)
 	if err != nil {
 		return manage.NewAuthToken{}, keystile.Invalidf("auth_token_sealed.sealed", "apply it to the store that it was exported from, with the user's id, or give auth_token", "does not open in this store")
 	}

@@ -114,50 +114,54 @@ func (t *Tx) DeleteOrganization(ctx context.Context, id string) error {
 	return t.Record(ctx, id, "organization.delete", "organization:"+id, whole(organizationMembers(o)))
 }
 
+// organizationEmpty refuses an organisation that something is left of.
 func (t *Tx) organizationEmpty(ctx context.Context, id string) error {
-	sites, err := t.q.ListSitesOfOrganization(ctx, id, "", 1)
-	if err != nil {
-		return t.fail("delete organization "+id, err)
-	}
-	if len(sites) > 0 {
-		return conflict("organization %q still has site %q; delete its sites first", id, sites[0].ID)
-	}
-	users, err := t.q.ListUsersOfOrganization(ctx, id, "", 1)
-	if err != nil {
-		return t.fail("delete organization "+id, err)
-	}
-	if len(users) > 0 {
-		return conflict("organization %q still has user %q; delete its users first", id, users[0].ID)
-	}
-	providers, err := t.q.ListIdentityProvidersOfOrganization(ctx, id, "", 1)
-	if err != nil {
-		return t.fail("delete organization "+id, err)
-	}
-	if len(providers) > 0 {
-		return conflict("organization %q still has identity provider %q; delete its identity providers first", id, providers[0].Name)
-	}
-	keys, err := t.q.ListAPIKeysOfOrganization(ctx, id, "", 1)
-	if err != nil {
-		return t.fail("delete organization "+id, err)
-	}
-	if len(keys) > 0 {
-		return conflict("organization %q still has API key %q; delete its API keys first", id, keys[0].ID)
-	}
-	signing, err := t.q.ListSigningKeysOfOrganization(ctx, id, "", 1)
-	if err != nil {
-		return t.fail("delete organization "+id, err)
-	}
-	if len(signing) > 0 {
-		return conflict("organization %q still has signing key %q; delete its signing keys first", id, signing[0].ID)
-	}
-	tokens, err := t.q.LiveAdminTokenOfOrganization(ctx, id)
-	if err != nil {
-		return t.fail("delete organization "+id, err)
-	}
-	if len(tokens) > 0 {
-		return conflict("organization %q still has admin token %q; revoke its admin tokens first", id, tokens[0])
+	for _, left := range []struct {
+		noun, plural, remedy string
+		first                func() (string, error)
+	}{
+		{"site", "sites", "delete", func() (string, error) {
+			rows, err := t.q.ListSitesOfOrganization(ctx, id, "", 1)
+			return firstOf(rows, func(r gen.Site) string { return r.ID }), err
+		}},
+		{"user", "users", "delete", func() (string, error) {
+			rows, err := t.q.ListUsersOfOrganization(ctx, id, "", 1)
+			return firstOf(rows, func(r gen.User) string { return r.ID }), err
+		}},
+		{"identity provider", "identity providers", "delete", func() (string, error) {
+			rows, err := t.q.ListIdentityProvidersOfOrganization(ctx, id, "", 1)
+			return firstOf(rows, func(r gen.IdentityProvider) string { return r.Name }), err
+		}},
+		{"API key", "API keys", "delete", func() (string, error) {
+			rows, err := t.q.ListAPIKeysOfOrganization(ctx, id, "", 1)
+			return firstOf(rows, func(r gen.ApiKey) string { return r.ID }), err
+		}},
+		{"signing key", "signing keys", "delete", func() (string, error) {
+			rows, err := t.q.ListSigningKeysOfOrganization(ctx, id, "", 1)
+			return firstOf(rows, func(r gen.SigningKey) string { return r.ID }), err
+		}},
+		{"admin token", "admin tokens", "revoke", func() (string, error) {
+			rows, err := t.q.LiveAdminTokenOfOrganization(ctx, id)
+			return firstOf(rows, func(r string) string { return r }), err
+		}},
+	} {
+		first, err := left.first()
+		if err != nil {
+			return t.fail("delete organization "+id, err)
+		}
+		if first != "" {
+			return conflict("organization %q still has %s %q; %s its %s first", id, left.noun, first, left.remedy, left.plural)
+		}
 	}
 	return nil
+}
+
+// firstOf is the id of the first of rows; "" of none.
+func firstOf[R any](rows []R, id func(R) string) string {
+	if len(rows) == 0 {
+		return ""
+	}
+	return id(rows[0])
 }
 
 func (t *Tx) tenantIDFree(ctx context.Context, o keystile.Organization) error {

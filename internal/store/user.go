@@ -106,20 +106,32 @@ func (t *Tx) UpdateUser(ctx context.Context, u keystile.User, names ...SignInNam
 			return err
 		}
 	}
+	if err := t.writeUser(ctx, u); err != nil {
+		return err
+	}
+	t.Announce(keystile.ChangeUser, u.ID)
+	if err := t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail); err != nil {
+		return err
+	}
+	return t.endIfDisabled(ctx, before, u)
+}
+
+func (t *Tx) writeUser(ctx context.Context, u keystile.User) error {
 	row := userRow(u)
-	err = t.q.UpdateUser(ctx, gen.UpdateUserParams{
+	return t.fail("update user "+u.ID, t.q.UpdateUser(ctx, gen.UpdateUserParams{
 		ID: u.ID, Username: row.Username, Email: row.Email, Name: row.Name, RoleID: row.RoleID, AdminRole: row.AdminRole,
 		CustomerIds: row.CustomerIds, GroupID: row.GroupID, SkinID: row.SkinID, Mfa: row.Mfa,
 		MustChangePassword: row.MustChangePassword, Disabled: row.Disabled, UpdatedAt: micros(t.now),
-	})
-	if err != nil {
-		return t.fail("update user "+u.ID, err)
+	}))
+}
+
+// endIfDisabled ends the sessions of a user whom an update disabled: enabling
+// them again must not bring sessions back.
+func (t *Tx) endIfDisabled(ctx context.Context, before, u keystile.User) error {
+	if !u.Disabled || before.Disabled {
+		return nil
 	}
-	t.Announce(keystile.ChangeUser, u.ID)
-	if err := t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail); err != nil || !u.Disabled || before.Disabled {
-		return err
-	}
-	return t.RevokeSessionsOfUser(ctx, u, "") // enabling them again must not bring sessions back
+	return t.RevokeSessionsOfUser(ctx, u, "")
 }
 
 // DeleteUser removes a user, their names and their API keys.

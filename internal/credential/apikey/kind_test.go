@@ -300,7 +300,7 @@ func TestAPersonalKeyMayDoWhatItsUserMayAndHangsOnThem(t *testing.T) {
 		}
 	}
 	secret, _ = w.add(t, func(r *apikey.Record) { r.Owner = owner() })
-	if _, reason, _ := check(k, secret); reason != keystile.ReasonCredentialUnknown {
-		t.Errorf("a key of nobody's with an owner: %q", reason)
+	if _, reason, err := check(k, secret); reason != keystile.ReasonCredentialUnknown {
+		t.Errorf("a key of nobody's with an owner: %q, %v", reason, err)
 	}
 }
