@@ -17,13 +17,16 @@ func (s *server) buildLogin(context.Context, *app) error {
 	if err != nil {
 		return err
 	}
+	policy := password.Policy{MinLength: c.Password.MinLength, MinGuesses: c.Password.MinGuesses}
+	// One hasher and one policy, whoever sets the password: sign-in, pages or management.
+	s.house.service.Passwords, s.house.service.PasswordPolicy, s.house.service.Issuer = hasher, policy, c.Issuer
 	mailer, err := s.buildMail()
 	if err != nil {
 		return err
 	}
 	s.login, err = login.New(login.Options{
 		Store: s.house.store, Digester: s.house.digester, Sealer: s.house.sealer, Passwords: hasher,
-		Policy: password.Policy{MinLength: c.Password.MinLength, MinGuesses: c.Password.MinGuesses},
+		Policy: policy,
 		Mailer: mailer, Logger: s.log, Now: time.Now, Random: randomSource, PublicURL: s.cfg.PublicURL,
 		Issuer: c.Issuer, SessionLife: c.SessionLife, MFA: keystile.MFAPolicy(c.MFA), RateExempt: c.RateExempt,
 	})

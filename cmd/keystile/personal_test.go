@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	personalKey   = "personal-key-of-ann-0123456789ab"
+	annsKey       = "personal-key-of-ann-0123456789ab"
 	personalWorld = `
 organizations: [{id: acme}]
 sites: [{id: Roof, organization: acme}]
 roles: [{id: reader, scopes: ["things:read"]}, {id: nobody}]
-users: [{id: ann, username: ann@example.com, organization: acme, role_id: reader, auth_token: ` + personalKey + `}]
+users: [{id: ann, username: ann@example.com, organization: acme, role_id: reader, auth_token: ` + annsKey + `}]
 `
 )
 
@@ -69,10 +69,10 @@ func TestThreat27_APersonalKeyEndsWithItsUsersRightsAtTheNextRequestEverywhere(t
 	for name, c := range personalEndings {
 		t.Run(name, func(t *testing.T) {
 			r := startServer(t, siteRoutes, personalWorld)
-			r.everywhere(sitePath, personalKey, 200)
+			r.everywhere(sitePath, annsKey, 200)
 			check(t, c.change(t, r.client()))
-			r.everywhere(sitePath, personalKey, c.status)
-			if _, code := r.decide(sitePath, personalKey); code != string(c.code) {
+			r.everywhere(sitePath, annsKey, c.status)
+			if _, code := r.decide(sitePath, annsKey); code != string(c.code) {
 				t.Errorf("the reason is %q, want %q", code, c.code)
 			}
 		})
@@ -83,25 +83,25 @@ func TestThreat27_APersonalKeyEndsWhenAnotherProcessEndsItsUsersRights(t *testin
 	for name, c := range personalEndings {
 		t.Run(name, func(t *testing.T) {
 			r := startServer(t, siteRoutes, personalWorld)
-			r.everywhere(sitePath, personalKey, 200)
+			r.everywhere(sitePath, annsKey, 200)
 			check(t, c.change(t, must(localClient(r.beside(), r.cfg))(t)))
 			eventually(t, func() error {
-				if status, code := r.decide(sitePath, personalKey); status != c.status || code != string(c.code) {
+				if status, code := r.decide(sitePath, annsKey); status != c.status || code != string(c.code) {
 					return fmt.Errorf("%d %s", status, code)
 				}
 				return nil
 			})
-			r.everywhere(sitePath, personalKey, c.status)
+			r.everywhere(sitePath, annsKey, c.status)
 		})
 	}
 }
 
 func TestANewSiteIsReadableByPersonalKeysAtOnce(t *testing.T) {
 	r := startServer(t, siteRoutes, personalWorld)
-	r.everywhere("/things/a?site=Attic", personalKey, 403)
+	r.everywhere("/things/a?site=Attic", annsKey, 403)
 	must(r.client().CreateSite(t.Context(), client.SiteCreate{ID: "Attic", Organization: "acme"}))(t)
-	r.everywhere("/things/a?site=Attic", personalKey, 200)
+	r.everywhere("/things/a?site=Attic", annsKey, 200)
 	must(r.client().CreateOrganization(t.Context(), client.OrganizationCreate{ID: "other"}))(t)
 	must(r.client().CreateSite(t.Context(), client.SiteCreate{ID: "Theirs", Organization: "other"}))(t)
-	r.everywhere("/things/a?site=Theirs", personalKey, 403)
+	r.everywhere("/things/a?site=Theirs", annsKey, 403)
 }
