@@ -98,7 +98,7 @@ test("what is no token is malformed", async (t) => {
     jwt(ed, "not json"), jwt(ed, "[]"), jwt(ed, "null"), jwt(ed, '"text"'), jwt(ed, '{"exp": NaN}'), jwt(ed, "[".repeat(5000)),
     jwt(ed, CLAIMS, "not json"), jwt(ed, CLAIMS, "[]"), jwt(ed, { ...CLAIMS, filler: "x".repeat(8192) }),
     jwt(ed, { ...CLAIMS, filler: "x".repeat(3000) }, { alg: "EdDSA", kid: "ed", filler: "x".repeat(3000) }),
-    jwt(ed, "\ufeff{}"),
+    jwt(ed, `\ufeff${JSON.stringify(CLAIMS)}`),
   ]) {
     await rejects(verifier, token, "malformed");
   }
