@@ -431,7 +431,7 @@ func TestTokenInspectTellsWhatATokenIsAndWhetherItIsGood(t *testing.T) {
 		"a changed token":     {ona[:len(ona)-3] + "AAA", keystile.KindSessionJWT, keystile.ReasonSignatureInvalid, "", `"sid"`},
 		"an assertion":        {assertion, kindAssertion, "", "user:user_ann", `"route"`},
 		"a changed assertion": {assertion[:len(assertion)-3] + "AAA", kindAssertion, keystile.ReasonSignatureInvalid, "", `"route"`},
-		"a temporary key":     {"tk_test_fd1cc8562360ff06b6e524aa", keystile.KindPartner, keystile.ReasonKindNotAccepted, "", ""},
+		"a temporary key":     {"tk_test_fd1cc8562360ff06b6e524aa", keystile.KindPartner, keystile.ReasonCredentialUnknown, "", ""},
 		"a one-time token":    {"eyJvcmdhbml6YXRpb24iOiJhY21lIn0=", keystile.KindOneTime, keystile.ReasonCredentialMalformed, "", `"organization"`},
 	} {
 		status, seen := inspect(c.text)

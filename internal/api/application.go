@@ -124,8 +124,9 @@ func answerApplication(a keystile.Application) *applicationOutput {
 }
 
 type listApplicationsInput struct {
-	ofOrganization
-	Review string `query:"review" enum:"draft,in_review,approved,suspended,retired" doc:"Only those in this state; not together with organization"`
+	Paging
+	Organization string `query:"organization" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Only things of this organization"`
+	Review       string `query:"review" enum:"draft,in_review,approved,suspended,retired" doc:"Only those in this state; not together with organization"`
 }
 
 func registerApplications(a *API) error {

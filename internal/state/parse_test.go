@@ -105,7 +105,7 @@ identity_providers:
 
 func TestWhatALaterVersionWillTakeIsRefusedAndNotDropped(t *testing.T) {
 	_, err := Parse(File{Name: "w.yaml", Data: []byte(promised)})
-	want := `w.yaml:18: applications[0].application_keys[0].secret: is not an application key of its environment; use ak_test_ (sandbox) or ak_prod_ and 32 letters and digits
+	want := `w.yaml:27: applications[0].application_keys[0].secret: is not an application key of its environment; use ak_test_ (sandbox) or ak_prod_ and 32 letters and digits
 w.yaml:28: applications[0].oauth: not supported by this version of keystile; remove it`
 	if err == nil {
 		t.Fatal("accepted")
