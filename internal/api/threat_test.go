@@ -196,7 +196,8 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 		"users": theirUser, "identity-providers": "their-provider", "sessions": "ses_theirs", "applications": theirApp,
 		"organizations": "other", "sites": "Plant", "keys": "key_b", "admin-tokens": "adm_bound_other", "signing-keys": "their-signing-key",
 	}
-	bodies := map[string]string{"rotate-key": `{"overlap":"0s"}`, "rotate-signing-key": `{"overlap":"0s"}`, "set-user-password": `{"password":"seventeen otters juggle quietly"}`,
+	bodies := map[string]string{
+		"rotate-key": `{"overlap":"0s"}`, "rotate-signing-key": `{"overlap":"0s"}`, "set-user-password": `{"password":"seventeen otters juggle quietly"}`,
 		"move-application": `{"review":"in_review"}`, "request-authorization": `{"tenant":"acme"}`,
 	}
 	checked := 0

@@ -243,10 +243,12 @@ func TestARefusedExchangeSpendsNothing(t *testing.T) {
 				return tx.UpdateUser(ctx, w.user, store.SignInName{Name: "ada", Skeleton: "ada"})
 			})
 		}, "session_token_invalid", 401},
-		"an application in review": {func(t *testing.T, w *world, _ *partner.ExchangeRequest) {
-			w.review(t, embedded, keystile.ReviewInReview)
+		"an application in review": {
+			func(t *testing.T, w *world, _ *partner.ExchangeRequest) {
+				w.review(t, embedded, keystile.ReviewInReview)
+			},
+			func(t *testing.T, w *world) { w.review(t, embedded, keystile.ReviewApproved) }, "application_in_review", 403,
 		},
-			func(t *testing.T, w *world) { w.review(t, embedded, keystile.ReviewApproved) }, "application_in_review", 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, storetest.Open(t))

@@ -75,8 +75,12 @@ func measureAll(ctx context.Context, o *options) (err error) {
 		name    string
 		measure func(context.Context) error
 	}{
-		{"start", bench.startsAndRests}, {"decisions", bench.decisions}, {"gateway", bench.gateway}, {"sessions", bench.sessions},
-		{"onetime", bench.oneTime}, {"huge", bench.tenMillion},
+		{"start", bench.startsAndRests},
+		{"decisions", bench.decisions},
+		{"gateway", bench.gateway},
+		{"sessions", bench.sessions},
+		{"onetime", bench.oneTime},
+		{"huge", bench.tenMillion},
 	} {
 		if o.only != "" && o.only != m.name {
 			continue
