@@ -227,7 +227,7 @@ func (d *demo) drawSecrets() error {
 			return err
 		}
 	}
-	if raw, err = json.Marshal(d.secrets); err != nil {
+	if raw, err = json.Marshal(d.secrets); err != nil { //nolint:gosec // G117: the file is where the demo's secrets are kept, for its owner alone
 		return fmt.Errorf("write the demo's secrets: %w", err)
 	}
 	if err := os.WriteFile(d.secretsFile(), raw, 0o600); err != nil {

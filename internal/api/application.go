@@ -175,6 +175,14 @@ func registerApplications(a *API) error {
 			}
 			return answerApplication(changed), nil
 		}),
+		registerReviews(a),
+		registerApplicationKeys(a),
+	)
+}
+
+// registerReviews are the steps in the life of an application.
+func registerReviews(a *API) error {
+	return registerAll(
 		handle(a, "move-application", func(ctx context.Context, c *caller, in *struct {
 			ByID
 			Body ApplicationMove
@@ -197,7 +205,6 @@ func registerApplications(a *API) error {
 			}
 			return answerApplication(moved), nil
 		}),
-		registerApplicationKeys(a),
 	)
 }
 

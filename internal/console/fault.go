@@ -18,6 +18,8 @@ const retryUnavailable = 5 * time.Second
 
 // fault is the one table from an error to a page. What it does not know is a 500
 // that says nothing.
+//
+//nolint:gocyclo // one line a case: a table
 func (c *Console) fault(v *visit, err error) answer {
 	var throttled *login.Throttled
 	var busy *login.Busy

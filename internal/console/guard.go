@@ -72,10 +72,7 @@ func returnTo(to string) string {
 		return home
 	}
 	u, err := url.Parse(to)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" || u.RawPath != "" || u.Path != path.Clean(u.Path) {
-		return home
-	}
-	if strings.ContainsAny(to[:len(to)-len(u.RawQuery)], "%;") {
+	if err != nil || !plainPath(u) || strings.ContainsAny(to[:len(to)-len(u.RawQuery)], "%;") {
 		return home
 	}
 	if !slices.ContainsFunc(places, func(p string) bool {
@@ -84,4 +81,9 @@ func returnTo(to string) string {
 		return home
 	}
 	return u.RequestURI()
+}
+
+// plainPath says whether a URL is a clean path and query and nothing else.
+func plainPath(u *url.URL) bool {
+	return u.Scheme == "" && u.Host == "" && u.User == nil && u.Opaque == "" && u.RawPath == "" && u.Path == path.Clean(u.Path)
 }

@@ -78,7 +78,7 @@ func (v *views) addAsset(file, kind string) (string, error) {
 		protect(w.Header())
 		w.Header().Set("Content-Type", kind)
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-		w.Write(content) //nolint:errcheck // the browser went away
+		w.Write(content) //nolint:errcheck,gosec // the browser went away
 	})
 	return path, nil
 }

@@ -133,21 +133,30 @@ func (x *Exchanger) check(parameters url.Values) (audience string, err error) {
 	if err := checkSubject(parameters); err != nil {
 		return "", err
 	}
-	switch {
-	case parameters.Has("actor_token") || parameters.Has("actor_token_type"):
-		return "", badRequest("an actor is not supported")
-	case parameters.Has("requested_token_type") && parameters.Get("requested_token_type") != TypeJWT && parameters.Get("requested_token_type") != TypeAccessToken:
-		return "", badRequest("requested_token_type is not supported")
-	case parameters.Get("scope") != "":
-		return "", &ExchangeError{Code: "invalid_scope", Description: "a session has the scopes of its user's role: none can be asked for"}
-	case parameters.Has("resource"):
-		return "", &ExchangeError{Code: "invalid_target", Description: "resource is not supported"}
+	if err := checkWishes(parameters); err != nil {
+		return "", err
 	}
 	audience = parameters.Get("audience")
 	if audience != "" && !slices.Contains(x.o.Audiences, audience) {
 		return "", &ExchangeError{Code: "invalid_target", Description: "tokens are not issued for that audience"}
 	}
 	return audience, nil
+}
+
+// checkWishes refuses what is asked for and not done.
+func checkWishes(parameters url.Values) error {
+	wanted := parameters.Get("requested_token_type")
+	switch {
+	case parameters.Has("actor_token") || parameters.Has("actor_token_type"):
+		return badRequest("an actor is not supported")
+	case parameters.Has("requested_token_type") && wanted != TypeJWT && wanted != TypeAccessToken:
+		return badRequest("requested_token_type is not supported")
+	case parameters.Get("scope") != "":
+		return &ExchangeError{Code: "invalid_scope", Description: "a session has the scopes of its user's role: none can be asked for"}
+	case parameters.Has("resource"):
+		return &ExchangeError{Code: "invalid_target", Description: "resource is not supported"}
+	}
+	return nil
 }
 
 // checkSubject wants the grant, the token and the provider.

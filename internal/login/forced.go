@@ -66,7 +66,7 @@ func (s *Service) changed(ctx context.Context, tx *store.Tx, c Caller, r respons
 		return nil, nil, err
 	case !ch.ConsumedAt.IsZero() && ch.AnswerKey == r.key:
 		return s.again(ch, r.token)
-	case !ch.ConsumedAt.IsZero() || !ch.ChangeDue || !s.now().Before(ch.ExpiresAt):
+	case s.nothingDue(&ch):
 		return nil, ErrChallengeExpired, nil
 	}
 	if refused = inactive(f.user, f.found.Organization); refused != nil {
@@ -85,6 +85,12 @@ func (s *Service) changed(ctx context.Context, tx *store.Tx, c Caller, r respons
 	}
 	// Last: it deletes the challenges that are not answered.
 	return made, nil, tx.PutPassword(ctx, f.hash)
+}
+
+// nothingDue says whether a challenge does not wait for a new password: it was
+// answered, asks for something else, or has ended.
+func (s *Service) nothingDue(ch *keystile.Challenge) bool {
+	return !ch.ConsumedAt.IsZero() || !ch.ChangeDue || !s.now().Before(ch.ExpiresAt)
 }
 
 // noLongerDue notes that a user has chosen a password.

@@ -172,20 +172,8 @@ func CheckApplication(app keystile.Application) error {
 // public name, without user, fragment or dot segments. loopback allows http on
 // this machine, for those who build.
 func (p *problems) webURL(field, text string, loopback bool) {
-	const maxURL = 2000
-	u, err := url.Parse(text)
-	switch {
-	case len(text) > maxURL, err != nil, u.Opaque != "", strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '\\' || r >= 0x7f }):
-		p.add(field, "use https://HOST/PATH", "not a URL")
-		return
-	case u.User != nil:
-		p.add(field, "leave the user out", "holds a user or password")
-		return
-	case u.Fragment != "" || strings.Contains(text, "#"):
-		p.add(field, "leave out what follows #", "holds a fragment")
-		return
-	case u.Hostname() == "":
-		p.add(field, "use https://HOST/PATH", "names no host")
+	u := p.plainURL(field, text)
+	if u == nil {
 		return
 	}
 	private := isPrivateHost(u.Hostname())
@@ -197,6 +185,27 @@ func (p *problems) webURL(field, text string, loopback bool) {
 	default:
 		p.add(field, "use a public host name", "names a host of a private network")
 	}
+}
+
+// plainURL reads a URL with a host and without user and fragment; nil after it
+// said what is wrong.
+func (p *problems) plainURL(field, text string) *url.URL {
+	const maxURL = 2000
+	strange := func(r rune) bool { return r <= ' ' || r == '\\' || r >= 0x7f }
+	u, err := url.Parse(text)
+	switch {
+	case len(text) > maxURL, err != nil, u.Opaque != "", strings.ContainsFunc(text, strange):
+		p.add(field, "use https://HOST/PATH", "not a URL")
+	case u.User != nil:
+		p.add(field, "leave the user out", "holds a user or password")
+	case strings.Contains(text, "#"):
+		p.add(field, "leave out what follows #", "holds a fragment")
+	case u.Hostname() == "":
+		p.add(field, "use https://HOST/PATH", "names no host")
+	default:
+		return u
+	}
+	return nil
 }
 
 func isLoopbackHost(host string) bool {
@@ -287,7 +296,17 @@ var reviewMoves = map[keystile.ReviewState]struct{ partner, reviewer []keystile.
 // MoveApplication takes an application to another state, as its partner:
 // submitted (in_review), taken back (draft), retired for good.
 func (s *Service) MoveApplication(ctx context.Context, a store.Actor, id string, to keystile.ReviewState) (keystile.Application, error) {
-	return s.move(ctx, a, id, to, "", false)
+	return change(ctx, s, a, func(ctx context.Context, tx *store.Tx) (keystile.Application, error) {
+		app, err := s.ownApplication(ctx, tx, id)
+		if err != nil || app.Review == to {
+			return app, err
+		}
+		if !slices.Contains(reviewMoves[app.Review].partner, to) {
+			return app, noSuchMove(&app, to)
+		}
+		app.Review = to
+		return s.UpdateApplicationTx(ctx, tx, app)
+	})
 }
 
 // ReviewApplication takes an application to another state, as a reviewer:
@@ -296,10 +315,6 @@ func (s *Service) ReviewApplication(ctx context.Context, a store.Actor, id strin
 	if err := s.global("review an application"); err != nil {
 		return keystile.Application{}, err
 	}
-	return s.move(ctx, a, id, to, comment, true)
-}
-
-func (s *Service) move(ctx context.Context, a store.Actor, id string, to keystile.ReviewState, comment string, reviewer bool) (keystile.Application, error) {
 	var p problems
 	p.name("comment", comment)
 	if err := p.err(); err != nil {
@@ -310,19 +325,16 @@ func (s *Service) move(ctx context.Context, a store.Actor, id string, to keystil
 		if err != nil || app.Review == to {
 			return app, err
 		}
-		allowed := reviewMoves[app.Review].partner
-		if reviewer {
-			allowed = reviewMoves[app.Review].reviewer
+		if !slices.Contains(reviewMoves[app.Review].reviewer, to) {
+			return app, noSuchMove(&app, to)
 		}
-		if !slices.Contains(allowed, to) {
-			return app, fmt.Errorf("take application %q from %s to %s: %w", id, app.Review, to, keystile.ErrConflict)
-		}
-		app.Review = to
-		if reviewer {
-			app.ReviewComment = comment
-		}
+		app.Review, app.ReviewComment = to, comment
 		return s.UpdateApplicationTx(ctx, tx, app)
 	})
+}
+
+func noSuchMove(app *keystile.Application, to keystile.ReviewState) error {
+	return fmt.Errorf("take application %q from %s to %s: %w", app.ID, app.Review, to, keystile.ErrConflict)
 }
 
 // RemoveApplicationTx deletes an application that no tenant ever knew and retires

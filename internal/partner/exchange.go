@@ -237,22 +237,31 @@ func (s *Service) session(ctx context.Context, app *keystile.Application, standi
 	if err != nil {
 		return nil, fmt.Errorf("exchange: %w", err)
 	}
-	switch {
-	case found.ApplicationID != app.ID:
-		return nil, invalidSession("of another application")
-	case found.TenantID != standing.TenantID:
-		return nil, invalidSession("of another tenant")
-	case found.Generation != standing.Generation:
-		return nil, invalidSession("older than the tenant's authorization")
-	case !found.ConsumedAt.IsZero():
-		return nil, invalidSession("used before")
-	case !now.Before(found.ExpiresAt):
-		return nil, invalidSession("expired")
+	if err := judgeSession(&found, standing, now); err != nil {
+		return nil, err
 	}
 	if err := s.userLives(ctx, found.UserID, standing.TenantID); err != nil {
 		return nil, err
 	}
 	return &found, nil
+}
+
+// judgeSession says why a session token is not good for an exchange of the
+// application and in the tenant of an authorization; nil if it is.
+func judgeSession(found *keystile.PartnerSession, standing *keystile.Authorization, now time.Time) error {
+	switch {
+	case found.ApplicationID != standing.ApplicationID:
+		return invalidSession("of another application")
+	case found.TenantID != standing.TenantID:
+		return invalidSession("of another tenant")
+	case found.Generation != standing.Generation:
+		return invalidSession("older than the tenant's authorization")
+	case !found.ConsumedAt.IsZero():
+		return invalidSession("used before")
+	case !now.Before(found.ExpiresAt):
+		return invalidSession("expired")
+	}
+	return nil
 }
 
 // userLives refuses the session token of a user who may not act any more.

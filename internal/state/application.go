@@ -242,7 +242,7 @@ func (k *applications) putKeys(ctx context.Context, tx *store.Tx, r *run, a *app
 	changed := false
 	var kept []string
 	for i := range a.ApplicationKeys {
-		id, added, err := k.putKey(ctx, tx, r, a, &a.ApplicationKeys[i], have)
+		id, added, err := a.ApplicationKeys[i].put(ctx, tx, r, keysOf{a.ID, have})
 		if err != nil {
 			return err
 		}
@@ -262,25 +262,31 @@ func (k *applications) putKeys(ctx context.Context, tx *store.Tx, r *run, a *app
 	return nil
 }
 
-// putKey finds or adds one key and says whether it was added.
-func (k *applications) putKey(ctx context.Context, tx *store.Tx, r *run, a *application, key *applicationKey, have []keystile.ApplicationKey) (id string, added bool, err error) {
+// keysOf are the keys that an application has.
+type keysOf struct {
+	application string
+	keys        []keystile.ApplicationKey
+}
+
+// put finds or adds the key and says whether it was added.
+func (key *applicationKey) put(ctx context.Context, tx *store.Tx, r *run, have keysOf) (id string, added bool, err error) {
 	var candidates [][32]byte
 	if key.Digest != nil {
 		candidates = [][32]byte{key.Digest.sum}
 	} else {
 		candidates = r.service.Digester.Candidates(partner.Sum(key.Secret), nil)
 	}
-	for _, stored := range have {
+	for _, stored := range have.keys {
 		if slices.Contains(candidates, stored.Digest) {
 			return stored.ID, false, nil
 		}
 	}
 	if key.Digest != nil {
-		made := keystile.ApplicationKey{ApplicationID: a.ID, Digest: key.Digest.sum, PepperID: key.Digest.pepper, Hint: key.Hint, ExpiresAt: key.Digest.until}
+		made := keystile.ApplicationKey{ApplicationID: have.application, Digest: key.Digest.sum, PepperID: key.Digest.pepper, Hint: key.Hint, ExpiresAt: key.Digest.until}
 		made.ID, err = r.service.AddApplicationKeyDigestTx(ctx, tx, made)
 		return made.ID, true, err
 	}
-	made, err := r.service.AddApplicationKeyTx(ctx, tx, a.ID, key.Secret)
+	made, err := r.service.AddApplicationKeyTx(ctx, tx, have.application, key.Secret)
 	return made.Key.ID, true, err
 }
 

@@ -78,17 +78,18 @@ func (s *Store) FindPartnerSession(ctx context.Context, digests [][32]byte) (key
 	if err != nil {
 		return keystile.PartnerSession{}, s.fail(op, err)
 	}
-	for _, row := range rows {
-		digest, err := digestOf(row.Digest)
-		if err != nil {
-			return keystile.PartnerSession{}, s.fail(op, err)
-		}
-		return keystile.PartnerSession{
-			Digest: digest, PepperID: row.PepperID, ApplicationID: row.ApplicationID, TenantID: row.TenantID, Generation: row.Generation,
-			UserID: row.UserID, CreatedAt: timeOf(row.CreatedAt), ExpiresAt: timeOf(row.ExpiresAt), ConsumedAt: nullTimeOf(row.ConsumedAt),
-		}, nil
+	if len(rows) == 0 {
+		return keystile.PartnerSession{}, errUnknownDigest
 	}
-	return keystile.PartnerSession{}, errUnknownDigest
+	row := rows[0]
+	digest, err := digestOf(row.Digest)
+	if err != nil {
+		return keystile.PartnerSession{}, s.fail(op, err)
+	}
+	return keystile.PartnerSession{
+		Digest: digest, PepperID: row.PepperID, ApplicationID: row.ApplicationID, TenantID: row.TenantID, Generation: row.Generation,
+		UserID: row.UserID, CreatedAt: timeOf(row.CreatedAt), ExpiresAt: timeOf(row.ExpiresAt), ConsumedAt: nullTimeOf(row.ConsumedAt),
+	}, nil
 }
 
 // Exchange is one temporary key to be made.

@@ -90,6 +90,7 @@ type link struct {
 	kind         keystile.KindName
 	organization string
 	user, role   string // a person's
+	application  string // a partner's
 	next, prev   *link
 }
 
@@ -126,7 +127,7 @@ func (s *Streams) Open() int { return int(s.open.Load()) }
 func (s *Streams) Drop(c keystile.Change) {
 	switch c.Kind {
 	case keystile.ChangeKey, keystile.ChangeSigningKey, keystile.ChangeOrganization, keystile.ChangeAll,
-		keystile.ChangeUser, keystile.ChangeSession, keystile.ChangeRole:
+		keystile.ChangeUser, keystile.ChangeSession, keystile.ChangeRole, keystile.ChangeApplication, keystile.ChangeAuthorization:
 	case keystile.ChangeAdminToken, keystile.ChangeReload, keystile.ChangeProvider, keystile.ChangeTokenKey:
 		return
 	}
@@ -307,6 +308,13 @@ func (l *link) hangsOn(kind keystile.ChangeKind) string {
 		return l.user
 	case keystile.ChangeRole:
 		return l.role
+	case keystile.ChangeApplication:
+		return l.application
+	case keystile.ChangeAuthorization: // named as the store names it
+		if l.application == "" {
+			return ""
+		}
+		return l.application + "/" + l.organization
 	default:
 		if l.kind == credentialOf[kind] {
 			return l.credential
