@@ -91,7 +91,7 @@ func (k cookies) set(short, value string, life time.Duration) *http.Cookie {
 
 // drop makes the cookie that ends one.
 func (k cookies) drop(short string) *http.Cookie {
-	c := k.set(short, "", 0)
+	c := k.set(short, "", 0) //nolint:gosec // G124: as set says
 	c.MaxAge = -1
 	return c
 }
