@@ -8,6 +8,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/api"
+	"keystile.dev/keystile/internal/console"
 	"keystile.dev/keystile/internal/enforce"
 	"keystile.dev/keystile/internal/enforce/decisionapi"
 	"keystile.dev/keystile/internal/problem"
@@ -63,8 +64,20 @@ func (s *server) endpoints() ([]endpoint, error) {
 		{path: "/.well-known/jwks.json", handler: jwks},
 		{path: "/metrics", handler: s.metricsHandler(management), admin: true},
 		{path: "/v1/decisions", handler: s.tracer.Wrap(management.Require(scopeDecisions, decisions)), admin: true},
-		{path: "/v1/", handler: s.tracer.Wrap(management), admin: true},
+		{path: "/v1/", handler: s.launches(s.tracer.Wrap(management)), admin: true},
 	}), nil
+}
+
+// launches lets signed-in people open applications beneath /v1/, where everything
+// else is the management API's.
+func (s *server) launches(management http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.cfg.Dialects.Aurora != nil && console.LaunchPath(r.URL.Path) {
+			s.console.ServeLaunch(w, r)
+			return
+		}
+		management.ServeHTTP(w, r)
+	})
 }
 
 // dispatcher sends a request to one of the server's own endpoints or to the

@@ -2,12 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/console"
 	credential "keystile.dev/keystile/internal/credential/partner"
 	"keystile.dev/keystile/internal/dialect/aurora"
+	"keystile.dev/keystile/internal/manage"
 	"keystile.dev/keystile/internal/partner"
 	"keystile.dev/keystile/internal/store"
 )
@@ -71,6 +76,63 @@ func (s *server) auroraDoor() []endpoint {
 		},
 	}
 	return []endpoint{{path: auroraPrefix, handler: s.tracer.Wrap(create)}}
+}
+
+// launcher is what people open from their account.
+type launcher struct{ s *server }
+
+// applications are the partners' applications, where the dialect that exchanges
+// their session tokens is on.
+func (s *server) applications() console.Applications {
+	if s.cfg.Dialects.Aurora == nil {
+		return nil
+	}
+	return launcher{s}
+}
+
+// Launchable implements console.Applications.
+func (l launcher) Launchable(ctx context.Context, user keystile.User) ([]console.Application, error) {
+	offers, err := l.s.house.service.Offers(ctx, user.OrganizationID, store.Page{})
+	if err != nil {
+		return nil, err
+	}
+	var list []console.Application
+	for _, o := range offers {
+		if opens(&o) {
+			u, err := url.Parse(o.Application.LaunchURL)
+			if err != nil {
+				return nil, fmt.Errorf("launch URL of application %s: %w", o.Application.ID, err)
+			}
+			list = append(list, console.Application{
+				ID: o.Application.ID, Name: o.Application.Name, Description: o.Application.Description, Owner: o.Owner, Origin: u.Scheme + "://" + u.Host,
+			})
+		}
+	}
+	return list, nil
+}
+
+// opens says whether an application may be opened by users of the tenant.
+func opens(o *manage.Offer) bool {
+	app := &o.Application
+	return app.Kind == keystile.ApplicationEmbedded && o.Authorization != nil && o.Authorization.Stands(time.Now()) && manage.Works(app.Environment, app.Review)
+}
+
+// Launch implements console.Applications.
+func (l launcher) Launch(ctx context.Context, user keystile.User, applicationID string) (string, error) {
+	app, err := l.s.house.store.Application(ctx, applicationID)
+	if err != nil {
+		return "", err
+	}
+	tenant, err := l.s.house.store.Organization(ctx, user.OrganizationID)
+	if err != nil {
+		return "", err
+	}
+	location, err := l.s.partners.Launch(ctx, app, tenant, user.ID, partner.DefaultParameters)
+	if errors.Is(err, keystile.ErrRejected) {
+		l.s.log.InfoContext(ctx, "an application was not opened", "application", applicationID, "cause", err.Error())
+		return "", fmt.Errorf("open application %s: %w", applicationID, keystile.ErrNotFound)
+	}
+	return location, err
 }
 
 const (

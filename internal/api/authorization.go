@@ -84,8 +84,9 @@ func registerAuthorizations(a *API) error {
 			})
 		}),
 		handle(a, "authorize-application", func(ctx context.Context, c *caller, in *struct {
-			authorizationPath
-			Body Grant
+			ByID
+			Application string `path:"application" doc:"The application's id"`
+			Body        Grant
 		},
 		) (*struct{ Body Authorization }, error) {
 			grant := manage.Grant{ApplicationID: in.Application, TenantID: in.ID, Permissions: scopes(in.Body.Permissions)}

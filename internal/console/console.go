@@ -14,6 +14,8 @@ import (
 // Options are what the pages stand on.
 type Options struct {
 	People People
+	// Applications are what people open; nil: the server has none.
+	Applications Applications
 	// Origin is where browsers reach the pages: scheme, host and port of public_url.
 	// Over https the cookies are Secure and have the __Host- prefix.
 	Origin string

@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +20,10 @@ type answer struct {
 	cookies []*http.Cookie
 	// retry is Retry-After, in seconds; empty: none.
 	retry string
+	// formActions are the origins that a view's forms lead on to beside our own.
+	formActions []string
+	// json is an answer to a program, in place of a view; nil: none.
+	json []byte
 }
 
 func show(view, title string, content any) answer {
@@ -45,6 +50,17 @@ var navigation = []link{
 	{home + "/password", "Password"},
 	{home + "/factors", "Sign-in methods"},
 	{home + "/sessions", "Sessions"},
+}
+
+// applicationsLink is in the menu where there are applications.
+var applicationsLink = link{home + "/applications", "Applications"}
+
+// menu is navigation as this server has it.
+func (c *Console) menu() []link {
+	if c.options.Applications == nil {
+		return navigation
+	}
+	return append(slices.Clone(navigation), applicationsLink)
 }
 
 // link is a place in the menu.
@@ -101,6 +117,16 @@ func (c *Console) send(w http.ResponseWriter, v *visit, a answer) {
 	for _, cookie := range a.cookies {
 		http.SetCookie(w, cookie)
 	}
+	if len(a.formActions) > 0 {
+		w.Header().Set("Content-Security-Policy", formActionsOf(a.formActions))
+	}
+	if a.json != nil {
+		w.Header().Set("Content-Type", "application/json")
+		if _, err := w.Write(a.json); err != nil {
+			c.options.Logger.Debug("send an answer", "error", err) // the program went away
+		}
+		return
+	}
 	if a.to != "" {
 		http.Redirect(w, v.request, a.to, http.StatusSeeOther)
 		return
@@ -112,7 +138,7 @@ func (c *Console) send(w http.ResponseWriter, v *visit, a answer) {
 	}
 	// A sign-in page has no menu: whoever is asked for proof is not to wander off.
 	if v.signedIn() && place(v.request.URL.Path) != "" {
-		f.Name, f.Menu, f.Here = v.user.Name, navigation, place(v.request.URL.Path)
+		f.Name, f.Menu, f.Here = v.user.Name, c.menu(), place(v.request.URL.Path)
 		if f.Name == "" {
 			f.Name = v.user.Username
 		}
@@ -139,7 +165,7 @@ func (c *Console) send(w http.ResponseWriter, v *visit, a answer) {
 // place is the longest path of the menu that a path is at or below.
 func place(path string) string {
 	here := ""
-	for _, l := range navigation {
+	for _, l := range append(slices.Clone(navigation), applicationsLink) {
 		if (path == l.Path || strings.HasPrefix(path, l.Path+"/")) && len(l.Path) > len(here) {
 			here = l.Path
 		}

@@ -28,6 +28,18 @@ var Paths = []string{"/login", "/login/", "/logout", "/account", "/account/"}
 
 // routes is every page.
 func (c *Console) routes() []route {
+	routes := c.accountRoutes()
+	if c.options.Applications != nil {
+		routes = append(routes,
+			route{"GET /account/applications", member, c.applications},
+			route{"POST /account/applications/open", member, c.openApplication},
+		)
+	}
+	return routes
+}
+
+// accountRoutes are those that every server has.
+func (c *Console) accountRoutes() []route {
 	return []route{
 		{"GET /login", anyone, c.signInForm},
 		{"POST /login", anyone, c.signIn},

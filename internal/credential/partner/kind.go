@@ -169,10 +169,6 @@ func judge(r *Record, now time.Time) warm.Result {
 	switch {
 	case !now.Before(key.ExpiresAt):
 		return refuse(keystile.ReasonCredentialExpired, "temporary key "+key.ID+" expired")
-	case r.Withdrawn, key.Generation != r.Standing:
-		return refuse(keystile.ReasonTenantNotAuthorized, "tenant "+key.TenantID+" withdrew its authorization of application "+key.ApplicationID)
-	case !r.AuthorizationExpiresAt.IsZero() && !now.Before(r.AuthorizationExpiresAt):
-		return refuse(keystile.ReasonTenantNotAuthorized, "the authorization of application "+key.ApplicationID+" expired")
 	case r.Review == keystile.ReviewSuspended, r.Review == keystile.ReviewRetired,
 		r.Environment == keystile.Production && r.Review != keystile.ReviewApproved:
 		return refuse(keystile.ReasonCredentialRevoked, "application "+key.ApplicationID+" is "+string(r.Review))
@@ -182,6 +178,10 @@ func judge(r *Record, now time.Time) warm.Result {
 		return refuse(keystile.ReasonCredentialRevoked, "tenant "+key.TenantID+" is disabled")
 	case r.UserGone:
 		return refuse(keystile.ReasonCredentialRevoked, "the user of temporary key "+key.ID+" may not act any more")
+	case r.Withdrawn, key.Generation != r.Standing:
+		return refuse(keystile.ReasonTenantNotAuthorized, "tenant "+key.TenantID+" withdrew its authorization of application "+key.ApplicationID)
+	case !r.AuthorizationExpiresAt.IsZero() && !now.Before(r.AuthorizationExpiresAt):
+		return refuse(keystile.ReasonTenantNotAuthorized, "the authorization of application "+key.ApplicationID+" expired")
 	}
 	until := key.ExpiresAt
 	if end := r.AuthorizationExpiresAt; !end.IsZero() && end.Before(until) {
