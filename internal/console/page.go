@@ -120,17 +120,21 @@ func (c *Console) send(w http.ResponseWriter, v *visit, a answer) {
 	if len(a.formActions) > 0 {
 		w.Header().Set("Content-Security-Policy", formActionsOf(a.formActions))
 	}
-	if a.json != nil {
+	switch {
+	case a.json != nil:
 		w.Header().Set("Content-Type", "application/json")
 		if _, err := w.Write(a.json); err != nil {
 			c.options.Logger.Debug("send an answer", "error", err) // the program went away
 		}
-		return
-	}
-	if a.to != "" {
+	case a.to != "":
 		http.Redirect(w, v.request, a.to, http.StatusSeeOther)
-		return
+	default:
+		c.sendPage(w, v, a)
 	}
+}
+
+// sendPage writes a view.
+func (c *Console) sendPage(w http.ResponseWriter, v *visit, a answer) {
 	f := frame{Title: a.title, Content: a.content, Token: v.token, Style: c.views.style, Script: c.views.script, Icon: c.views.icon}
 	if name := c.cookies.read(v.request, cookieNotice); name != "" {
 		f.Notice = noticeTexts[name]
