@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keystile.dev/keystile/examples/finapi"
+	"keystile.dev/keystile/examples/roofs"
 	"keystile.dev/keystile/examples/telemetry"
 	"keystile.dev/keystile/examples/tracking"
 	"keystile.dev/keystile/internal/config"
@@ -55,12 +56,14 @@ type demoSecrets struct {
 	Tracker   string `json:"tracker"`
 	TOTP      string `json:"totp"`
 	AuthToken string `json:"auth_token"`
+	// RoofKey is the key of the partner's application.
+	RoofKey string `json:"roof_key"`
 }
 
 // replacer writes the secrets where a text names them.
 func (s *demoSecrets) replacer() *strings.Replacer {
 	return strings.NewReplacer("{key}", s.Sibaya, "{busy}", s.Busy, "{expired}", s.Expired, "{bank}", s.Bank,
-		"{password}", s.Password, "{tracker}", s.Tracker, "{totp}", s.TOTP, "{auth_token}", s.AuthToken)
+		"{password}", s.Password, "{tracker}", s.Tracker, "{totp}", s.TOTP, "{auth_token}", s.AuthToken, "{roof_key}", s.RoofKey)
 }
 
 func newDemo(a *app) *cobra.Command {
@@ -100,7 +103,12 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	upstreams := strings.NewReplacer("{listen}", d.listen, "{solar}", solar, "{bank}", bank, "{tracking}", sites)
+	designs, stop, err := startUpstream(ctx, roofs.Handler())
+	if err != nil {
+		return err
+	}
+	defer stop()
+	upstreams := strings.NewReplacer("{listen}", d.listen, "{solar}", solar, "{bank}", bank, "{tracking}", sites, "{roofs}", designs)
 	if err := d.prepare(ctx, upstreams.Replace(demoConfig)); err != nil {
 		return err
 	}
@@ -219,6 +227,7 @@ func (d *demo) drawSecrets() error {
 		{&d.secrets.Tracker, newDemoText},
 		{&d.secrets.TOTP, newDemoTOTP},
 		{&d.secrets.AuthToken, newDemoText},
+		{&d.secrets.RoofKey, newDemoApplicationKey},
 	} {
 		if *one.into != "" {
 			continue

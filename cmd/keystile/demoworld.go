@@ -8,6 +8,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/credential/partner"
 	"keystile.dev/keystile/internal/login/totp"
 )
 
@@ -24,6 +25,11 @@ func newDemoText() (string, error) {
 		return "", fmt.Errorf("draw the demo's secrets: %w", err)
 	}
 	return hex.EncodeToString(raw), nil
+}
+
+func newDemoApplicationKey() (string, error) {
+	secret, err := partner.Generate(randomSource, partner.ApplicationKey, keystile.Sandbox)
+	return secret.Reveal(), err
 }
 
 func newDemoTOTP() (string, error) {
@@ -63,6 +69,13 @@ routes:
     accept:   [api_key, session_jwt]
     scopes:   [sites:read]
     errors:   nao
+  - match:    {path: /tenants/*/designs, methods: [GET]}
+    upstream: {roofs}
+    accept:   [partner]
+    resource: {type: tenant, id: path.1}
+    not_permitted_status: 404
+    scopes:   [designs:read]
+    errors:   aurora
 `
 
 // demoWorld is the demo's state, with its secrets in braces.
@@ -71,6 +84,8 @@ const demoWorld = `organizations:
   - {id: north-coast-solar, name: North Coast Solar, environment: production}
   - {id: bank-x, name: Bank X, environment: production}
   - {id: nao-corp, name: NAO Corp, environment: production}
+  - {id: sunny-homes, name: Sunny Homes, environment: sandbox, tenant_id: 0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01}
+  - {id: roof-tools-inc, name: Roof Tools Inc, environment: sandbox}
 sites:
   - {id: Sibaya, organization: sibaya-power, name: Sibaya}
   - {id: Umhlanga, organization: north-coast-solar, name: Umhlanga}
@@ -87,6 +102,10 @@ api_keys:
   - {id: key_sibaya, name: Sibaya dashboards, secret: {key}, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"]}
   - {id: key_busy, name: Busy batch job, secret: {busy}, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"]}
   - {id: key_expired, name: Last year, secret: {expired}, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"], expires_at: 2025-12-31T00:00:00Z}
+applications:
+  - {id: 5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c, name: Roof Tools, kind: backend, environment: sandbox, organization: roof-tools-inc, permissions: ["designs:read", "proposals:read"], review: approved, application_keys: [{secret: {roof_key}}]}
+authorizations:
+  - {application: 5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c, tenant: sunny-homes, permissions: ["designs:read"]}
 signing_keys:
   - {organization: bank-x, api_key: bank-x-payments, algorithm: HS256, secret: {bank}, scopes: ["finapi:*"]}
 `
@@ -132,6 +151,12 @@ $ curl -s -d '{"api_key":"{key}","site_id":"Sibaya"}' {url}/api/auth/validate-ap
 $ curl -s -d '{"session":{"email":"tracker@example.com","password":"{tracker}"}}' {url}/api/v2/sessions
 $ curl -s -H "Authorization: {auth_token}" {url}/api/v2/sites
 $ J=$(curl -s -X POST -H "Authorization: {auth_token}" {url}/api/v2/sessions | sed 's/.*"jwt":"\([^"]*\)".*/\1/'); curl -s -H "Authorization: $J" {url}/api/v2/sites/101; curl -s -H "Authorization: $J" {url}/api/v2/me; curl -s -X DELETE -H "Authorization: $J" {url}/api/v2/sessions; curl -i -H "Authorization: $J" {url}/api/v2/sites
+
+# Aurora: a partner's application exchanges its key for a temporary key in a tenant that authorised it:
+$ curl -s -X POST -H "Authorization: Bearer {roof_key}" {url}/partner_applications/5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c/tenants/0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01/create_token
+
+# The temporary key reads that tenant's designs; any other tenant's do not exist for it:
+$ K=$(curl -s -X POST -H "Authorization: Bearer {roof_key}" {url}/partner_applications/5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c/tenants/0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01/create_token | sed 's/.*"bearer_token":"\([^"]*\)".*/\1/'); curl -s -H "Authorization: Bearer $K" {url}/tenants/0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01/designs; curl -i -H "Authorization: Bearer $K" {url}/tenants/0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a02/designs
 
 # A bank signs each request with a one-time token. The first of the same header is answered, the second is refused:
 $ curl -H "$({keystile} sign --config {config} --key bank-x-payments)" {url}/finapi/profiles/owner

@@ -181,6 +181,8 @@ func (d *demonstration) people() {
 		"A person who has to enrol":            {{`"mfa_required":true`, `"mfa_enrollment":true`, `otpauth://totp/`}},
 		"The same over AWS Lambda Invoke":      {{`{"statusCode":200,`, `\"message\":\"Login successful\"`}},
 		"What a key may do":                    {{`{"valid":true,"permitted_site_ids":["Sibaya"]}`}},
+		"Aurora: a partner's application":      {{`{"token":{"bearer_token":"tk_test_`, ` UTC"}}`}},
+		"The temporary key reads that":         {{`"Hillside 12"`, " 404 ", `"code":"not_found"`}},
 		"NAO: a session by password shows the": {{`"auth_token":"`, `"jwt":"`}, {`"Central Station"`}, {`"Central Station"`, `"type":"user"`, " 401 ", `"errors"`}},
 	} {
 		commands := d.under(heading)
