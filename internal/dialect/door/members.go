@@ -1,6 +1,7 @@
 package door
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -46,6 +47,9 @@ func ReadBody(w http.ResponseWriter, r *http.Request) (body []byte, err error) {
 // are there and are not null. Others are ignored. ok is false for anything that
 // two readers could take for different objects: see credential.Object.
 func Members(data []byte, wanted ...string) (members map[string]credential.Value, ok bool) {
+	if !json.Valid(data) { // also within members that are ignored: bad escapes and the like
+		return nil, false
+	}
 	members = make(map[string]credential.Value, len(wanted))
 	object := credential.NewObject(data)
 	for name, value, more := object.Next(); more; name, value, more = object.Next() {
