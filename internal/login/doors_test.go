@@ -147,6 +147,8 @@ func TestThreat05_AProviderSignsInItsOwnOrganisationsUsersAndPinsThem(t *testing
 		w.user("thandi", nil)
 		w.user("southern", func(u *keystile.User) { u.OrganizationID = "south" })
 		w.user("gone", func(u *keystile.User) { u.Disabled = true })
+		w.user("root", func(u *keystile.User) { u.AdminRole = keystile.PlatformAdmin })
+		w.user("reviewer", func(u *keystile.User) { u.AdminRole = keystile.PlatformReviewer })
 		id := func(subject, name string) login.Identity {
 			return login.Identity{Provider: p, Issuer: p.Issuer, Subject: subject, Username: name, EmailVerified: true}
 		}
@@ -165,7 +167,8 @@ func TestThreat05_AProviderSignsInItsOwnOrganisationsUsersAndPinsThem(t *testing
 			"another subject with a pinned name": id("2", "thandi"), "a user of another organisation": id("5", "southern"),
 			"an address that is not verified": unverified, "a role that is not listed": unlisted, "a disabled provider": disabled,
 			"no subject": id("", "thandi"), "no name": id("6", ""), "a name that is none": id("7", "a\x00b"),
-			"a look-alike of a user": id("8", "thаndi"),
+			"a look-alike of a user":                 id("8", "thаndi"),
+			"an administrator of the whole platform": id("11", "root"), "a reviewer of the whole platform": id("12", "reviewer"),
 		} {
 			if out, err := sign(i); !errors.Is(err, login.ErrInvalidCredentials) || out.Session != nil {
 				t.Errorf("%s: %+v, %v", name, out, err)

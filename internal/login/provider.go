@@ -40,8 +40,8 @@ func (s *Service) Provider(ctx context.Context, c Caller, id Identity) (out Outc
 		if err == nil {
 			at.user, err = lockUser(ctx, tx, who)
 		}
-		if err == nil && !pinned {
-			err = refusal(tx.PinIdentity(ctx, id.Provider.Name, id.Issuer, id.Subject, who))
+		if err == nil {
+			err = pin(ctx, tx, id, at.user, pinned)
 		}
 		if err != nil {
 			return err
@@ -65,6 +65,24 @@ func (s *Service) Provider(ctx context.Context, c Caller, id Identity) (out Outc
 func (id Identity) acceptable() bool {
 	return !id.Provider.Disabled && id.EmailVerified && id.Issuer != "" && id.Subject != "" && len(id.Issuer)+len(id.Subject) <= maxIdentity &&
 		(id.RoleID == "" || slices.Contains(id.Provider.Roles, id.RoleID))
+}
+
+// pin ties the provider's subject to a user whom it may vouch for, unless it is.
+func pin(ctx context.Context, tx *store.Tx, id Identity, u keystile.User, pinned bool) error {
+	if !vouchable(u, id.Provider) {
+		return &answer{ErrInvalidCredentials}
+	}
+	if pinned {
+		return nil
+	}
+	return refusal(tx.PinIdentity(ctx, id.Provider.Name, id.Issuer, id.Subject, u.ID))
+}
+
+// vouchable says whether a provider's word may sign a user in: one of its own
+// organisation, and nobody with rights beyond it (rulings R22, R25): whoever runs
+// one organisation's provider must not become whoever runs the platform.
+func vouchable(u keystile.User, p keystile.IdentityProvider) bool {
+	return u.OrganizationID == p.OrganizationID && u.AdminRole != keystile.PlatformAdmin && u.AdminRole != keystile.PlatformReviewer
 }
 
 // refusal is what a contradiction in the store means to somebody who signs in.
