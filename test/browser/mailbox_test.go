@@ -47,7 +47,7 @@ func (m *mailbox) close() error { return m.listener.Close() }
 
 func (m *mailbox) serve(conn net.Conn) {
 	defer conn.Close()
-	in, say := bufio.NewReader(conn), func(line string) { fmt.Fprint(conn, line+"\r\n") }
+	in, say := bufio.NewReader(conn), func(line string) { fmt.Fprint(conn, line+"\r\n") } //nolint:errcheck // a client that is gone is seen by the next read
 	say("220 mailbox")
 	for {
 		line, err := in.ReadString('\n')

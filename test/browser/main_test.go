@@ -127,7 +127,7 @@ func startServer(ctx context.Context, dir string) (*program.Process, error) {
 
 // keystile runs a command and returns what it wrote.
 func keystile(ctx context.Context, arguments ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, executable, arguments...).CombinedOutput() //nolint:gosec // built here
+	out, err := exec.CommandContext(ctx, executable, arguments...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("keystile %s: %w\n%s", strings.Join(arguments, " "), err, out)
 	}

@@ -19,7 +19,7 @@ func elsewhere(t *testing.T, body string) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprint(w, "<!doctype html><html lang=en><title>elsewhere</title><main>"+body+"</main>")
+		fmt.Fprint(w, "<!doctype html><html lang=en><title>elsewhere</title><main>"+body+"</main>") //nolint:errcheck // the browser tells if it got no page
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
