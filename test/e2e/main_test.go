@@ -37,19 +37,31 @@ func run(m *testing.M) (status int) {
 	return m.Run()
 }
 
-func TestTheProgramAnswersAsTheScriptsSay(t *testing.T) { runScripts(t, "testdata", "") }
+func TestTheProgramAnswersAsTheScriptsSay(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runScripts(t, files, "")
+}
 
+// TestOnEveryStoreTheProgramAnswersAsTheScriptsSay gives each script a store of its own.
 func TestOnEveryStoreTheProgramAnswersAsTheScriptsSay(t *testing.T) {
-	for name, store := range map[string]string{"sqlite": "sqlite:keystile.db", "postgres": storetest.PostgresURL(t)} {
-		t.Run(name, func(t *testing.T) { runScripts(t, "testdata/stores", store) })
+	files, err := filepath.Glob("testdata/stores/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d scripts, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run("sqlite", func(t *testing.T) { runScripts(t, []string{file}, "sqlite:keystile.db") })
+		t.Run("postgres", func(t *testing.T) { runScripts(t, []string{file}, storetest.PostgresURL(t)) })
 	}
 }
 
-// runScripts runs the scripts of a directory. They find the URL of their store in STORE.
-func runScripts(t *testing.T, dir, store string) {
+// runScripts runs scripts. They find the URL of their store in STORE.
+func runScripts(t *testing.T, files []string, store string) {
 	t.Helper()
 	testscript.Run(t, testscript.Params{
-		Dir:                 dir,
+		Files:               files,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
