@@ -242,9 +242,8 @@ func ReviewedForm(app keystile.Application) string {
 }
 
 // UpdateApplication lets edit change what an application is and asks for: Name,
-// Description, Homepage, Permissions, LaunchURL. An approved application whose
-// reviewed members change goes on working as it was granted and is in review
-// again; it may not ask for more meanwhile: see [Service.ReviewApplication].
+// Description, Homepage, Permissions, LaunchURL. In production, what is reviewed
+// stays as it is while the application is in review or approved.
 func (s *Service) UpdateApplication(ctx context.Context, a store.Actor, id string, edit func(*keystile.Application) error) (keystile.Application, error) {
 	return change(ctx, s, a, func(ctx context.Context, tx *store.Tx) (keystile.Application, error) {
 		old, err := s.ownApplication(ctx, tx, id)
@@ -262,9 +261,11 @@ func (s *Service) UpdateApplication(ctx context.Context, a store.Actor, id strin
 		if old.Review == keystile.ReviewRetired || old.Review == keystile.ReviewSuspended && ReviewedForm(old) != ReviewedForm(next) {
 			return old, fmt.Errorf("change application %q, which is %s: %w", id, old.Review, keystile.ErrConflict)
 		}
-		if old.Environment == keystile.Production && old.Review == keystile.ReviewApproved && ReviewedForm(old) != ReviewedForm(next) {
-			return old, keystile.Invalidf("review", "withdraw it to draft first (it stops working), or register a second application",
-				"an approved application cannot change what was reviewed")
+		// In review, too: what is approved must be what the reviewer read.
+		reviewed := old.Review == keystile.ReviewApproved || old.Review == keystile.ReviewInReview
+		if old.Environment == keystile.Production && reviewed && ReviewedForm(old) != ReviewedForm(next) {
+			return old, keystile.Invalidf("review", "take it back to draft first (it stops working), or register a second application",
+				"what is reviewed cannot change while an application is in review or approved")
 		}
 		return s.UpdateApplicationTx(ctx, tx, next)
 	})

@@ -76,41 +76,6 @@ func (s *Service) offer(ctx context.Context, app *keystile.Application, tenant *
 	return offer, true, nil
 }
 
-// Authorizations lists authorizations of a tenant or of an application. One of
-// them must be the caller's.
-func (s *Service) Authorizations(ctx context.Context, filter store.AuthorizationFilter) ([]keystile.Authorization, error) {
-	if bound := s.boundTo(); bound != "" {
-		if filter.ApplicationID != "" {
-			if _, err := s.Application(ctx, filter.ApplicationID); err != nil {
-				return nil, err
-			}
-		}
-		if filter.ApplicationID == "" && filter.TenantID == "" {
-			filter.TenantID = bound
-		}
-	}
-	list, err := s.Store.Authorizations(ctx, filter)
-	if err != nil {
-		return nil, fmt.Errorf("list authorizations: %w", err)
-	}
-	visible := list[:0]
-	for _, a := range list {
-		if s.seesAuthorization(ctx, a) {
-			visible = append(visible, a)
-		}
-	}
-	return visible, nil
-}
-
-// seesAuthorization says whether the caller is one of its two sides.
-func (s *Service) seesAuthorization(ctx context.Context, a keystile.Authorization) bool {
-	if s.sees(a.TenantID) {
-		return true
-	}
-	app, err := s.Store.Application(ctx, a.ApplicationID)
-	return err == nil && s.sees(app.OrganizationID)
-}
-
 // Grant is a tenant's yes.
 type Grant struct {
 	ApplicationID, TenantID string
