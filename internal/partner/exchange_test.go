@@ -243,12 +243,6 @@ func TestARefusedExchangeSpendsNothing(t *testing.T) {
 				return tx.UpdateUser(ctx, w.user, store.SignInName{Name: "ada", Skeleton: "ada"})
 			})
 		}, "session_token_invalid", 401},
-		"an application in review": {
-			func(t *testing.T, w *world, _ *partner.ExchangeRequest) {
-				w.review(t, embedded, keystile.ReviewInReview)
-			},
-			func(t *testing.T, w *world) { w.review(t, embedded, keystile.ReviewApproved) }, "application_in_review", 403,
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, storetest.Open(t))
@@ -283,6 +277,11 @@ func TestThreat28_ASessionTokenDiesWithWhatItHangsOn(t *testing.T) {
 			w.change(t, func(ctx context.Context, tx *store.Tx) error {
 				return tx.Authorize(ctx, keystile.Authorization{ApplicationID: embedded, TenantID: "tenant"})
 			})
+		}, "session_token_invalid"},
+		"the application is in review": {func(t *testing.T, w *world) { w.review(t, embedded, keystile.ReviewInReview) }, "application_in_review"},
+		"the application is in review for a while": {func(t *testing.T, w *world) {
+			w.review(t, embedded, keystile.ReviewInReview)
+			w.review(t, embedded, keystile.ReviewApproved)
 		}, "session_token_invalid"},
 		"the application is suspended": {func(t *testing.T, w *world) { w.review(t, embedded, keystile.ReviewSuspended) }, "application_suspended"},
 		"the application is suspended for a while": {func(t *testing.T, w *world) {

@@ -108,7 +108,7 @@ func (t *Tx) UpdateApplication(ctx context.Context, a keystile.Application) erro
 	if err != nil {
 		return t.fail("update application "+a.ID, err)
 	}
-	if a.Review != before.Review && ended(a.Review) {
+	if a.Review != before.Review && ended(a.Environment, a.Review) {
 		if err := t.q.AdvanceAuthorizations(ctx, a.ID); err != nil {
 			return t.fail("end the keys of application "+a.ID, err)
 		}
@@ -117,9 +117,10 @@ func (t *Tx) UpdateApplication(ctx context.Context, a keystile.Application) erro
 	return t.Record(ctx, a.OrganizationID, "application.update", "application:"+a.ID, detail)
 }
 
-// ended says whether an application in a state works nowhere.
-func ended(state keystile.ReviewState) bool {
-	return state == keystile.ReviewSuspended || state == keystile.ReviewRetired
+// ended says whether an application in a state works nowhere: suspended or retired
+// ones, and in production all that are not approved.
+func ended(env keystile.Environment, state keystile.ReviewState) bool {
+	return state == keystile.ReviewSuspended || state == keystile.ReviewRetired || env == keystile.Production && state != keystile.ReviewApproved
 }
 
 // DeleteApplication removes an application that no tenant ever authorised, with

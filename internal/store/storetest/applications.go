@@ -185,6 +185,22 @@ var applicationBehaviours = []behaviour{
 			t.Errorf("the key of before lives again: %+v", found)
 		}
 	}},
+	{"TestThreat28 what was made before an application went back to draft stays dead after it", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		if _, err := s.ExchangeKeys(t.Context(), []store.Exchange{exchangeOf(1, nil, T0)}); err != nil {
+			t.Fatal(err)
+		}
+		a := Application(1, "north")
+		for _, review := range []keystile.ReviewState{keystile.ReviewDraft, keystile.ReviewApproved} {
+			a.Review = review
+			Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.UpdateApplication(ctx, a) })
+		}
+		found, err := s.FindTemporaryKey(t.Context(), [][32]byte{partnerDigest(1)})
+		noError(t, err)
+		if found.Standing == found.Key.Generation {
+			t.Error("the key of before the draft lives again")
+		}
+	}},
 	{"TestThreat28 what was made before a suspension stays dead after it", func(t *testing.T, s *store.Store) {
 		authorized(t, s)
 		if _, err := s.ExchangeKeys(t.Context(), []store.Exchange{exchangeOf(1, nil, T0)}); err != nil {
