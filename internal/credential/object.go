@@ -208,7 +208,8 @@ func (o *Object) innerName(depth int) bool {
 	return true
 }
 
-// text walks over a string. Escapes are checked where it is read (Text).
+// text walks over a string, whether it is ever read or not. What a pair of
+// surrogates stands for is checked where it is read (Text).
 func (o *Object) text() bool {
 	for i := o.at + 1; i < len(o.data); i++ {
 		switch c := o.data[i]; {
@@ -216,12 +217,39 @@ func (o *Object) text() bool {
 			o.at = i + 1
 			return true
 		case c == '\\':
-			i++
+			n := escapeLen(o.data[i+1:])
+			if n == 0 {
+				return false
+			}
+			i += n
 		case c < ' ':
 			return false
 		}
 	}
 	return false
+}
+
+// escapeLen is the length of the escape that stands behind a backslash, 0 if
+// there is none (RFC 8259, section 7).
+func escapeLen(after []byte) int {
+	if len(after) == 0 {
+		return 0
+	}
+	switch after[0] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 1
+	case 'u':
+		if len(after) < 5 {
+			return 0
+		}
+		for _, c := range after[1:5] {
+			if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
+				return 0
+			}
+		}
+		return 5
+	}
+	return 0
 }
 
 // number walks over a number (RFC 8259, section 6).
