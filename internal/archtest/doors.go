@@ -63,9 +63,10 @@ var doors = map[string][]string{
 	"internal/enforce":   {root, "internal/dialect", "internal/problem"},
 	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/problem"},
 
-	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/username", "internal/login/password", "internal/login/totp"}, // what names, passwords and factors may be is written once, there
-	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                             // credential/apikey: an auth_token is an API key
+	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/webhook", "internal/username", "internal/login/password", "internal/login/totp"}, // what names, passwords and factors may be is written once, there
+	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                 // credential/apikey: an auth_token is an API key
 	"internal/partner":   {root, "internal/store", "internal/credential/partner", "internal/problem"},
+	"internal/webhook":   {root, "internal/store", "internal/credential/partner"}, // deliveries carry session tokens, which are made as a launch makes them
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
 	"internal/keyimport": {root, "internal/credential/apikey", "internal/store"},

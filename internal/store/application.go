@@ -123,7 +123,7 @@ func (t *Tx) UpdateApplication(ctx context.Context, a keystile.Application) erro
 // ended says whether an application in a state works nowhere: suspended or retired
 // ones, and in production all that are not approved.
 func ended(env keystile.Environment, state keystile.ReviewState) bool {
-	return state == keystile.ReviewSuspended || state == keystile.ReviewRetired || env == keystile.Production && state != keystile.ReviewApproved
+	return !state.WorksIn(env)
 }
 
 // DeleteApplication removes an application that no tenant ever authorised, with
