@@ -54,9 +54,10 @@ var doors = map[string][]string{
 	"internal/dialect/*": {root, "internal/problem"},
 	// Two platforms have sign-in endpoints of their own. What those read goes through the strict reader of JSON and the
 	// classifier of the gate; who signs in is for package login.
-	"internal/dialect/door": {root, "internal/credential", "internal/limit", "internal/login"},
-	"internal/dialect/ona":  {root, "internal/problem", "internal/dialect/door", "internal/credential", "internal/login"},
-	"internal/dialect/nao":  {root, "internal/problem", "internal/dialect/door", "internal/login"},
+	"internal/dialect/door":   {root, "internal/credential", "internal/limit", "internal/login"},
+	"internal/dialect/ona":    {root, "internal/problem", "internal/dialect/door", "internal/credential", "internal/login"},
+	"internal/dialect/nao":    {root, "internal/problem", "internal/dialect/door", "internal/login"},
+	"internal/dialect/aurora": {root, "internal/problem", "internal/dialect/door"}, // reads the bodies of webhooks as sign-in doors read theirs
 	"internal/dialect/dialecttest": {
 		root, "internal/dialect", "internal/dialect/*", "internal/problem", "internal/login", "internal/limit",
 	},

@@ -112,7 +112,9 @@ func (w *world) newCourier(o outbound.Options) *webhook.Courier {
 	client := outbound.New(o)
 	c, err := webhook.NewCourier(webhook.Options{
 		Store: w.store, Open: open, Digest: digest, Random: rand.Reader, Now: w.clock.now, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
-		Send: func(ctx context.Context, m webhook.Message) (int, error) { return client.Send(ctx, outbound.Message(m)) },
+		Send: func(ctx context.Context, m webhook.Message) (int, error) {
+			return client.Send(ctx, outbound.Message(m))
+		},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -165,7 +167,9 @@ func (w *world) authorize() {
 
 func (w *world) withdraw() {
 	w.t.Helper()
-	w.change(func(ctx context.Context, tx *store.Tx) error { return tx.Withdraw(ctx, storetest.ApplicationID(1), "south") })
+	w.change(func(ctx context.Context, tx *store.Tx) error {
+		return tx.Withdraw(ctx, storetest.ApplicationID(1), "south")
+	})
 }
 
 // run lets the courier work until the test ends.
