@@ -24,7 +24,7 @@ func (s *server) buildWebhooks(context.Context, *app) error {
 	client := outbound.New(options)
 	s.house.service.Reachable = client.Reachable
 	s.courier, err = webhook.NewCourier(webhook.Options{
-		Store: s.house.store, Open: s.house.sealer.Open, Digest: s.house.digester.Digest, Random: randomSource, Now: time.Now, Logger: s.log,
+		Alone: s.alone(), Store: s.house.store, Open: s.house.sealer.Open, Digest: s.house.digester.Digest, Random: randomSource, Now: time.Now, Logger: s.log,
 		Send: func(ctx context.Context, m webhook.Message) (int, error) {
 			return client.Send(ctx, outbound.Message(m))
 		},

@@ -50,6 +50,15 @@ func (s *Store) ClaimWebhooks(ctx context.Context, now, until time.Time, limit i
 	return turns, nil
 }
 
+// AbandonWebhookTurns lets go of every webhook. It is for a server that knows that
+// no other runs: whoever held one is dead, and need not be waited for.
+func (s *Store) AbandonWebhookTurns(ctx context.Context) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	return s.fail("let go of webhooks", gen.New(s.writer).AbandonWebhookTurns(ctx))
+}
+
 func turnOf(row gen.WebhookTurn) WebhookTurn {
 	turn := WebhookTurn{WebhookID: row.WebhookID, Failures: int(row.Failures), claim: row.Claim}
 	if row.OpenUntil > 0 {

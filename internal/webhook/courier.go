@@ -38,6 +38,7 @@ const (
 
 // Store is what a courier asks of the store. See package store for the errors.
 type Store interface {
+	AbandonWebhookTurns(ctx context.Context) error
 	ClaimWebhooks(ctx context.Context, now, until time.Time, limit int) ([]store.WebhookTurn, error)
 	NextDelivery(ctx context.Context, webhookID string, now time.Time) (keystile.WebhookDelivery, error)
 	BeginAttempt(ctx context.Context, turn store.WebhookTurn, until time.Time, deliveryID string, session *keystile.PartnerSession) error
@@ -69,8 +70,11 @@ type Message struct {
 // ctx does, and is safe for concurrent use.
 type Send func(ctx context.Context, m Message) (status int, err error)
 
-// Options configure a Courier. All are required.
+// Options configure a Courier. All but Alone are required.
 type Options struct {
+	// Alone: no other server runs on the store, so that turns which are held are those
+	// of a dead one.
+	Alone bool
 	Store Store
 	Send  Send
 	// Open opens what was sealed for a place.
@@ -127,6 +131,11 @@ func (c *Courier) Run(ctx context.Context) {
 	poll, tidy := time.NewTicker(pollInterval), time.NewTicker(tidyInterval)
 	defer poll.Stop()
 	defer tidy.Stop()
+	if c.o.Alone {
+		if err := c.o.Store.AbandonWebhookTurns(ctx); err != nil {
+			c.o.Logger.Warn("webhooks that a dead server held wait until its turns lapse", "error", err)
+		}
+	}
 	c.tidy(ctx)
 	for {
 		c.claim(work, &turns)

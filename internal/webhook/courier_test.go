@@ -45,6 +45,7 @@ type world struct {
 	clock   *clock
 	courier *webhook.Courier
 	log     *syncBuffer
+	alone   bool
 	// requests that reached the endpoint.
 	requests chan *http.Request
 	endpoint *httptest.Server
@@ -111,7 +112,7 @@ func newWorld(t *testing.T, s *store.Store, answer http.HandlerFunc, o outbound.
 func (w *world) newCourier(o outbound.Options) *webhook.Courier {
 	client := outbound.New(o)
 	c, err := webhook.NewCourier(webhook.Options{
-		Store: w.store, Open: open, Digest: digest, Random: rand.Reader, Now: w.clock.now, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+		Alone: w.alone, Store: w.store, Open: open, Digest: digest, Random: rand.Reader, Now: w.clock.now, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 		Send: func(ctx context.Context, m webhook.Message) (int, error) {
 			return client.Send(ctx, outbound.Message(m))
 		},

@@ -10,6 +10,15 @@ import (
 	"database/sql"
 )
 
+const abandonWebhookTurns = `-- name: AbandonWebhookTurns :exec
+UPDATE webhook_turns SET leased_until = 0 WHERE leased_until > 0
+`
+
+func (q *Queries) AbandonWebhookTurns(ctx context.Context) error {
+	_, err := q.db.ExecContext(ctx, abandonWebhookTurns)
+	return err
+}
+
 const authorizationsToTellOf = `-- name: AuthorizationsToTellOf :many
 SELECT a.application_id, a.tenant_id, a.expires_at FROM authorizations AS a
 WHERE a.expires_at IS NOT NULL AND a.expires_at > $1 AND a.expires_at <= $2 AND a.withdrawn_at IS NULL

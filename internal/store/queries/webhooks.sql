@@ -60,6 +60,9 @@ UPDATE webhook_turns SET failures = $2, open_until = $3 WHERE webhook_id = $1;
 -- name: ReleaseWebhook :exec
 UPDATE webhook_turns SET due_at = $2, leased_until = 0 WHERE webhook_id = $1;
 
+-- name: AbandonWebhookTurns :exec
+UPDATE webhook_turns SET leased_until = 0 WHERE leased_until > 0;
+
 -- name: GetWebhookTurn :one
 SELECT * FROM webhook_turns WHERE webhook_id = $1;
 
