@@ -86,27 +86,10 @@ func CheckRedirect(field, text string) error {
 		return invalidRedirect(field, problem)
 	}
 	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Scheme == "":
+	if err != nil || u.Scheme == "" {
 		return invalidRedirect(field, "it is no absolute URI")
-	case !strings.HasPrefix(text[len(u.Scheme):], ":/"):
-		return invalidRedirect(field, "there is no slash behind its scheme")
-	case u.User != nil || strings.Contains(u.Host, "@"):
-		return invalidRedirect(field, "it holds a user")
-	case !strings.HasPrefix(text, u.Scheme+":"):
-		return invalidRedirect(field, "its scheme is not in lower case")
 	}
-	problem := ""
-	switch {
-	case u.Scheme == "https":
-		problem = hostProblem(u)
-	case u.Scheme == "http":
-		if _, _, ok := cutLoopback(text); !ok {
-			problem = "plain http is for 127.0.0.1, [::1] and localhost"
-		}
-	case !strings.Contains(u.Scheme, "."):
-		problem = "a scheme of an app's own is a domain name in reverse, such as com.example.app"
-	}
+	problem := formProblem(u, text)
 	if problem == "" {
 		problem = pathProblem(u.EscapedPath())
 	}
@@ -114,6 +97,27 @@ func CheckRedirect(field, text string) error {
 		return invalidRedirect(field, problem)
 	}
 	return nil
+}
+
+// formProblem judges scheme and host.
+func formProblem(u *url.URL, text string) string {
+	switch {
+	case !strings.HasPrefix(text, u.Scheme+":"):
+		return "its scheme is not in lower case"
+	case !strings.HasPrefix(text[len(u.Scheme):], ":/"):
+		return "there is no slash behind its scheme"
+	case u.User != nil || strings.Contains(u.Host, "@"):
+		return "it holds a user"
+	case u.Scheme == "https":
+		return hostProblem(u)
+	case u.Scheme == "http":
+		if _, _, ok := cutLoopback(text); !ok {
+			return "plain http is for 127.0.0.1, [::1] and localhost"
+		}
+	case !strings.Contains(u.Scheme, "."):
+		return "a scheme of an app's own is a domain name in reverse, such as com.example.app"
+	}
+	return ""
 }
 
 func invalidRedirect(field, problem string) error {
@@ -166,15 +170,19 @@ func hostProblem(u *url.URL) string {
 // domain says whether text is a name of labels of letters, digits and hyphens, the
 // last of which is not a number: browsers read 127.1 and 0x7f.1 as addresses.
 func domain(text string) bool {
-	last := ""
-	for label := range strings.SplitSeq(text, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
-			strings.ContainsFunc(label, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_' }) {
+	labels := strings.Split(text, ".")
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, foreign) {
 			return false
 		}
-		last = label
 	}
-	return len(text) <= 253 && (last[0] < '0' || last[0] > '9')
+	first := labels[len(labels)-1][0]
+	return len(text) <= 253 && (first < '0' || first > '9')
+}
+
+// foreign says whether a character has no place in a name of a host.
+func foreign(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
 }
 
 // pathProblem refuses what a proxy or a browser resolves: the answer would go
