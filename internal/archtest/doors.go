@@ -32,6 +32,8 @@ var doors = map[string][]string{
 	"internal/jws": {root, "internal/credential"}, // reads with the bounded readers of credentials
 	// Session tokens are signed tokens, and nothing else in the room of credentials is.
 	"internal/credential/sessionjwt": {root, "internal/credential", "internal/credential/warm", "internal/jws"},
+	"internal/dpop":                  {root, "internal/credential", "internal/jws"}, // a proof is a signed token, read with the bounded readers
+	"internal/clientmetadata":        {root, "internal/jws"}, // whether a client's keys can verify anything
 	"internal/outbound":              {root},
 	"internal/federation":            {root, "internal/jws", "internal/outbound"},
 
@@ -74,7 +76,7 @@ var doors = map[string][]string{
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},
 	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey", "internal/credential/partner", "internal/username"},
 	"internal/config":    {root, "internal/yamlfile"},
-	"internal/console":   {root, "internal/login", "internal/login/totp"}, // the pages follow what the service answers; its types are the seam
+	"internal/console":   {root, "internal/login", "internal/login/totp", "internal/manage"}, // the pages follow what the two services answer; their types are the seam
 
 	"internal/archtest": {},
 	"examples/*":        {}, // stand for other people's programs
