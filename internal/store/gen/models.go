@@ -78,6 +78,16 @@ type ApplicationKey struct {
 	LastUsedAt    sql.NullInt64
 }
 
+type AuditCheckpoint struct {
+	Chain     string
+	Kind      string
+	Seq       int64
+	Hash      []byte
+	At        int64
+	KeyID     string
+	Signature []byte
+}
+
 type AuditDecision struct {
 	Seq            int64
 	At             int64
@@ -253,6 +263,7 @@ type PartnerSession struct {
 	CreatedAt     int64
 	ExpiresAt     int64
 	ConsumedAt    sql.NullInt64
+	Audited       bool
 }
 
 type Password struct {
@@ -318,6 +329,7 @@ type Session struct {
 	LastUsedAt      sql.NullInt64
 	ExpiresAt       int64
 	RevokedAt       sql.NullInt64
+	Audited         bool
 }
 
 type SigningKey struct {
@@ -370,6 +382,7 @@ type TemporaryKey struct {
 	UserID        string
 	CreatedAt     int64
 	ExpiresAt     int64
+	Audited       bool
 }
 
 type User struct {
