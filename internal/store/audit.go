@@ -206,4 +206,3 @@ func eventOf(row gen.AuditEvent) keystile.Event {
 	copy(e.Hash[:], row.Hash)
 	return e
 }
-
