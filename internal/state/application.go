@@ -26,6 +26,7 @@ type application struct {
 	Review          string           `yaml:"review" enum:"draft in_review approved suspended retired" doc:"State of its review. Absent: draft."`
 	ReviewComment   string           `yaml:"review_comment" doc:"What the reviewer said last."`
 	ApplicationKeys []applicationKey `yaml:"application_keys" doc:"Its keys. Absent: those of the store stay."`
+	Webhooks        []webhook        `yaml:"webhooks" doc:"What its partner's server is told. Absent: those of the store stay."`
 	OAuth           *oauthClient     `yaml:"oauth" doc:"Its client of the authorization server. Not supported by this version."`
 }
 
@@ -77,6 +78,9 @@ func (k *applications) check(c *checker) {
 		}
 		for n := range e.value.ApplicationKeys {
 			k.checkKey(c, e, n, sums)
+		}
+		for n := range e.value.Webhooks {
+			k.checkWebhook(c, e, n)
 		}
 	}
 	k.byID = namesOf(k.entries, func(a *application) string { return a.ID })
@@ -147,6 +151,7 @@ func (k *applications) look(ctx context.Context, tx *store.Tx, r *run) error {
 					"was made with pepper %s, which this store does not have", key.Digest.pepper))
 			}
 		}
+		k.lookAtWebhooks(r, e)
 	}
 	return nil
 }
@@ -195,7 +200,10 @@ func (k *applications) put(ctx context.Context, tx *store.Tx, r *run, e *entry[a
 			return err
 		}
 		r.created("application", a.ID)
-		return k.putKeys(ctx, tx, r, a, nil)
+		if err := k.putKeys(ctx, tx, r, a, nil); err != nil {
+			return err
+		}
+		return k.putWebhooks(ctx, tx, r, e, nil)
 	}
 	want.OrganizationID = a.Organization
 	d := applicationDiff(old, want)
@@ -205,6 +213,9 @@ func (k *applications) put(ctx context.Context, tx *store.Tx, r *run, e *entry[a
 		}
 	}
 	if err := k.putKeys(ctx, tx, r, a, &d); err != nil {
+		return err
+	}
+	if err := k.putWebhooks(ctx, tx, r, e, &d); err != nil {
 		return err
 	}
 	if len(d) > 0 {
