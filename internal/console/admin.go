@@ -194,16 +194,10 @@ func (v *visit) applicationID() (string, error) {
 	return id, nil
 }
 
-// adminView is the content of admin.html.
-type adminView struct {
-	Organization string
-	Duties       []duty
-}
-
 func (c *Console) administration(v *visit) (answer, error) {
 	list := dutiesOf(&v.user)
 	if len(list) == 0 {
 		return answer{}, manage.ErrNotPermitted
 	}
-	return show("admin", "Administration", adminView{v.user.OrganizationID, list}), nil
+	return show("admin", "Administration", list), nil
 }

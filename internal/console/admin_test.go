@@ -187,7 +187,7 @@ func TestATenantsAdministratorDecidesWhatAnApplicationMayDo(t *testing.T) {
 	if strings.Contains(page.body, "Waiting for your answer") {
 		t.Error("it still waits")
 	}
-	page = p.mustSee(path, `value="2027-01-31"`, "Withdraw", "Authorised since")
+	page = p.mustSee(path, `value="2027-01-31"`, "Withdraw", "Authorised or changed")
 	if n := strings.Count(page.body, " checked"); n != 1 {
 		t.Errorf("%d permissions are ticked", n)
 	}

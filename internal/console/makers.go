@@ -107,8 +107,9 @@ type keyRow struct {
 
 // tenantRow is what one tenant answered.
 type tenantRow struct {
-	Tenant      string
-	State       badge
+	Tenant string
+	State  badge
+	// Permissions and Until are of a yes that stands.
 	Permissions []permission
 	Since       time.Time
 	Until       time.Time
@@ -116,7 +117,7 @@ type tenantRow struct {
 
 // stateTexts say what a state means for whoever makes an application.
 var stateTexts = map[keystile.ReviewState]string{
-	keystile.ReviewDraft:     "Nobody has reviewed it. Submit it when it is ready.",
+	keystile.ReviewDraft:     "Submit it for review when it is ready.",
 	keystile.ReviewInReview:  "A reviewer of the platform looks at it. What is reviewed cannot be changed meanwhile.",
 	keystile.ReviewApproved:  "Tenants can authorise it, and it works in those that did.",
 	keystile.ReviewSuspended: "The platform suspended it: it works nowhere.",
@@ -167,7 +168,11 @@ func (c *Console) madePage(v *visit, m Member, app *keystile.Application, ask *f
 	}
 	slices.SortStableFunc(view.Keys, func(a, b keyRow) int { return b.CreatedAt.Compare(a.CreatedAt) })
 	for _, t := range tenants {
-		view.Tenants = append(view.Tenants, tenantRow{Tenant: t.TenantID, State: standingOf(&t, now), Permissions: permissionsOf(t.Permissions), Since: t.UpdatedAt, Until: t.ExpiresAt})
+		row := tenantRow{Tenant: t.TenantID, State: standingOf(&t, now), Since: t.UpdatedAt}
+		if t.Stands(now) {
+			row.Permissions, row.Until = permissionsOf(t.Permissions), t.ExpiresAt
+		}
+		view.Tenants = append(view.Tenants, row)
 	}
 	if manage.Works(app.Environment, app.Review) {
 		if view.Ask = ask; ask == nil {
