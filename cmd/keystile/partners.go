@@ -75,7 +75,7 @@ func (s *server) auroraDoor() []endpoint {
 			return aurora.Token(token), err
 		},
 	}
-	return []endpoint{{path: auroraPrefix, handler: s.tracer.Wrap(create)}}
+	return []endpoint{{path: auroraPrefix, handler: s.tracer.Wrap(s.partnerAPI(create))}}
 }
 
 // launcher is what people open from their account.

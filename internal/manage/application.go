@@ -443,15 +443,5 @@ func (s *Service) RemoveApplicationTx(ctx context.Context, tx *store.Tx, id stri
 	return err
 }
 
-// Works says whether an application in a state of review may work: one of the
-// sandbox from its draft on, one of production once approved.
-func Works(env keystile.Environment, state keystile.ReviewState) bool {
-	switch state {
-	case keystile.ReviewApproved:
-		return true
-	case keystile.ReviewDraft, keystile.ReviewInReview:
-		return env == keystile.Sandbox
-	case keystile.ReviewSuspended, keystile.ReviewRetired:
-	}
-	return false
-}
+// Works says whether an application in a state of review may work.
+func Works(env keystile.Environment, state keystile.ReviewState) bool { return state.WorksIn(env) }
