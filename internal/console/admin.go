@@ -45,6 +45,8 @@ type Member interface {
 	Tenancy
 	Makers
 	Reach
+	Hooks
+	HookLog
 }
 
 // Reviewer is what somebody decides about the applications of all partners.
@@ -150,7 +152,7 @@ func (c *Console) adminRoutes() []route {
 		made                   = makersPath + "/{application}"
 		reviews                = reviewsPath + "/{application}"
 	)
-	return []route{
+	return append([]route{
 		{"GET " + admin, member, c.administration},
 
 		{"GET " + accessPath, member, c.member(grants, c.access)},
@@ -177,7 +179,7 @@ func (c *Console) adminRoutes() []route {
 		{"GET " + reviewsPath, member, c.reviewer(c.reviews)},
 		{"GET " + reviews, recent, c.reviewer(c.review)},
 		{"POST " + reviews, recent, c.reviewer(c.decide)},
-	}
+	}, c.hookRoutes(made, makes)...)
 }
 
 // actor is who a change is written down as.
