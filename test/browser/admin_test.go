@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -229,4 +230,67 @@ func TestAKeyboardIsEnoughToGrant(t *testing.T) {
 	b.enter()
 	b.mustBeAt("/admin/access")
 	b.mustSay("Roof Tools")
+}
+
+func TestAPartnerReadsWhatAWebhookWasTold(t *testing.T) {
+	b := newTab(t)
+	b.signIn("maker@example.com")
+	path := "/admin/applications/" + permits
+	b.open(path)
+	b.follow("New webhook")
+	b.look("hook-new")
+	b.press(mainButton)
+	b.look("hook-new-wrong")
+	b.fill("url_template", "https://hooks.invalid/<TENANT_ID>?session=<SESSION_TOKEN>&status=<STATUS>")
+	b.fill("header_name", "Authorization")
+	b.fill("header_value", "Bearer secret")
+	b.fill("description", "Tells the billing service")
+	b.press(mainButton)
+	b.mustSay("The webhook is set up.")
+	b.look("hook-empty")
+	hook := b.at()
+	if _, err := keystile(t.Context(), "app", "authorize", permits, "--tenant", "strict", "--permission", "designs:read", "--config", config); err != nil {
+		t.Fatal(err)
+	}
+	// Nobody is at that host, so that the first try fails.
+	b.waitFor(hook, func(text string) bool {
+		return strings.Contains(text, "strict") && !strings.Contains(text, "Not tried yet")
+	})
+	b.look("hook")
+	b.follow("Look")
+	b.mustSay("Try 1")
+	b.look("delivery")
+	b.open(path)
+	b.mustSay("Tells the billing service")
+	b.look("made-hooks")
+	b.open(hook + "/edit")
+	b.look("hook-edit")
+	b.open(hook + "/delete")
+	b.press(dangerButton)
+	b.mustSay("The webhook was deleted.")
+
+	b.follow("New webhook")
+	b.choose("form", "signed_post")
+	b.choose("event", "application_key_expired")
+	b.fill("url_template", "https://hooks.invalid/keys")
+	b.press(mainButton)
+	b.mustSay("shown now and never again")
+	b.look("hook-secret")
+}
+
+// waitFor reloads a page until it says what is waited for.
+func (b *tab) waitFor(path string, told func(text string) bool) {
+	b.t.Helper()
+	for {
+		b.open(path)
+		text := b.text()
+		if told(text) {
+			return
+		}
+		select {
+		case <-b.ctx.Done():
+			b.t.Fatalf("it never said so:\n%s", text)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
