@@ -92,6 +92,7 @@ type server struct {
 	federation *federation.Verifier
 	limits     *limits
 	recorder   *audit.Recorder
+	notary     *audit.Notary
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
@@ -141,6 +142,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildConsole,  // the pages they see
 		s.buildLimits,   // how often
 		s.buildRecords,  // audit, metrics, last used, traces
+		s.buildNotary,   // checkpoints of the audit log
 		s.buildGate,     // the one path
 		s.buildSigner,   // Keystile-Assertion
 		s.buildTLS,

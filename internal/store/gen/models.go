@@ -78,6 +78,16 @@ type ApplicationKey struct {
 	LastUsedAt    sql.NullInt64
 }
 
+type AuditCheckpoint struct {
+	Chain     string
+	Kind      string
+	Seq       int64
+	Hash      []byte
+	At        int64
+	KeyID     string
+	Signature []byte
+}
+
 type AuditDecision struct {
 	Seq            int64
 	At             int64
@@ -259,6 +269,7 @@ type PartnerSession struct {
 	CreatedAt     int64
 	ExpiresAt     int64
 	ConsumedAt    sql.NullInt64
+	Audited       bool
 }
 
 type Password struct {
@@ -324,6 +335,7 @@ type Session struct {
 	LastUsedAt      sql.NullInt64
 	ExpiresAt       int64
 	RevokedAt       sql.NullInt64
+	Audited         bool
 }
 
 type SigningKey struct {
@@ -376,6 +388,7 @@ type TemporaryKey struct {
 	UserID        string
 	CreatedAt     int64
 	ExpiresAt     int64
+	Audited       bool
 }
 
 type User struct {
