@@ -197,8 +197,8 @@ func forgetLedger(ctx context.Context, st *store.Store, tx *store.Tx, window tim
 	return tx.RaiseNonceBounds(ctx, store.NonceBounds{Refuse: time.Now().Add(window)})
 }
 
-// endings are the verbs by which something stops being good.
-var endings = []string{"revoke", "revoke_all", "delete", "expire", "expire_secrets", "withdraw", "suspend"}
+// endingVerbs are the verbs by which something stops being good.
+var endingVerbs = []string{"revoke", "revoke_all", "delete", "expire", "expire_secrets", "withdraw", "suspend"}
 
 // revocationsSince reads exported events and returns those after an instant by
 // which something ended: revoked, deleted, disabled.
@@ -231,7 +231,7 @@ func revocationsSince(file string, since time.Time) (found []client.Event, err e
 
 func ends(e *client.Event) bool {
 	_, verb, _ := strings.Cut(e.Action, ".")
-	if slices.Contains(endings, verb) {
+	if slices.Contains(endingVerbs, verb) {
 		return true
 	}
 	var change struct {

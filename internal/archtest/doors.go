@@ -33,7 +33,7 @@ var doors = map[string][]string{
 	// Session tokens are signed tokens, and nothing else in the room of credentials is.
 	"internal/credential/sessionjwt": {root, "internal/credential", "internal/credential/warm", "internal/jws"},
 	"internal/dpop":                  {root, "internal/credential", "internal/jws"}, // a proof is a signed token, read with the bounded readers
-	"internal/clientmetadata":        {root, "internal/jws"}, // whether a client's keys can verify anything
+	"internal/clientmetadata":        {root, "internal/jws"},                        // whether a client's keys can verify anything
 	"internal/outbound":              {root},
 	"internal/federation":            {root, "internal/jws", "internal/outbound"},
 
