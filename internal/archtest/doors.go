@@ -68,6 +68,7 @@ var doors = map[string][]string{
 	"internal/partner":   {root, "internal/store", "internal/credential/partner", "internal/problem"},
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
+	"internal/leak":      {root, "internal/manage"}, // who answers to a leak is manage; this is the desk in front of it
 	"internal/keyimport": {root, "internal/credential/apikey", "internal/store"},
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},
 	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey", "internal/credential/partner", "internal/username"},

@@ -13,7 +13,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 	for _, group := range [][]behaviour{
 		organizationBehaviours, siteBehaviours, roleBehaviours, keyBehaviours, secretBehaviours, adminTokenBehaviours,
 		keyringBehaviours, signingKeyBehaviours, userBehaviours, loginBehaviours, providerBehaviours, nonceBehaviours, applicationBehaviours,
-		transactionBehaviours, auditBehaviours, feedBehaviours, decisionBehaviours, importBehaviours,
+		transactionBehaviours, auditBehaviours, feedBehaviours, decisionBehaviours, importBehaviours, keyLifeBehaviours,
 	} {
 		for _, b := range group {
 			t.Run(b.name, func(t *testing.T) { b.check(t, open(t)) })
