@@ -33,7 +33,7 @@ type APIKey struct {
 	LastUsedAddr  string
 	LastUsedRoute string
 	CreatedAt     time.Time
-	UpdatedAt  time.Time
+	UpdatedAt     time.Time
 	// Hint is the visible head of the newest secret ("opa_prod_V24M"), to
 	// recognise it by; empty for keys imported by hash.
 	Hint string

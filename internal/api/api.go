@@ -38,6 +38,8 @@ type Options struct {
 	State State
 	// APIKeys proves the key presented to GET /v1/keys/self.
 	APIKeys keystile.Kind
+	// Leaks takes reports of leaked keys; nil: they are answered 503.
+	Leaks Leaks
 	// CursorKey seals list cursors: 32 random bytes, the same on every replica.
 	CursorKey []byte
 	// ClientAddr is the caller's address behind trusted proxies.
@@ -100,7 +102,7 @@ func New(o Options) (*API, error) {
 	}
 	a.huma = humago.New(a.mux, humaConfig(o.Version))
 	for _, register := range []func(*API) error{
-		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders, registerKeys, registerOwnKey, registerSigningKeys,
+		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders, registerKeys, registerBulkKeys, registerOwnKey, registerLeaks, registerSigningKeys,
 		registerTokenKeys, registerSessions, registerApplications, registerAuthorizations,
 		registerRoutes, registerAdminTokens, registerAudit, registerState, registerOpenAPI,
 	} {
@@ -136,11 +138,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, known := a.find(r)
 	switch {
 	case known && op.Access == AccessOpen:
-		a.mux.ServeHTTP(w, r)
+		a.mux.ServeHTTP(w, a.withClientAddr(r))
 		return
 	case known && op.Access == AccessKey:
-		if id, ok := a.authenticateKey(w, r); ok {
-			a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOwnKey, id)))
+		if principal, ok := a.authenticateKey(w, r); ok {
+			a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOwnKey, principal)))
 		}
 		return
 	}

@@ -60,7 +60,7 @@ func handle[I, O any](a *API, id string, fn handler[I, O], more ...func(*huma.Op
 	}
 	huma.Register(a.huma, described, func(ctx context.Context, in *I) (*O, error) {
 		c, ok := callerOf(ctx)
-		if !ok && op.Access != AccessKey {
+		if !ok && op.Access != AccessKey && op.Access != AccessOpen {
 			// Unreachable while ServeHTTP is the only way here; if it ever is
 			// reachable, nobody is let in.
 			return nil, a.refuse(ctx, id, errNoToken)

@@ -48,6 +48,7 @@ func (s *Service) CreateOrganizationTx(ctx context.Context, tx *store.Tx, in key
 // completeOrganization fills what a new organisation leaves to defaults.
 func (s *Service) completeOrganization(org keystile.Organization) (keystile.Organization, error) {
 	var err error
+	org.Leak = steadyLeak(org.Leak)
 	if org.ID == "" {
 		if org.ID, err = s.newID("org_"); err != nil {
 			return org, err
@@ -146,6 +147,14 @@ func checkOneTime(p *problems, policy keystile.OneTimePolicy) {
 	}
 }
 
+// steadyLeak writes the default response in one way.
+func steadyLeak(p keystile.LeakPolicy) keystile.LeakPolicy {
+	if p.Response == keystile.LeakNotify {
+		p.Response = ""
+	}
+	return p
+}
+
 func checkLeak(p *problems, policy keystile.LeakPolicy) {
 	switch policy.Response {
 	case "", keystile.LeakNotify, keystile.LeakThrottle, keystile.LeakRevoke:
@@ -193,6 +202,7 @@ func (s *Service) UpdateOrganizationTx(ctx context.Context, tx *store.Tx, id str
 		return keystile.Organization{}, err
 	}
 	org.ID, org.CreatedAt, org.UpdatedAt = old.ID, old.CreatedAt, old.UpdatedAt
+	org.Leak = steadyLeak(org.Leak)
 	if len(org.OneTime.Forms) == 0 {
 		org.OneTime.Forms = nil
 	}
