@@ -160,7 +160,7 @@ func (s *server) background(failed chan<- error) (stop func()) {
 			failed <- err
 		}
 	})
-	for _, run := range []func(context.Context){s.feed.Run, s.watch, s.recorder.Run, s.used.Run, s.signed.Run, s.seen.Run, s.login.Run, s.purge, s.purgePartners, s.purgeLedger, s.sweep, s.life.leaks.Run, s.life.meter.Run, s.keepKeys, s.purgeUsage} {
+	for _, run := range []func(context.Context){s.feed.Run, s.watch, s.recorder.Run, s.used.Run, s.signed.Run, s.seen.Run, s.login.Run, s.purge, s.purgePartners, s.courier.Run, s.purgeLedger, s.sweep, s.life.leaks.Run, s.life.meter.Run, s.keepKeys, s.purgeUsage} {
 		wg.Go(func() { run(ctx) })
 	}
 	return func() {

@@ -16,6 +16,8 @@ type Options struct {
 	People People
 	// Applications are what people open; nil: the server has none.
 	Applications Applications
+	// Administration is what administrators do here; nil: nothing.
+	Administration Administration
 	// Origin is where browsers reach the pages: scheme, host and port of public_url.
 	// Over https the cookies are Secure and have the __Host- prefix.
 	Origin string

@@ -57,8 +57,8 @@ func (t *Tx) APIKey(ctx context.Context, id string) (keystile.APIKey, error) {
 // rare kind of key must not read ten million rows.
 const maxScan = 10_000
 
-// afterAllIDs is greater than every id.
-const afterAllIDs = "~"
+// afterEveryID is greater than every id.
+const afterEveryID = "~"
 
 // FilterAPIKeys lists the keys that a filter asks for, by id. It looks at a
 // bounded number of keys at a time: through is where it stopped before the end,
@@ -76,7 +76,7 @@ func (s *Store) FilterAPIKeys(ctx context.Context, f APIKeyFilter) (keys []keyst
 	}
 	end := through
 	if errors.Is(err, sql.ErrNoRows) {
-		through, end, err = "", afterAllIDs, nil
+		through, end, err = "", afterEveryID, nil
 	}
 	if err != nil {
 		return nil, "", s.fail(op, err)
