@@ -26,7 +26,7 @@ func (s *server) buildWebhooks(context.Context, *app) error {
 	s.courier, err = webhook.NewCourier(webhook.Options{
 		Alone: s.alone(), Store: s.house.store, Open: s.house.sealer.Open, Digest: s.house.digester.Digest, Random: randomSource, Now: time.Now, Logger: s.log,
 		Send: func(ctx context.Context, m webhook.Message) (int, error) {
-			return client.Send(ctx, outbound.Message(m))
+			return client.Send(ctx, outbound.Request(m))
 		},
 	})
 	return err

@@ -114,7 +114,7 @@ func (w *world) newCourier(o outbound.Options) *webhook.Courier {
 	c, err := webhook.NewCourier(webhook.Options{
 		Alone: w.alone, Store: w.store, Open: open, Digest: digest, Random: rand.Reader, Now: w.clock.now, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 		Send: func(ctx context.Context, m webhook.Message) (int, error) {
-			return client.Send(ctx, outbound.Message(m))
+			return client.Send(ctx, outbound.Request(m))
 		},
 	})
 	if err != nil {
