@@ -37,11 +37,14 @@ func (s *server) buildKeyLife(context.Context, *app) error {
 	return nil
 }
 
-// keepKeys revokes keys whose leaked secrets have ended, and tells of those that
-// end soon, until ctx ends. A part that is full is followed by the next at once.
+// keepKeys revokes keys whose leaked secrets have ended, tells of those that end
+// soon, and forgets answers that held secrets, until ctx ends. A part that is full is followed by the next at once.
 func (s *server) keepKeys(ctx context.Context) {
 	system := manage.Actor{Name: "system"}
 	every(ctx, lifeInterval, func() {
+		if err := s.house.service.ForgetAnswers(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("answers to idempotent requests could not be forgotten", "error", err)
+		}
 		for _, work := range []struct {
 			what string
 			do   func(context.Context, manage.Actor, int) (int, error)

@@ -162,7 +162,17 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.writeRefusal(w, r, problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), "If-Match is not supported by this operation"), "")
 		return
 	}
-	a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyCaller, c)))
+	r = r.WithContext(context.WithValue(r.Context(), keyCaller, c))
+	if len(r.Header.Values(headerIdempotency)) > 0 {
+		if op.Method != http.MethodPost {
+			// A promise that is not kept must not look as if it were.
+			a.writeRefusal(w, r, problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), "Idempotency-Key is for POST"), "")
+			return
+		}
+		a.once(w, r, c, op)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
 }
 
 // identify gives the request its id.

@@ -99,6 +99,13 @@ func describe(op Operation) huma.Operation {
 	if strings.Contains(op.Path, "{id}") {
 		described.Errors = append(described.Errors, http.StatusNotFound)
 	}
+	if op.Method == http.MethodPost && (op.Access == AccessToken || op.Access == AccessGlobal) {
+		longest := maxIdempotencyKey
+		described.Parameters = []*huma.Param{{
+			Name: headerIdempotency, In: "header", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: &longest, Pattern: "^[!-~]+$"},
+			Description: "Makes the request have its effect once within 24 h, however often it is sent; 10 minutes after it, answers omit secrets. Another request with the same key is refused.",
+		}}
+	}
 	if op.Method != http.MethodGet {
 		described.Errors = append(described.Errors, http.StatusConflict)
 	}

@@ -215,6 +215,14 @@ type FeedHead struct {
 	Purged   int64
 }
 
+type IdempotentRequest struct {
+	ID        []byte
+	Request   []byte
+	Answer    []byte
+	Bare      []byte
+	CreatedAt int64
+}
+
 type IdentityProvider struct {
 	Name           string
 	OrganizationID string

@@ -44,3 +44,15 @@ CREATE TABLE api_key_aspects (
     last_at  bigint NOT NULL,
     PRIMARY KEY (key_id, aspect, name)
 );
+
+-- Requests of the management API with an Idempotency-Key. request is a digest of what
+-- was asked; answer is sealed and goes first, bare is sealed and holds no secrets. Both
+-- are empty between the change and its answer.
+CREATE TABLE idempotent_requests (
+    id         bytea NOT NULL PRIMARY KEY,
+    request    bytea NOT NULL,
+    answer     bytea NOT NULL,
+    bare       bytea NOT NULL,
+    created_at bigint NOT NULL
+);
+CREATE INDEX idempotent_requests_created_at ON idempotent_requests (created_at);

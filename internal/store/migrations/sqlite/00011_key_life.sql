@@ -44,3 +44,15 @@ CREATE TABLE api_key_aspects (
     last_at  INTEGER NOT NULL,
     PRIMARY KEY (key_id, aspect, name)
 ) STRICT, WITHOUT ROWID;
+
+-- Requests of the management API with an Idempotency-Key. request is a digest of what
+-- was asked; answer is sealed and goes first, bare is sealed and holds no secrets. Both
+-- are empty between the change and its answer.
+CREATE TABLE idempotent_requests (
+    id         BLOB NOT NULL PRIMARY KEY,
+    request    BLOB NOT NULL,
+    answer     BLOB NOT NULL,
+    bare       BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotent_requests_created_at ON idempotent_requests (created_at);
