@@ -21,7 +21,7 @@ var newTestToken = manage.NewAdminToken{Name: "test"}
 // openToAll is every path that answers a stranger. A path that is not here and
 // answers is a hole; whoever opens one says so here.
 var openToAll = map[string]bool{
-	"/healthz": true, "/readyz": true, "/v1/openapi.json": true, "/.well-known/jwks.json": true, "/login": true,
+	"/healthz": true, "/readyz": true, "/v1/openapi.json": true, "/v1/docs": true, "/.well-known/jwks.json": true, "/login": true,
 }
 
 // ownKeyPaths are what an API key opens: it reads about itself, and ends itself.

@@ -104,7 +104,7 @@ func New(o Options) (*API, error) {
 	for _, register := range []func(*API) error{
 		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders, registerKeys, registerBulkKeys, registerOwnKey, registerLeaks, registerSigningKeys,
 		registerTokenKeys, registerSessions, registerApplications, registerAuthorizations,
-		registerRoutes, registerAdminTokens, registerAudit, registerState, registerOpenAPI,
+		registerRoutes, registerAdminTokens, registerAudit, registerState, registerDocs, registerOpenAPI,
 	} {
 		if err := register(a); err != nil {
 			return nil, err

@@ -47,6 +47,7 @@ func (o Operation) Pattern() string { return o.Method + " " + o.Path }
 // and nowhere else.
 var operations = []Operation{
 	{ID: "get-openapi", Method: http.MethodGet, Path: "/v1/openapi.json", Access: AccessOpen, Status: 200, Summary: "This API as an OpenAPI 3.1 document"},
+	{ID: "get-docs", Method: http.MethodGet, Path: "/v1/docs", Access: AccessOpen, Status: 200, Summary: "This API as a page to read"},
 
 	{ID: "list-organizations", Method: http.MethodGet, Path: "/v1/organizations", Access: AccessToken, Scope: "organizations:read", Status: 200, Summary: "List organizations"},
 	{ID: "create-organization", Method: http.MethodPost, Path: "/v1/organizations", Access: AccessGlobal, Scope: "organizations:write", Status: 201, Summary: "Create an organization"},

@@ -29,7 +29,7 @@ func TestThreat39_OnlyTheListedOperationsAnswerWithoutAnAdminToken(t *testing.T)
 	s := newServer(t)
 	key := s.organization("acme", "Roof", "key_a")
 	open := map[string]bool{
-		"get-openapi": true, "report-leaked-keys": true, "get-own-key": true, "revoke-own-key": true, "delete-own-key": true,
+		"get-openapi": true, "get-docs": true, "report-leaked-keys": true, "get-own-key": true, "revoke-own-key": true, "delete-own-key": true,
 	}
 	unknown := "kadm_" + strings.Repeat("0", 38)
 	for _, op := range s.handler.Operations() {
