@@ -97,6 +97,7 @@ type server struct {
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
+	life       keyLife
 	metrics    *metrics.Metrics
 	tracer     *tracing.Tracer
 	gate       *gate.Gate
@@ -143,6 +144,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildLogin,    // people who sign in
 		s.buildConsole,  // the pages they see
 		s.buildLimits,   // how often
+		s.buildKeyLife,  // leaked keys, and what keys are used for
 		s.buildRecords,  // audit, metrics, last used, traces
 		s.buildNotary,   // checkpoints of the audit log
 		s.buildGate,     // the one path
@@ -235,6 +237,7 @@ func (s *server) buildRecords(ctx context.Context, _ *app) error {
 	s.recorder = audit.NewRecorder(audit.Options{Write: s.house.store.RecordDecisions, Logger: s.log})
 	s.metrics = metrics.New()
 	s.addGauges()
+	s.addLifeGauges()
 	if s.cfg.OTLPEndpoint == "" {
 		return nil
 	}
@@ -250,7 +253,7 @@ func (s *server) buildGate(context.Context, *app) error {
 	}
 	s.gate, err = gate.New(table, gate.Options{
 		Kinds: []keystile.Kind{s.keys, s.onetime, s.sessions, s.temporary}, Limiter: s.limits.limiter, Strict: s.limits.strict,
-		Observers: []gate.Observer{s.metrics, s.recorder}, Now: time.Now,
+		Observers: []gate.Observer{s.metrics, s.recorder, s.life.meter}, Now: time.Now,
 	})
 	return err
 }
