@@ -93,9 +93,11 @@ type server struct {
 	limits     *limits
 	recorder   *audit.Recorder
 	notary     *audit.Notary
+	keyWatch   keyWatch
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
+	life       keyLife
 	metrics    *metrics.Metrics
 	tracer     *tracing.Tracer
 	gate       *gate.Gate
@@ -124,6 +126,7 @@ func collectLess(getenv func(string) string) {
 // serve runs the server until ctx ends. This is all the wiring there is.
 func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (err error) {
 	s := &server{cfg: cfg, options: o, started: time.Now(), reloads: make(chan keystile.Change, 1)}
+	s.keyWatch.start(cfg.MasterKey, a.getenv)
 	s.log = newLogger(a.stderr, logLevel(cfg.Log.Level), cfg.Log.Format == "text")
 	for _, warning := range cfg.Warnings {
 		s.log.Warn(warning.Error())
@@ -141,6 +144,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildLogin,    // people who sign in
 		s.buildConsole,  // the pages they see
 		s.buildLimits,   // how often
+		s.buildKeyLife,  // leaked keys, and what keys are used for
 		s.buildRecords,  // audit, metrics, last used, traces
 		s.buildNotary,   // checkpoints of the audit log
 		s.buildGate,     // the one path
@@ -213,6 +217,7 @@ func (s *server) buildKinds(context.Context, *app) error {
 	s.feed.Subscribe(s.streams.Drop)
 	s.feed.Subscribe(s.noteWindows)
 	s.feed.Subscribe(s.noteReload)
+	s.feed.Subscribe(s.keyWatch.note)
 	return nil
 }
 
@@ -232,6 +237,7 @@ func (s *server) buildRecords(ctx context.Context, _ *app) error {
 	s.recorder = audit.NewRecorder(audit.Options{Write: s.house.store.RecordDecisions, Logger: s.log})
 	s.metrics = metrics.New()
 	s.addGauges()
+	s.addLifeGauges()
 	if s.cfg.OTLPEndpoint == "" {
 		return nil
 	}
@@ -247,7 +253,7 @@ func (s *server) buildGate(context.Context, *app) error {
 	}
 	s.gate, err = gate.New(table, gate.Options{
 		Kinds: []keystile.Kind{s.keys, s.onetime, s.sessions, s.temporary}, Limiter: s.limits.limiter, Strict: s.limits.strict,
-		Observers: []gate.Observer{s.metrics, s.recorder}, Now: time.Now,
+		Observers: []gate.Observer{s.metrics, s.recorder, s.life.meter}, Now: time.Now,
 	})
 	return err
 }

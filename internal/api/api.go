@@ -38,6 +38,8 @@ type Options struct {
 	State State
 	// APIKeys proves the key presented to GET /v1/keys/self.
 	APIKeys keystile.Kind
+	// Leaks takes reports of leaked keys; nil: they are answered 503.
+	Leaks Leaks
 	// CursorKey seals list cursors: 32 random bytes, the same on every replica.
 	CursorKey []byte
 	// ClientAddr is the caller's address behind trusted proxies.
@@ -100,9 +102,11 @@ func New(o Options) (*API, error) {
 	}
 	a.huma = humago.New(a.mux, humaConfig(o.Version))
 	for _, register := range []func(*API) error{
-		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders, registerKeys, registerOwnKey, registerSigningKeys,
-		registerTokenKeys, registerSessions, registerApplications, registerWebhooks, registerAuthorizations,
-		registerRoutes, registerAdminTokens, registerAudit, registerState, registerOpenAPI,
+		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders,
+		registerKeys, registerBulkKeys, registerOwnKey, registerLeaks, registerSigningKeys,
+		registerTokenKeys, registerSessions,
+		registerApplications, registerWebhooks, registerAuthorizations,
+		registerRoutes, registerAdminTokens, registerAudit, registerState, registerDocs, registerOpenAPI,
 	} {
 		if err := register(a); err != nil {
 			return nil, err
@@ -136,11 +140,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, known := a.find(r)
 	switch {
 	case known && op.Access == AccessOpen:
-		a.mux.ServeHTTP(w, r)
+		a.mux.ServeHTTP(w, a.withClientAddr(r))
 		return
 	case known && op.Access == AccessKey:
-		if id, ok := a.authenticateKey(w, r); ok {
-			a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOwnKey, id)))
+		if principal, ok := a.authenticateKey(w, r); ok {
+			a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOwnKey, principal)))
 		}
 		return
 	}
@@ -160,7 +164,17 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.writeRefusal(w, r, problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), "If-Match is not supported by this operation"), "")
 		return
 	}
-	a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyCaller, c)))
+	r = r.WithContext(context.WithValue(r.Context(), keyCaller, c))
+	if len(r.Header.Values(headerIdempotency)) > 0 {
+		if op.Method != http.MethodPost {
+			// A promise that is not kept must not look as if it were.
+			a.writeRefusal(w, r, problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), "Idempotency-Key is for POST"), "")
+			return
+		}
+		a.once(w, r, c, op)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
 }
 
 // identify gives the request its id.

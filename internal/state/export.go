@@ -240,6 +240,7 @@ func (x *exporter) organizations(ctx context.Context, s *section) error {
 		}
 		s.oneTime(o.OneTime)
 		s.text("mfa", string(o.MFA))
+		s.leak(o.Leak)
 		return nil
 	})
 }
