@@ -82,6 +82,8 @@ type Principal struct {
 	CustomerIDs []string
 	// ApplicationID is the partner application that acts; empty otherwise.
 	ApplicationID string
+	// MakerID is the organisation that makes that application; empty otherwise.
+	MakerID string
 	// SessionID, Methods and AuthenticatedAt tell how a person signed in; empty for a key.
 	SessionID       string
 	Methods         []AuthMethod

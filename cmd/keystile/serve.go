@@ -96,6 +96,7 @@ type server struct {
 	keyWatch   keyWatch
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
+	exchanged  *usage.Batcher[store.ApplicationKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
 	life       keyLife
 	metrics    *metrics.Metrics
