@@ -117,19 +117,8 @@ func (p *providerFlags) add(cmd *cobra.Command) {
 
 // read settles what the flags say.
 func (p *providerFlags) read(a *app) error {
-	needed := []struct{ flag, value string }{{"name", p.Name}, {"organization", p.Organization}, {"issuer", p.Issuer}}
-	if p.signIn.ClientID == "" {
-		if p.signIn.ClientSecret != "" || p.signIn.Label != "" || p.signIn.LinkByEmail {
-			return usagef("--client-secret, --label and --link-by-email go with --client-id")
-		}
-		needed = append(needed, []struct{ flag, value string }{{"audience", p.Audience}, {"algorithm", strings.Join(p.Algorithms, "")}}...)
-	} else {
-		p.SignIn = &p.signIn
-	}
-	for _, required := range needed {
-		if required.value == "" {
-			return usagef("--%s is required", required.flag)
-		}
+	if err := p.readSignIn(); err != nil {
+		return err
 	}
 	for _, text := range p.claims {
 		member, claim, ok := strings.Cut(text, "=")
@@ -158,6 +147,26 @@ func (p *providerFlags) read(a *app) error {
 		return usagef("--jwks is not JSON")
 	}
 	p.JWKS = json.RawMessage(p.jwks)
+	return nil
+}
+
+// readSignIn settles whether people sign in at it, and wants what such a provider
+// cannot do without, or another one.
+func (p *providerFlags) readSignIn() error {
+	needed := []struct{ flag, value string }{{"name", p.Name}, {"organization", p.Organization}, {"issuer", p.Issuer}}
+	if p.signIn.ClientID == "" {
+		if p.signIn.ClientSecret != "" || p.signIn.Label != "" || p.signIn.LinkByEmail {
+			return usagef("--client-secret, --label and --link-by-email go with --client-id")
+		}
+		needed = append(needed, []struct{ flag, value string }{{"audience", p.Audience}, {"algorithm", strings.Join(p.Algorithms, "")}}...)
+	} else {
+		p.SignIn = &p.signIn
+	}
+	for _, required := range needed {
+		if required.value == "" {
+			return usagef("--%s is required", required.flag)
+		}
+	}
 	return nil
 }
 

@@ -188,16 +188,21 @@ func answered(p *keystile.IdentityProvider, found *configuration, pending Pendin
 	if issuer := callback.Get("iss"); callback.Has("iss") && issuer != p.Issuer || found.NamesIssuer && issuer == "" {
 		return "", refuse("the answer is of another issuer, or does not say of which")
 	}
-	code = callback.Get("code")
-	switch failure := callback.Get("error"); {
-	case failure != "" && !slices.Contains(declines, failure):
-		return "", &Declined{Code: "other"}
-	case failure != "":
-		return "", &Declined{Code: failure, Cancelled: failure == "access_denied"}
-	case code == "" || len(code) > maxCode:
+	if failure := callback.Get("error"); failure != "" {
+		return "", declined(failure)
+	}
+	if code = callback.Get("code"); code == "" || len(code) > maxCode {
 		return "", refuse("the answer has no code, or one that is too long")
 	}
 	return code, nil
+}
+
+// declined is an answer with an error code; one that no standard names is not repeated.
+func declined(code string) error {
+	if !slices.Contains(declines, code) {
+		code = "other"
+	}
+	return &Declined{Code: code, Cancelled: code == "access_denied"}
 }
 
 // exchange exchanges a code for an ID token (Core, section 3.1.3). The access token that
@@ -263,16 +268,8 @@ func (v *Verifier) idToken(ctx context.Context, p *keystile.IdentityProvider, pe
 	if err != nil {
 		return Identity{}, err
 	}
-	// An ID token is for one client; where it names the party that asked, that is us (check 4 and 5).
-	if party, err := c.text("azp", false); err != nil || party != "" && party != p.SignIn.ClientID {
-		return Identity{}, refuse("it was issued to another party")
-	}
-	nonce, err := c.text("nonce", true)
-	if err != nil {
+	if err := c.checkAsked(p.SignIn.ClientID, pending.Nonce); err != nil {
 		return Identity{}, err
-	}
-	if subtle.ConstantTimeCompare([]byte(nonce), []byte(pending.Nonce)) != 1 {
-		return Identity{}, refuse("it was issued for another sign-in")
 	}
 	if id.AuthenticatedAt, err = c.provenAt(pending, v.o.Now()); err != nil {
 		return Identity{}, err
@@ -284,6 +281,22 @@ func (v *Verifier) idToken(ctx context.Context, p *keystile.IdentityProvider, pe
 	id.OnPage, id.EmailProven = true, id.Email != "" && string(c["email_verified"]) == "true" && claimOf(p, "email") == "email"
 	id.SecondFactor = slices.ContainsFunc(means, func(m string) bool { return slices.Contains(p.SignIn.TrustedAMR, m) })
 	return id, nil
+}
+
+// checkAsked says whether an ID token was issued because this client asked, for this
+// sign-in: where it names the party that asked, that is us (checks 4 and 5), and it has our nonce (11).
+func (c claims) checkAsked(client, nonce string) error {
+	if party, err := c.text("azp", false); err != nil || party != "" && party != client {
+		return refuse("it was issued to another party")
+	}
+	got, err := c.text("nonce", true)
+	if err != nil {
+		return err
+	}
+	if nonce == "" || subtle.ConstantTimeCompare([]byte(got), []byte(nonce)) != 1 {
+		return refuse("it was issued for another sign-in")
+	}
+	return nil
 }
 
 // provenAt is "auth_time", which is required and recent where proof was asked for anew.
