@@ -38,8 +38,10 @@ type house struct {
 	assertion []byte // sealed signing key
 	cursorKey []byte
 	tokenIDs  *keyring.TokenIDs
-	passwords passwords
-	service   *manage.Service
+	// checkpoints signs those of the audit log.
+	checkpoints *keyring.CheckpointKey
+	passwords   passwords
+	service     *manage.Service
 }
 
 // houseOptions say which store and which master key.
@@ -74,6 +76,9 @@ func openHouse(ctx context.Context, o houseOptions) (h *house, err error) {
 		return nil, err
 	}
 	if err := h.openTokenIDs(ctx); err != nil {
+		return nil, err
+	}
+	if err := h.openCheckpointKey(ctx); err != nil {
 		return nil, err
 	}
 	h.service = &manage.Service{Store: st, Digester: h.digester, Sealer: h.sealer, Passwords: &h.passwords, Random: rand.Reader, Now: time.Now}

@@ -35,6 +35,7 @@ import (
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/tracing"
 	"keystile.dev/keystile/internal/usage"
+	"keystile.dev/keystile/internal/webhook"
 )
 
 func newServe(a *app) *cobra.Command {
@@ -86,12 +87,14 @@ type server struct {
 	// temporary proves partners' temporary keys, partners makes them.
 	temporary *temporary.Kind
 	partners  *partner.Service
+	courier   *webhook.Courier
 	// tokenKeys sign session tokens; federation verifies those of others.
 	tokenKeys  *keyring.TokenKeys
 	federation *federation.Verifier
 	fetcher    *outbound.Client
 	limits     *limits
 	recorder   *audit.Recorder
+	notary     *audit.Notary
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
@@ -136,10 +139,12 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildTokens,   // tokens of signed-in people: keys, minting, proof
 		s.buildKinds,    // credentials that are verified
 		s.buildPartners, // applications of other companies
+		s.buildWebhooks, // what they are told
 		s.buildLogin,    // people who sign in
 		s.buildConsole,  // the pages they see
 		s.buildLimits,   // how often
 		s.buildRecords,  // audit, metrics, last used, traces
+		s.buildNotary,   // checkpoints of the audit log
 		s.buildGate,     // the one path
 		s.buildSigner,   // Keystile-Assertion
 		s.buildTLS,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -24,10 +25,7 @@ const keysetTokenID = "token_id"
 
 // openTokenIDs opens the key of token ids, or draws it if there is none yet.
 func (h *house) openTokenIDs(ctx context.Context) error {
-	sealed, err := h.store.Keyset(ctx, keysetTokenID)
-	if errors.Is(err, keystile.ErrNotFound) {
-		sealed, err = h.drawTokenIDs(ctx)
-	}
+	sealed, err := h.keysetOrDrawn(ctx, keysetTokenID, keyring.NewTokenIDKey)
 	if err != nil {
 		return err
 	}
@@ -35,18 +33,23 @@ func (h *house) openTokenIDs(ctx context.Context) error {
 	return err
 }
 
-func (h *house) drawTokenIDs(ctx context.Context) (sealed []byte, err error) {
-	drawn, err := keyring.NewTokenIDKey(randomSource, h.sealer)
+// keysetOrDrawn reads a sealed key, or draws it if there is none yet.
+func (h *house) keysetOrDrawn(ctx context.Context, name string, draw func(io.Reader, *keyring.Sealer) ([]byte, error)) (sealed []byte, err error) {
+	sealed, err = h.store.Keyset(ctx, name)
+	if !errors.Is(err, keystile.ErrNotFound) {
+		return sealed, err
+	}
+	drawn, err := draw(randomSource, h.sealer)
 	if err != nil {
 		return nil, err
 	}
 	err = h.store.Mutate(ctx, store.Actor{Name: "system"}, func(ctx context.Context, tx *store.Tx) error {
 		var err error
-		if sealed, err = tx.Keyset(ctx, keysetTokenID); !errors.Is(err, keystile.ErrNotFound) {
+		if sealed, err = tx.Keyset(ctx, name); !errors.Is(err, keystile.ErrNotFound) {
 			return err // nil: another process was first
 		}
 		sealed = drawn
-		return tx.PutKeyset(ctx, keysetTokenID, drawn)
+		return tx.PutKeyset(ctx, name, drawn)
 	})
 	return sealed, err
 }
@@ -156,8 +159,17 @@ func (s *server) buildFederation() error {
 	return nil
 }
 
-// newFetcher makes what fetches from outside. The demo's whole world is on this machine.
+// newFetcher makes what fetches from outside.
 func newFetcher(cfg *config.Config, demo bool) (*outbound.Client, error) {
+	o, err := outboundOptions(cfg, demo)
+	if err != nil {
+		return nil, err
+	}
+	return outbound.New(o), nil
+}
+
+// outboundOptions say what may be reached outside. The demo's whole world is on this machine.
+func outboundOptions(cfg *config.Config, demo bool) (outbound.Options, error) {
 	o := outbound.Options{AllowPrivate: slices.Clone(cfg.Outbound.AllowPrivate)}
 	if demo {
 		o.AllowPrivate = append(o.AllowPrivate, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
@@ -165,11 +177,11 @@ func newFetcher(cfg *config.Config, demo bool) (*outbound.Client, error) {
 	if cfg.Outbound.Proxy != "" {
 		proxy, err := url.Parse(cfg.Outbound.Proxy)
 		if err != nil {
-			return nil, fmt.Errorf("outbound.proxy: %w", err)
+			return o, fmt.Errorf("outbound.proxy: %w", err)
 		}
 		o.Proxy = proxy
 	}
-	return outbound.New(o), nil
+	return o, nil
 }
 
 // findProviders is federation's view of the store.

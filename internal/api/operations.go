@@ -126,7 +126,8 @@ var operations = []Operation{
 	{ID: "get-admin-token", Method: http.MethodGet, Path: "/v1/admin-tokens/{id}", Access: AccessToken, Scope: "admin_tokens:read", Status: 200, Summary: "Get an admin token"},
 	{ID: "revoke-admin-token", Method: http.MethodPost, Path: "/v1/admin-tokens/{id}/revoke", Access: AccessToken, Scope: "admin_tokens:write", Status: 200, Summary: "End an admin token"},
 
-	{ID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Access: AccessToken, Scope: "audit:read", Status: 200, Summary: "List audit events of one chain"},
+	{ID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Access: AccessToken, Scope: "audit:read", Status: 200, Summary: "List audit events, of one chain or of all"},
+	{ID: "list-decisions", Method: http.MethodGet, Path: "/v1/audit/decisions", Access: AccessToken, Scope: "audit:read", Status: 200, Summary: "List recorded decisions, the newest first"},
 
 	{ID: "get-state", Method: http.MethodGet, Path: "/v1/state", Access: AccessGlobal, Scope: "state:read", Status: 200, Summary: "Export the state file"},
 	{ID: "apply-state", Method: http.MethodPost, Path: "/v1/state/apply", Access: AccessGlobal, Scope: "state:write", Status: 200, Summary: "Make the world match a state file"},

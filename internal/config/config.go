@@ -32,6 +32,7 @@ type Config struct {
 	ForwardAuth    ForwardAuth     `yaml:"forward_auth" doc:"The decision endpoint for proxies, /forward-auth."`
 	RouteEntries   []RouteEntry    `yaml:"routes" doc:"What the gateway and every decision endpoint enforce. The most specific match wins; two routes that match the same request are refused."`
 	Limits         Limits          `yaml:"limits" doc:"Bounds on memory, time and work."`
+	Audit          Audit           `yaml:"audit" doc:"How the audit log is sealed and how long it is kept."`
 	Log            Log             `yaml:"log" doc:"The log, on standard error."`
 	OTLPEndpoint   string          `yaml:"otlp_endpoint" default:"" example:"http://127.0.0.1:4318" doc:"OpenTelemetry collector (OTLP over HTTP) that traces are sent to. Empty: none."`
 	DrainTimeout   time.Duration   `yaml:"drain_timeout" default:"15s" max:"10m" doc:"How long running requests may take to end after SIGTERM."`
@@ -154,6 +155,14 @@ type Limits struct {
 	MaxBody         yamlfile.Size `yaml:"max_body" default:"10MiB" doc:"Largest request body that the gateway forwards, for routes that name none."`
 	UpstreamTimeout time.Duration `yaml:"upstream_timeout" default:"30s" min:"1ms" doc:"How long an upstream may take to take the request and begin its answer, for routes that name none."`
 	ClientTimeout   time.Duration `yaml:"client_timeout" default:"60s" min:"1s" doc:"How long a client may be silent while its body is awaited."`
+}
+
+// Audit says how the audit log is sealed and how long it is kept.
+type Audit struct {
+	SealEvery      time.Duration `yaml:"seal_every" default:"5m" min:"1s" max:"24h" doc:"How often a signed checkpoint is made of each chain that has grown. What no checkpoint vouches for yet can still be rewritten by whoever writes to the store."`
+	CheckpointFile string        `yaml:"checkpoint_file" default:"" example:"/var/log/keystile/checkpoints.jsonl" doc:"A file that checkpoints are added to, one JSON object a line, best on another machine's disk. Empty: they are in the log alone, as audit checkpoint."`
+	KeepChanges    time.Duration `yaml:"keep_changes" default:"0s" max:"876000h" doc:"How long events of changes are kept. 0s: for ever."`
+	KeepDecisions  time.Duration `yaml:"keep_decisions" default:"2160h" max:"876000h" doc:"How long recorded decisions are kept. 0s: for ever."`
 }
 
 // Log configures the log.

@@ -18,6 +18,8 @@ type Options struct {
 	Applications Applications
 	// Providers signs people in at identity providers; nil: the server has none.
 	Providers Providers
+	// Administration is what administrators do here; nil: nothing.
+	Administration Administration
 	// Origin is where browsers reach the pages: scheme, host and port of public_url.
 	// Over https the cookies are Secure and have the __Host- prefix.
 	Origin string

@@ -63,7 +63,7 @@ const home = "/account"
 
 // places are the paths that return_to may name: pages of ours, never the
 // gateway's, which may be on the same host. What ends in "/" is everything below.
-var places = []string{home, home + "/"}
+var places = []string{home, home + "/", admin, admin + "/"}
 
 // returnTo is a path and query of ours that people may be sent on to, or home.
 // Nothing is repaired: what is not exactly the path of a page is home.

@@ -150,9 +150,10 @@ type Request struct {
 	// Method is GET where it is empty.
 	Method string
 	URL    string
-	// Header is sent beside Accept and User-Agent.
+	// Header is sent beside User-Agent, and Accept where the answer is read.
 	Header http.Header
-	Body   []byte
+	// Body is sent if it is not nil.
+	Body []byte
 }
 
 // Answer is what came back, of any status. A redirect is one like any other.
@@ -195,22 +196,14 @@ func (c *Client) Do(ctx context.Context, request Request, limit int64) (answer A
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, request.Method, u.String(), bytes.NewReader(request.Body))
+	request.Header = request.Header.Clone()
+	if request.Header == nil {
+		request.Header = http.Header{}
+	}
+	request.Header.Set("Accept", "application/json")
+	got, err := c.exchange(ctx, u, request)
 	if err != nil {
-		return Answer{}, fmt.Errorf("fetch: %w", bare(err))
-	}
-	for name, values := range request.Header {
-		r.Header[name] = values
-	}
-	r.Header.Set("Accept", "application/json")
-	r.Header.Set("User-Agent", "keystile")
-	client := c.secure
-	if u.Scheme == "http" {
-		client = c.plain
-	}
-	got, err := client.Do(r)
-	if err != nil {
-		return Answer{}, fmt.Errorf("fetch from %s: %w", u.Host, bare(err))
+		return Answer{}, fmt.Errorf("fetch from %s: %w", u.Host, err)
 	}
 	defer func() { err = errors.Join(err, got.Body.Close()) }()
 	body, err := io.ReadAll(io.LimitReader(got.Body, limit+1))
@@ -225,6 +218,29 @@ func (c *Client) Do(ctx context.Context, request Request, limit int64) (answer A
 		return Answer{}, fmt.Errorf("fetch from %s: the answer is longer than %d bytes", u.Host, limit)
 	}
 	return Answer{Status: got.StatusCode, Header: got.Header, Body: body}, nil
+}
+
+// exchange sends a request and returns the answer with its body unread. The error
+// names nothing of the URL.
+func (c *Client) exchange(ctx context.Context, u *url.URL, request Request) (*http.Response, error) {
+	var body io.Reader = http.NoBody
+	if request.Body != nil {
+		body = bytes.NewReader(request.Body)
+	}
+	r, err := http.NewRequestWithContext(ctx, request.Method, u.String(), body)
+	if err != nil {
+		return nil, bare(err)
+	}
+	if request.Header != nil {
+		r.Header = request.Header.Clone()
+	}
+	r.Header.Set("User-Agent", "keystile")
+	client := c.secure
+	if u.Scheme == "http" {
+		client = c.plain
+	}
+	answer, err := client.Do(r)
+	return answer, bare(err)
 }
 
 // bare is the error without the URL that net/http writes into it.

@@ -113,6 +113,9 @@ func (t *Tx) UpdateApplication(ctx context.Context, a keystile.Application) erro
 			return t.fail("end the keys of application "+a.ID, err)
 		}
 	}
+	if err := t.reviewed(ctx, before, a); err != nil {
+		return err
+	}
 	t.Announce(keystile.ChangeApplication, a.ID)
 	return t.Record(ctx, a.OrganizationID, "application.update", "application:"+a.ID, detail)
 }
@@ -120,11 +123,11 @@ func (t *Tx) UpdateApplication(ctx context.Context, a keystile.Application) erro
 // ended says whether an application in a state works nowhere: suspended or retired
 // ones, and in production all that are not approved.
 func ended(env keystile.Environment, state keystile.ReviewState) bool {
-	return state == keystile.ReviewSuspended || state == keystile.ReviewRetired || env == keystile.Production && state != keystile.ReviewApproved
+	return !state.WorksIn(env)
 }
 
 // DeleteApplication removes an application that no tenant ever authorised, with
-// its keys; otherwise it is [keystile.ErrConflict]: retire it.
+// its keys and webhooks; otherwise it is [keystile.ErrConflict]: retire it.
 func (t *Tx) DeleteApplication(ctx context.Context, id string) error {
 	a, err := t.Application(ctx, id)
 	if err != nil {
@@ -136,6 +139,9 @@ func (t *Tx) DeleteApplication(ctx context.Context, id string) error {
 	}
 	if len(known) > 0 {
 		return conflict("application %q is known to tenants; retire it instead", id)
+	}
+	if err := t.deleteWebhooks(ctx, id); err != nil {
+		return err
 	}
 	if err := t.q.DeleteApplicationKeys(ctx, id); err != nil {
 		return t.fail("delete application "+id, err)
