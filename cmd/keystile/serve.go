@@ -30,6 +30,7 @@ import (
 	"keystile.dev/keystile/internal/keyring"
 	"keystile.dev/keystile/internal/login"
 	"keystile.dev/keystile/internal/metrics"
+	"keystile.dev/keystile/internal/outbound"
 	"keystile.dev/keystile/internal/partner"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/tracing"
@@ -90,6 +91,7 @@ type server struct {
 	// tokenKeys sign session tokens; federation verifies those of others.
 	tokenKeys  *keyring.TokenKeys
 	federation *federation.Verifier
+	fetcher    *outbound.Client
 	limits     *limits
 	recorder   *audit.Recorder
 	notary     *audit.Notary

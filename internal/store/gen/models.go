@@ -234,21 +234,23 @@ type IdempotentRequest struct {
 }
 
 type IdentityProvider struct {
-	Name           string
-	OrganizationID string
-	Roles          string
-	Issuer         string
-	Audience       string
-	Algorithms     string
-	JwksUrl        string
-	Jwks           string
-	PublicKey      string
-	SealedSecret   []byte
-	Claims         string
-	CreateUsers    bool
-	Disabled       bool
-	CreatedAt      int64
-	UpdatedAt      int64
+	Name               string
+	OrganizationID     string
+	Roles              string
+	Issuer             string
+	Audience           string
+	Algorithms         string
+	JwksUrl            string
+	Jwks               string
+	PublicKey          string
+	SealedSecret       []byte
+	Claims             string
+	CreateUsers        bool
+	Disabled           bool
+	CreatedAt          int64
+	UpdatedAt          int64
+	SignIn             string
+	SealedClientSecret []byte
 }
 
 type Keyset struct {
