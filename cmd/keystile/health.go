@@ -48,6 +48,11 @@ func (s *server) serveReady(w http.ResponseWriter, r *http.Request) {
 	if s.limits.fallback != nil && s.limits.fallback.Outage().Down {
 		parts["limits"] = "local"
 	}
+	// Keys that were opened stay in memory: nothing new is sealed, and still ready.
+	parts["keys"] = "ok"
+	if s.house.sealer.Away() != nil {
+		parts["keys"] = "the master key is away"
+	}
 	status, text := http.StatusOK, "ready"
 	if !ready {
 		status, text = http.StatusServiceUnavailable, "not ready"

@@ -93,6 +93,7 @@ type server struct {
 	limits     *limits
 	recorder   *audit.Recorder
 	notary     *audit.Notary
+	keyWatch   keyWatch
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
@@ -124,6 +125,7 @@ func collectLess(getenv func(string) string) {
 // serve runs the server until ctx ends. This is all the wiring there is.
 func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (err error) {
 	s := &server{cfg: cfg, options: o, started: time.Now(), reloads: make(chan keystile.Change, 1)}
+	s.keyWatch.start(cfg.MasterKey, a.getenv)
 	s.log = newLogger(a.stderr, logLevel(cfg.Log.Level), cfg.Log.Format == "text")
 	for _, warning := range cfg.Warnings {
 		s.log.Warn(warning.Error())
@@ -213,6 +215,7 @@ func (s *server) buildKinds(context.Context, *app) error {
 	s.feed.Subscribe(s.streams.Drop)
 	s.feed.Subscribe(s.noteWindows)
 	s.feed.Subscribe(s.noteReload)
+	s.feed.Subscribe(s.keyWatch.note)
 	return nil
 }
 
