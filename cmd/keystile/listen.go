@@ -161,7 +161,7 @@ func (s *server) background(failed chan<- error) (stop func()) {
 		}
 	})
 	for _, run := range []func(context.Context){
-		s.feed.Run, s.watch, s.recorder.Run, s.notary.Run, s.watchKeys, s.used.Run, s.signed.Run, s.seen.Run, s.login.Run, s.courier.Run,
+		s.feed.Run, s.watch, s.recorder.Run, s.notary.Run, s.watchKeys, s.measureLag, s.used.Run, s.signed.Run, s.seen.Run, s.login.Run, s.courier.Run,
 		s.purge, s.purgePartners, s.purgeLedger, s.sweep,
 	} {
 		wg.Go(func() { run(ctx) })
