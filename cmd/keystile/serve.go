@@ -96,6 +96,7 @@ type server struct {
 	recorder   *audit.Recorder
 	notary     *audit.Notary
 	keyWatch   keyWatch
+	lag        *lag
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
@@ -149,6 +150,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildKeyLife,  // leaked keys, and what keys are used for
 		s.buildRecords,  // audit, metrics, last used, traces
 		s.buildNotary,   // checkpoints of the audit log
+		s.buildLag,      // how long a revocation takes
 		s.buildGate,     // the one path
 		s.buildSigner,   // Keystile-Assertion
 		s.buildTLS,
