@@ -209,11 +209,11 @@ func unreadable(r *http.Request) *problem.Problem {
 	if err != nil {
 		return bad("the query cannot be read")
 	}
-	for _, values := range query {
+	for name, values := range query {
 		if len(values) > 1 {
 			return bad("a query parameter is written more than once")
 		}
-		if values[0] == "" {
+		if values[0] == "" && name != "cursor" { // no cursor is the beginning
 			// A filter whose value got lost must not ask for everything.
 			return bad("a query parameter is empty")
 		}
