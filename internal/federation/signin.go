@@ -185,13 +185,18 @@ func answered(p *keystile.IdentityProvider, found *configuration, pending Pendin
 		return "", refuse("the answer came to another provider's address")
 	}
 	// RFC 9207, section 2.4: compared as text, and missed where it was promised.
-	if issuer := callback.Get("iss"); callback.Has("iss") && issuer != p.Issuer || found.NamesIssuer && issuer == "" {
+	if (callback.Has("iss") || found.NamesIssuer) && callback.Get("iss") != p.Issuer {
 		return "", refuse("the answer is of another issuer, or does not say of which")
 	}
 	if failure := callback.Get("error"); failure != "" {
 		return "", declined(failure)
 	}
-	if code = callback.Get("code"); code == "" || len(code) > maxCode {
+	return codeOf(callback)
+}
+
+func codeOf(callback url.Values) (string, error) {
+	code := callback.Get("code")
+	if code == "" || len(code) > maxCode {
 		return "", refuse("the answer has no code, or one that is too long")
 	}
 	return code, nil

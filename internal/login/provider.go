@@ -106,7 +106,7 @@ func vouchable(u keystile.User, p keystile.IdentityProvider) bool {
 // refusal is what a contradiction in the store means to somebody who signs in.
 func refusal(err error) error {
 	if errors.Is(err, keystile.ErrConflict) {
-		return &answer{ErrInvalidCredentials}
+		return &answer{fmt.Errorf("%w: a user of that name or identity is there, and is not linked", ErrInvalidCredentials)}
 	}
 	return err
 }
@@ -130,7 +130,7 @@ func (s *Service) identified(ctx context.Context, id Identity, name username.Nam
 	case err == nil && found.User.OrganizationID == id.Provider.OrganizationID:
 		return found.User.ID, false, nil
 	case err == nil:
-		return "", false, ErrInvalidCredentials
+		return "", false, fmt.Errorf("%w: the name is of another organisation's user", ErrInvalidCredentials)
 	case notFound(err):
 		return "", false, creatable(id)
 	}
@@ -140,7 +140,7 @@ func (s *Service) identified(ctx context.Context, id Identity, name username.Nam
 // creatable says whether a provider may make a user for an identity.
 func creatable(id Identity) error {
 	if !id.Provider.CreateUsers {
-		return ErrInvalidCredentials
+		return fmt.Errorf("%w: no user is found by it, and the provider creates none", ErrInvalidCredentials)
 	}
 	return nil
 }

@@ -20,10 +20,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// ClientID and ClientSecret are those of the one client. The secret holds characters
+// ClientID and ClientSecret are those of the one client. They hold characters
 // that Basic authentication has to encode (RFC 6749, section 2.3.1).
 const (
-	ClientID     = "keystile at the provider"
+	ClientID     = "keystile+at:provider/1"
 	ClientSecret = "p&ss:w%rd +/="
 )
 
@@ -54,9 +54,12 @@ type Provider struct {
 	requests  []url.Values
 }
 
+// drawKey draws one key for all providers of a test run: drawing it is what takes time.
+var drawKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 // New starts a provider at a loopback address. Its issuer is its URL.
 func New(redirects ...string) (*Provider, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := drawKey()
 	if err != nil {
 		return nil, fmt.Errorf("draw the provider's key: %w", err)
 	}
