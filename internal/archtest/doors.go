@@ -63,7 +63,7 @@ var doors = map[string][]string{
 	"internal/enforce":   {root, "internal/dialect", "internal/problem"},
 	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/problem"},
 
-	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/username", "internal/login/password", "internal/login/totp"}, // what names, passwords and factors may be is written once, there
+	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/jws", "internal/username", "internal/login/password", "internal/login/totp"}, // jws: a client's keys are read where tokens are; what names, passwords and factors may be is written once, there
 	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                             // credential/apikey: an auth_token is an API key
 	"internal/partner":   {root, "internal/store", "internal/credential/partner", "internal/problem"},
 	"internal/login/*":   {root},
