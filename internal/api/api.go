@@ -101,7 +101,7 @@ func New(o Options) (*API, error) {
 	a.huma = humago.New(a.mux, humaConfig(o.Version))
 	for _, register := range []func(*API) error{
 		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders, registerKeys, registerOwnKey, registerSigningKeys,
-		registerTokenKeys, registerSessions, registerApplications, registerAuthorizations,
+		registerTokenKeys, registerSessions, registerApplications, registerClients, registerAuthorizations,
 		registerRoutes, registerAdminTokens, registerAudit, registerState, registerOpenAPI,
 	} {
 		if err := register(a); err != nil {

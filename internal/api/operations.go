@@ -111,6 +111,12 @@ var operations = []Operation{
 	{ID: "authorize-application", Method: http.MethodPut, Path: "/v1/organizations/{id}/applications/{application}", Access: AccessToken, Scope: "authorizations:write", Status: 200, Summary: "Authorize an application in a tenant"},
 	{ID: "withdraw-application", Method: http.MethodDelete, Path: "/v1/organizations/{id}/applications/{application}", Access: AccessToken, Scope: "authorizations:write", Status: 204, Summary: "Withdraw the authorization of an application"},
 
+	{ID: "list-clients", Method: http.MethodGet, Path: "/v1/clients", Access: AccessToken, Scope: "clients:read", Status: 200, Summary: "List OAuth clients"},
+	{ID: "create-client", Method: http.MethodPost, Path: "/v1/clients", Access: AccessToken, Scope: "clients:write", Status: 201, Summary: "Give an application an OAuth client"},
+	{ID: "get-client", Method: http.MethodGet, Path: "/v1/clients/{id}", Access: AccessToken, Scope: "clients:read", Status: 200, Summary: "Get an OAuth client"},
+	{ID: "rotate-client", Method: http.MethodPost, Path: "/v1/clients/{id}/rotate", Access: AccessToken, Scope: "clients:write", Status: 200, Summary: "Give an OAuth client a new secret"},
+	{ID: "revoke-client", Method: http.MethodPost, Path: "/v1/clients/{id}/revoke", Access: AccessToken, Scope: "clients:write", Status: 200, Summary: "End an OAuth client, with every grant and token it has"},
+
 	{ID: "list-sessions", Method: http.MethodGet, Path: "/v1/sessions", Access: AccessToken, Scope: "sessions:read", Status: 200, Summary: "List live sessions of users"},
 	{ID: "get-session", Method: http.MethodGet, Path: "/v1/sessions/{id}", Access: AccessToken, Scope: "sessions:read", Status: 200, Summary: "Get a session"},
 	{ID: "revoke-session", Method: http.MethodPost, Path: "/v1/sessions/{id}/revoke", Access: AccessToken, Scope: "sessions:write", Status: 200, Summary: "End a session and every token minted from it"},

@@ -64,15 +64,16 @@ var doors = map[string][]string{
 	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/problem"},
 
 	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/jws", "internal/username", "internal/login/password", "internal/login/totp"}, // jws: a client's keys are read where tokens are; what names, passwords and factors may be is written once, there
-	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                             // credential/apikey: an auth_token is an API key
+	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                                               // credential/apikey: an auth_token is an API key
 	"internal/partner":   {root, "internal/store", "internal/credential/partner", "internal/problem"},
+	"internal/oidc":      {root, "internal/store", "internal/credential", "internal/credential/oauthtoken", "internal/jws"}, // credential: the classifier finds tokens where the gate does
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
 	"internal/keyimport": {root, "internal/credential/apikey", "internal/store"},
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},
 	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey", "internal/credential/partner", "internal/username"},
 	"internal/config":    {root, "internal/yamlfile"},
-	"internal/console":   {root, "internal/login", "internal/login/totp"}, // the pages follow what the service answers; its types are the seam
+	"internal/console":   {root, "internal/login", "internal/login/totp", "internal/oidc"}, // the pages follow what the services answer; their types are the seam
 
 	"internal/archtest": {},
 	"examples/*":        {}, // stand for other people's programs

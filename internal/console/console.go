@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"path"
 	"time"
+
+	"keystile.dev/keystile/internal/oidc"
 )
 
 // Options are what the pages stand on.
@@ -16,6 +18,8 @@ type Options struct {
 	People People
 	// Applications are what people open; nil: the server has none.
 	Applications Applications
+	// Authorizer answers clients of the authorization server; nil: there is none.
+	Authorizer Authorizer
 	// Origin is where browsers reach the pages: scheme, host and port of public_url.
 	// Over https the cookies are Secure and have the __Host- prefix.
 	Origin string
@@ -65,6 +69,10 @@ func New(o Options) (*Console, error) {
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != path.Clean(r.URL.Path) { // the mux would lead on to the path it means
 		c.nowhere.ServeHTTP(w, r)
+		return
+	}
+	if c.options.Authorizer != nil && r.Method == http.MethodPost && r.URL.Path == oidc.PathAuthorize {
+		c.sendPosted(w, r)
 		return
 	}
 	c.mux.ServeHTTP(w, r)

@@ -27,7 +27,11 @@ func (c *Console) signInForm(v *visit) (answer, error) {
 	if v.signedIn() && v.query("again") != "1" {
 		return goTo(back), nil
 	}
-	return c.signInPage(v, back, v.user.Username, ""), nil
+	username := v.user.Username
+	if hint := v.query("hint"); hint != "" && !v.signedIn() {
+		username = hint
+	}
+	return c.signInPage(v, back, username, ""), nil
 }
 
 // signInPage is the page, with the same body for whoever is refused: an unknown

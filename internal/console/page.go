@@ -55,12 +55,19 @@ var navigation = []link{
 // applicationsLink is in the menu where there are applications.
 var applicationsLink = link{home + "/applications", "Applications"}
 
+// accessLink is in the menu where there are clients that people give access to.
+var accessLink = link{home + "/access", "Access you gave"}
+
 // menu is navigation as this server has it.
 func (c *Console) menu() []link {
-	if c.options.Applications == nil {
-		return navigation
+	menu := slices.Clone(navigation)
+	if c.options.Applications != nil {
+		menu = append(menu, applicationsLink)
 	}
-	return append(slices.Clone(navigation), applicationsLink)
+	if c.options.Authorizer != nil {
+		menu = append(menu, accessLink)
+	}
+	return menu
 }
 
 // link is a place in the menu.
@@ -78,6 +85,7 @@ var noticeTexts = map[string]string{
 	"factor-removed":   "It was removed and opens nothing any more.",
 	"session-ended":    "That session was ended.",
 	"sessions-ended":   "All your other sessions were ended.",
+	"access-withdrawn": "The access was withdrawn. What the application holds opens nothing any more.",
 }
 
 // frame is what layout.html shows: a page and what is around it.
@@ -116,6 +124,9 @@ func (c *Console) send(w http.ResponseWriter, v *visit, a answer) {
 	protect(w.Header())
 	for _, cookie := range a.cookies {
 		http.SetCookie(w, cookie)
+	}
+	if a.view != "" && len(a.formActions) == 0 {
+		a.formActions = c.leadsOn(v)
 	}
 	if len(a.formActions) > 0 {
 		w.Header().Set("Content-Security-Policy", formActionsOf(a.formActions))
@@ -169,7 +180,7 @@ func (c *Console) sendPage(w http.ResponseWriter, v *visit, a answer) {
 // place is the longest path of the menu that a path is at or below.
 func place(path string) string {
 	here := ""
-	for _, l := range append(slices.Clone(navigation), applicationsLink) {
+	for _, l := range append(slices.Clone(navigation), applicationsLink, accessLink) {
 		if (path == l.Path || strings.HasPrefix(path, l.Path+"/")) && len(l.Path) > len(here) {
 			here = l.Path
 		}

@@ -35,6 +35,9 @@ func (c *Console) routes() []route {
 			route{"POST /account/applications/open", member, c.openApplication},
 		)
 	}
+	if c.options.Authorizer != nil {
+		routes = append(routes, c.authorizeRoutes()...)
+	}
 	return routes
 }
 

@@ -30,6 +30,9 @@ const (
 	maxClientSecret = 512
 )
 
+// OAuthClientFilter chooses clients.
+type OAuthClientFilter = store.OAuthClientFilter
+
 // MadeOAuthClient is a client and, where one was made, its secret: shown once.
 type MadeOAuthClient struct {
 	Client keystile.OAuthClient
@@ -37,7 +40,7 @@ type MadeOAuthClient struct {
 }
 
 // OAuthClients lists clients by id.
-func (s *Service) OAuthClients(ctx context.Context, filter store.OAuthClientFilter) ([]keystile.OAuthClient, error) {
+func (s *Service) OAuthClients(ctx context.Context, filter OAuthClientFilter) ([]keystile.OAuthClient, error) {
 	var ok bool
 	if filter.OrganizationID, ok = s.scope(filter.OrganizationID); !ok {
 		return nil, nil

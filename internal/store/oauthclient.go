@@ -264,8 +264,12 @@ func checkOAuthClient(c keystile.OAuthClient) error {
 		field  string
 		values []string
 	}{
-		{"redirect_uris", c.RedirectURIs}, {"post_logout_redirect_uris", c.PostLogoutRedirectURIs}, {"grant_types", texts(c.GrantTypes)},
-		{"scopes", texts(c.Scopes)}, {"audiences", c.Audiences}, {"serves", c.Serves},
+		{"redirect_uris", c.RedirectURIs},
+		{"post_logout_redirect_uris", c.PostLogoutRedirectURIs},
+		{"grant_types", texts(c.GrantTypes)},
+		{"scopes", texts(c.Scopes)},
+		{"audiences", c.Audiences},
+		{"serves", c.Serves},
 	} {
 		if err := checkList(list.field, list.values); err != nil {
 			return err
