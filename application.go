@@ -57,6 +57,19 @@ const (
 // ReviewStates lists the states.
 var ReviewStates = []ReviewState{ReviewDraft, ReviewInReview, ReviewApproved, ReviewSuspended, ReviewRetired}
 
+// WorksIn says whether an application in a state may work: one of the sandbox from its
+// draft on, one of production once approved.
+func (s ReviewState) WorksIn(env Environment) bool {
+	switch s {
+	case ReviewApproved:
+		return true
+	case ReviewDraft, ReviewInReview:
+		return env == Sandbox
+	case ReviewSuspended, ReviewRetired:
+	}
+	return false
+}
+
 // ApplicationKey is one long-lived key of an application: "ak_test_" or
 // "ak_prod_" and 32 base62 characters, good on /partner_applications only. Its
 // keyed digest is what is stored.

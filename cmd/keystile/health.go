@@ -153,6 +153,7 @@ func (s *server) jwksHandler() (http.Handler, error) {
 
 // addGauges shows the state of the parts as metrics.
 func (s *server) addGauges() {
+	s.addWebhookGauges()
 	s.metrics.Gauge("keystile_feed_contact_seconds", "Time since the change feed last heard from the store.", func() float64 {
 		return time.Since(s.feed.LastContact()).Seconds()
 	})

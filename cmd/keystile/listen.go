@@ -160,7 +160,7 @@ func (s *server) background(failed chan<- error) (stop func()) {
 			failed <- err
 		}
 	})
-	for _, run := range []func(context.Context){s.feed.Run, s.watch, s.recorder.Run, s.used.Run, s.signed.Run, s.seen.Run, s.login.Run, s.purge, s.purgePartners, s.purgeOAuth, s.purgeLedger, s.sweep} {
+	for _, run := range []func(context.Context){s.feed.Run, s.watch, s.recorder.Run, s.used.Run, s.signed.Run, s.seen.Run, s.login.Run, s.purge, s.purgePartners, s.purgeOAuth, s.courier.Run, s.purgeLedger, s.sweep} {
 		wg.Go(func() { run(ctx) })
 	}
 	return func() {

@@ -75,7 +75,7 @@ func (s *server) auroraDoor() []endpoint {
 			return aurora.Token(token), err
 		},
 	}
-	return []endpoint{{path: auroraPrefix, handler: s.tracer.Wrap(create)}}
+	return []endpoint{{path: auroraPrefix, handler: s.tracer.Wrap(s.partnerAPI(create))}}
 }
 
 // launcher is what people open from their account.
@@ -92,7 +92,7 @@ func (s *server) applications() console.Applications {
 
 // Launchable implements console.Applications.
 func (l launcher) Launchable(ctx context.Context, user keystile.User) ([]console.Application, error) {
-	offers, err := l.s.house.service.Offers(ctx, user.OrganizationID, store.Page{})
+	offers, err := l.s.house.service.KnownApplications(ctx, user.OrganizationID, manage.Page{})
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ import (
 // server's own host. "/x/" is everything below it.
 var builtinPaths = []string{
 	"/healthz", "/readyz", "/metrics", "/forward-auth", "/v1/", "/.well-known/jwks.json", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
-	"/oauth/", "/admin/", "/account", "/account/", "/login", "/login/", "/logout",
+	"/oauth/", "/admin", "/admin/", "/account", "/account/", "/login", "/login/", "/logout",
 }
 
 // ownPathsOf is builtinPaths and those of the dialects that are on.

@@ -36,6 +36,7 @@ import (
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/tracing"
 	"keystile.dev/keystile/internal/usage"
+	"keystile.dev/keystile/internal/webhook"
 )
 
 func newServe(a *app) *cobra.Command {
@@ -87,6 +88,7 @@ type server struct {
 	// temporary proves partners' temporary keys, partners makes them.
 	temporary *temporary.Kind
 	partners  *partner.Service
+	courier   *webhook.Courier
 	// tokenKeys sign session tokens; federation verifies those of others.
 	tokenKeys *keyring.TokenKeys
 	// access proves access tokens, oauth issues them.
@@ -139,6 +141,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildTokens,   // tokens of signed-in people: keys, minting, proof
 		s.buildKinds,    // credentials that are verified
 		s.buildPartners, // applications of other companies
+		s.buildWebhooks, // what they are told
 		s.buildLogin,    // people who sign in
 		s.buildOAuth,    // clients that act for them
 		s.buildConsole,  // the pages they see

@@ -156,8 +156,17 @@ func (s *server) buildFederation() error {
 	return nil
 }
 
-// newFetcher makes what fetches from outside. The demo's whole world is on this machine.
+// newFetcher makes what fetches from outside.
 func newFetcher(cfg *config.Config, demo bool) (*outbound.Client, error) {
+	o, err := outboundOptions(cfg, demo)
+	if err != nil {
+		return nil, err
+	}
+	return outbound.New(o), nil
+}
+
+// outboundOptions say what may be reached outside. The demo's whole world is on this machine.
+func outboundOptions(cfg *config.Config, demo bool) (outbound.Options, error) {
 	o := outbound.Options{AllowPrivate: slices.Clone(cfg.Outbound.AllowPrivate)}
 	if demo {
 		o.AllowPrivate = append(o.AllowPrivate, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
@@ -165,11 +174,11 @@ func newFetcher(cfg *config.Config, demo bool) (*outbound.Client, error) {
 	if cfg.Outbound.Proxy != "" {
 		proxy, err := url.Parse(cfg.Outbound.Proxy)
 		if err != nil {
-			return nil, fmt.Errorf("outbound.proxy: %w", err)
+			return o, fmt.Errorf("outbound.proxy: %w", err)
 		}
 		o.Proxy = proxy
 	}
-	return outbound.New(o), nil
+	return o, nil
 }
 
 // findProviders is federation's view of the store.

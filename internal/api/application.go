@@ -199,7 +199,7 @@ func registerReviews(a *API) error {
 			Body ApplicationReview
 		},
 		) (*applicationOutput, error) {
-			moved, err := c.service.ReviewApplication(ctx, c.actor, in.ID, keystile.ReviewState(in.Body.Review), in.Body.Comment)
+			moved, err := c.service.ReviewApplication(ctx, c.actor, in.ID, manage.Verdict{To: keystile.ReviewState(in.Body.Review), Comment: in.Body.Comment})
 			if err != nil {
 				return nil, err
 			}

@@ -32,6 +32,8 @@ var doors = map[string][]string{
 	"internal/jws": {root, "internal/credential"}, // reads with the bounded readers of credentials
 	// Session tokens are signed tokens, and nothing else in the room of credentials is.
 	"internal/credential/sessionjwt": {root, "internal/credential", "internal/credential/warm", "internal/jws"},
+	"internal/dpop":                  {root, "internal/credential", "internal/jws"}, // a proof is a signed token, read with the bounded readers
+	"internal/clientmetadata":        {root, "internal/jws"},                        // whether a client's keys can verify anything
 	"internal/outbound":              {root},
 	"internal/federation":            {root, "internal/jws", "internal/outbound"},
 
@@ -54,18 +56,20 @@ var doors = map[string][]string{
 	"internal/dialect/*": {root, "internal/problem"},
 	// Two platforms have sign-in endpoints of their own. What those read goes through the strict reader of JSON and the
 	// classifier of the gate; who signs in is for package login.
-	"internal/dialect/door": {root, "internal/credential", "internal/limit", "internal/login"},
-	"internal/dialect/ona":  {root, "internal/problem", "internal/dialect/door", "internal/credential", "internal/login"},
-	"internal/dialect/nao":  {root, "internal/problem", "internal/dialect/door", "internal/login"},
+	"internal/dialect/door":   {root, "internal/credential", "internal/limit", "internal/login"},
+	"internal/dialect/ona":    {root, "internal/problem", "internal/dialect/door", "internal/credential", "internal/login"},
+	"internal/dialect/nao":    {root, "internal/problem", "internal/dialect/door", "internal/login"},
+	"internal/dialect/aurora": {root, "internal/problem", "internal/dialect/door"}, // reads the bodies of webhooks as sign-in doors read theirs
 	"internal/dialect/dialecttest": {
 		root, "internal/dialect", "internal/dialect/*", "internal/problem", "internal/login", "internal/limit",
 	},
 	"internal/enforce":   {root, "internal/dialect", "internal/problem"},
 	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/problem"},
 
-	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/jws", "internal/username", "internal/login/password", "internal/login/totp"}, // jws: a client's keys are read where tokens are; what names, passwords and factors may be is written once, there
-	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                                               // credential/apikey: an auth_token is an API key
+	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/webhook", "internal/jws", "internal/username", "internal/login/password", "internal/login/totp"}, // jws: a client's keys are read where tokens are; what names, passwords and factors may be is written once, there
+	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                                                                   // credential/apikey: an auth_token is an API key
 	"internal/partner":   {root, "internal/store", "internal/credential/partner", "internal/problem"},
+	"internal/webhook":   {root, "internal/store", "internal/credential/partner"},                                           // deliveries carry session tokens, which are made as a launch makes them
 	"internal/oidc":      {root, "internal/store", "internal/credential", "internal/credential/oauthtoken", "internal/jws"}, // credential: the classifier finds tokens where the gate does
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
@@ -73,7 +77,7 @@ var doors = map[string][]string{
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},
 	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey", "internal/credential/partner", "internal/username"},
 	"internal/config":    {root, "internal/yamlfile"},
-	"internal/console":   {root, "internal/login", "internal/login/totp", "internal/oidc"}, // the pages follow what the services answer; their types are the seam
+	"internal/console":   {root, "internal/login", "internal/login/totp", "internal/manage", "internal/oidc"}, // the pages follow what the services answer; their types are the seam
 
 	"internal/archtest": {},
 	"examples/*":        {}, // stand for other people's programs

@@ -34,9 +34,9 @@ var AuthorizePaths = []string{oidc.PathAuthorize, oidc.PathConsent}
 func (c *Console) authorizeRoutes() []route {
 	return []route{
 		{"GET " + oidc.PathAuthorize, anyone, c.authorize},
-		{"POST " + oidc.PathConsent, member, c.decide},
-		{"GET " + home + "/access", member, c.access},
-		{"POST " + home + "/access/withdraw", member, c.withdraw},
+		{"POST " + oidc.PathConsent, member, c.decideAccess},
+		{"GET " + home + "/access", member, c.consents},
+		{"POST " + home + "/access/withdraw", member, c.withdrawConsent},
 	}
 }
 
@@ -121,12 +121,12 @@ type consentView struct {
 	// User is who is asked.
 	User string
 	// Permissions are the scopes in words.
-	Permissions []permission
+	Permissions []allowance
 	Form        *form
 }
 
-// permission is a scope as people read it.
-type permission struct{ Text, Scope string }
+// allowance is a scope as people read it.
+type allowance struct{ Text, Scope string }
 
 // scopeTexts are the scopes that tell of a person, in words. Others are shown as they are.
 var scopeTexts = map[keystile.Scope]string{
@@ -136,11 +136,11 @@ var scopeTexts = map[keystile.Scope]string{
 	"offline_access": "Keep its access while you are away",
 }
 
-func permissionsOf(scopes []keystile.Scope) []permission {
-	var list []permission
+func allowances(scopes []keystile.Scope) []allowance {
+	var list []allowance
 	for _, s := range scopes {
 		if text, ok := scopeTexts[s]; ok {
-			list = append(list, permission{Text: text})
+			list = append(list, allowance{Text: text})
 			continue
 		}
 		noun, verb, _ := strings.Cut(string(s), ":")
@@ -156,7 +156,7 @@ func permissionsOf(scopes []keystile.Scope) []permission {
 		default:
 			text += ": " + verb
 		}
-		list = append(list, permission{Text: text, Scope: string(s)})
+		list = append(list, allowance{Text: text, Scope: string(s)})
 	}
 	return list
 }
@@ -164,15 +164,15 @@ func permissionsOf(scopes []keystile.Scope) []permission {
 func (c *Console) consentPage(v *visit, raw string, asked *oidc.Consent) answer {
 	// Who the user is, every client that has a token can read: the page says so itself.
 	scopes := slices.DeleteFunc(slices.Clone(asked.Scopes), func(s keystile.Scope) bool { return scopeTexts[s] != "" })
-	view := consentView{Consent: asked, User: v.user.Username, Permissions: permissionsOf(scopes), Form: v.newForm(oidc.PathConsent, "Allow").hide("request", raw)}
+	view := consentView{Consent: asked, User: v.user.Username, Permissions: allowances(scopes), Form: v.newForm(oidc.PathConsent, "Allow").hide("request", raw)}
 	a := show("consent", "Allow "+asked.Client+"?", view)
 	a.formActions = []string{asked.Redirect}
 	return a
 }
 
-// decide answers a request as its form says. The browser brings the request along, and
+// decideAccess answers a request as its form says. The browser brings the request along, and
 // the server reads it anew.
-func (c *Console) decide(v *visit) (answer, error) {
+func (c *Console) decideAccess(v *visit) (answer, error) {
 	var allow bool
 	switch v.form.Get("decision") {
 	case "allow":
@@ -220,31 +220,31 @@ func (c *Console) leadsOn(v *visit) []string {
 	return nil
 }
 
-// accessView is the content of access.html.
-type accessView struct{ Access []accessRow }
+// consentsView is the content of consents.html.
+type consentsView struct{ Consents []consentRow }
 
-type accessRow struct {
+type consentRow struct {
 	oidc.Access
-	Permissions []permission
+	Permissions []allowance
 	Withdraw    *form
 }
 
-func (c *Console) access(v *visit) (answer, error) {
+func (c *Console) consents(v *visit) (answer, error) {
 	list, err := c.options.Authorizer.Access(v.context(), v.user.ID)
 	if err != nil {
 		return answer{}, err
 	}
-	var view accessView
+	var view consentsView
 	for _, a := range list {
-		view.Access = append(view.Access, accessRow{a, permissionsOf(a.Scopes), v.newForm(home+"/access/withdraw", "Withdraw").hide("client", a.ClientID)})
+		view.Consents = append(view.Consents, consentRow{a, allowances(a.Scopes), v.newForm(home+"/access/withdraw", "Withdraw").hide("client", a.ClientID)})
 	}
-	slices.SortFunc(view.Access, func(a, b accessRow) int { return strings.Compare(a.Client, b.Client) })
-	return show("access", "Access you gave", view), nil
+	slices.SortFunc(view.Consents, func(a, b consentRow) int { return strings.Compare(a.Client, b.Client) })
+	return show("consents", "Access you gave", view), nil
 }
 
-func (c *Console) withdraw(v *visit) (answer, error) {
+func (c *Console) withdrawConsent(v *visit) (answer, error) {
 	if err := c.options.Authorizer.Withdraw(v.context(), v.user.ID, v.form.Get("client"), v.caller.RequestID); err != nil {
 		return answer{}, err
 	}
-	return c.done(home+"/access", "access-withdrawn"), nil
+	return c.done(home+"/access", "consent-withdrawn"), nil
 }

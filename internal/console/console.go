@@ -20,6 +20,8 @@ type Options struct {
 	Applications Applications
 	// Authorizer answers clients of the authorization server; nil: there is none.
 	Authorizer Authorizer
+	// Administration is what administrators do here; nil: nothing.
+	Administration Administration
 	// Origin is where browsers reach the pages: scheme, host and port of public_url.
 	// Over https the cookies are Secure and have the __Host- prefix.
 	Origin string

@@ -9,6 +9,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/login"
+	"keystile.dev/keystile/internal/manage"
 )
 
 var errNoPage = errors.New("no such page")
@@ -51,6 +52,10 @@ func (c *Console) fault(v *visit, err error) answer {
 		return sorry(http.StatusRequestEntityTooLarge, "Too much", "What was sent is longer than any form here.", 0)
 	case errors.Is(err, errForm):
 		return sorry(http.StatusBadRequest, "Not understood", "What was sent is not what a form here sends.", 0)
+	case errors.Is(err, manage.ErrNotPermitted):
+		return sorry(http.StatusForbidden, "Not yours to do", "Your role does not allow this. Ask an administrator of your organisation.", 0)
+	case errors.Is(err, keystile.ErrConflict):
+		return sorry(http.StatusConflict, "Not as it was", "It has changed since you opened that page, so nothing was done. Open it once more.", 0)
 	case errors.Is(err, errNoPage), errors.Is(err, keystile.ErrNotFound):
 		return sorry(http.StatusNotFound, "Nothing here", "There is no such page, or it is no longer there.", 0)
 	}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"strings"
 
 	keystile "keystile.dev/keystile"
 )
@@ -28,7 +29,8 @@ type hidden struct{ Name, Value string }
 type field struct {
 	Name  string
 	Label string
-	// Type is the input's; Autocomplete its autofill token (HTML, section 4.10.18.7).
+	// Type is the input's, or "lines" for a text of several lines; Autocomplete its
+	// autofill token (HTML, section 4.10.18.7).
 	Type         string
 	Autocomplete string
 	// Hint stands below the label.
@@ -41,8 +43,20 @@ type field struct {
 	Optional bool
 	// Focus is where typing begins, if nothing is wrong.
 	Focus bool
+	// Choices are what a "radio" or "checkbox" field offers.
+	Choices []choice
 	// Problem is what is wrong with what was typed; empty: nothing.
 	Problem string
+}
+
+// choice is one thing to tick. A form never sends a name twice, so each checkbox
+// has a name of its own; radio buttons share one.
+type choice struct {
+	Name, Value string
+	Label       string
+	// Meta says more about it; empty: nothing.
+	Meta    string
+	Checked bool
 }
 
 // form begins a form with the token of the session.
@@ -69,20 +83,28 @@ func (f *form) Problems() []*field {
 // Wrong says whether there is anything to mend.
 func (f *form) Wrong() bool { return f.Problem != "" || len(f.Problems()) > 0 }
 
-// blame puts an Invalid at the field it is about, or at the first one, and says
-// whether the error was one.
+// blame puts each Invalid of an error at the field it is about, or at the last
+// one, and says whether there was any.
 func (f *form) blame(err error) bool {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		found := false
+		for _, one := range several.Unwrap() {
+			found = f.blame(one) || found
+		}
+		return found
+	}
 	var invalid *keystile.Invalid
 	if !errors.As(err, &invalid) {
 		return false
 	}
+	name, _, _ := strings.Cut(invalid.Field, "[")
 	text := sentence(invalid.Problem)
 	if invalid.Remedy != "" {
 		text += " " + sentence(invalid.Remedy)
 	}
 	for _, x := range f.Fields {
-		if x.Name == invalid.Field {
-			x.Problem = text
+		if x.Name == name {
+			x.blame(text)
 			return true
 		}
 	}
@@ -90,8 +112,15 @@ func (f *form) blame(err error) bool {
 		f.Problem = text
 		return true
 	}
-	f.Fields[len(f.Fields)-1].Problem = text
+	f.Fields[len(f.Fields)-1].blame(text)
 	return true
+}
+
+// blame keeps the first thing that is wrong with a field.
+func (x *field) blame(text string) {
+	if x.Problem == "" {
+		x.Problem = text
+	}
 }
 
 // sentence gives a text of an Invalid a capital and a full stop.

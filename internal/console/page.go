@@ -55,8 +55,8 @@ var navigation = []link{
 // applicationsLink is in the menu where there are applications.
 var applicationsLink = link{home + "/applications", "Applications"}
 
-// accessLink is in the menu where there are clients that people give access to.
-var accessLink = link{home + "/access", "Access you gave"}
+// consentsLink is in the menu where there are clients that people give access to.
+var consentsLink = link{home + "/access", "Access you gave"}
 
 // menu is navigation as this server has it.
 func (c *Console) menu() []link {
@@ -65,7 +65,7 @@ func (c *Console) menu() []link {
 		menu = append(menu, applicationsLink)
 	}
 	if c.options.Authorizer != nil {
-		menu = append(menu, accessLink)
+		menu = append(menu, consentsLink)
 	}
 	return menu
 }
@@ -76,16 +76,29 @@ type link struct{ Path, Label string }
 // noticeTexts are what a page can say about what the page before it did. The
 // cookie holds the name, so nobody else's words can be put here.
 var noticeTexts = map[string]string{
-	"password-changed": "Your password was changed. All your other sessions were ended.",
-	"password-set":     "Your new password is set. Sign in with it.",
-	"signed-out":       "You are signed out.",
-	"totp-added":       "Your authenticator app is set up.",
-	"passkey-added":    "Your passkey was added.",
-	"passkey-renamed":  "The passkey was renamed.",
-	"factor-removed":   "It was removed and opens nothing any more.",
-	"session-ended":    "That session was ended.",
-	"sessions-ended":   "All your other sessions were ended.",
-	"access-withdrawn": "The access was withdrawn. What the application holds opens nothing any more.",
+	"password-changed":  "Your password was changed. All your other sessions were ended.",
+	"password-set":      "Your new password is set. Sign in with it.",
+	"signed-out":        "You are signed out.",
+	"totp-added":        "Your authenticator app is set up.",
+	"passkey-added":     "Your passkey was added.",
+	"passkey-renamed":   "The passkey was renamed.",
+	"factor-removed":    "It was removed and opens nothing any more.",
+	"session-ended":     "That session was ended.",
+	"sessions-ended":    "All your other sessions were ended.",
+	"consent-withdrawn": "The access was withdrawn. What the application holds opens nothing any more.",
+
+	"access-granted":         "It is authorised, as you chose.",
+	"access-withdrawn":       "It may do nothing in your organisation any more.",
+	"application-made":       "It is registered. Make a key for it next.",
+	"application-changed":    "It was changed.",
+	"application-submitted":  "It was submitted. A reviewer of the platform looks at it.",
+	"application-taken-back": "It is a draft again.",
+	"application-retired":    "It is retired and works nowhere any more.",
+	"key-revoked":            "The key was revoked and opens nothing any more.",
+	"tenant-asked":           "The tenant's administrators see your request.",
+	"review-approved":        "The application is approved.",
+	"review-draft":           "The application was sent back.",
+	"review-suspended":       "The application is suspended and works nowhere.",
 }
 
 // frame is what layout.html shows: a page and what is around it.
@@ -97,6 +110,8 @@ type frame struct {
 	Token  string
 	Notice string
 	Menu   []link
+	// Admin is the menu of administrators; none for other people.
+	Admin []link
 	// Here is the menu's place that the page belongs to.
 	Here   string
 	Style  string
@@ -153,7 +168,7 @@ func (c *Console) sendPage(w http.ResponseWriter, v *visit, a answer) {
 	}
 	// A sign-in page has no menu: whoever is asked for proof is not to wander off.
 	if v.signedIn() && place(v.request.URL.Path) != "" {
-		f.Name, f.Menu, f.Here = v.user.Name, c.menu(), place(v.request.URL.Path)
+		f.Name, f.Menu, f.Admin, f.Here = v.user.Name, c.menu(), c.adminMenu(&v.user), place(v.request.URL.Path)
 		if f.Name == "" {
 			f.Name = v.user.Username
 		}
@@ -180,7 +195,11 @@ func (c *Console) sendPage(w http.ResponseWriter, v *visit, a answer) {
 // place is the longest path of the menu that a path is at or below.
 func place(path string) string {
 	here := ""
-	for _, l := range append(slices.Clone(navigation), applicationsLink, accessLink) {
+	places := append(slices.Clone(navigation), applicationsLink, consentsLink, link{Path: admin})
+	for _, d := range duties {
+		places = append(places, d.link)
+	}
+	for _, l := range places {
 		if (path == l.Path || strings.HasPrefix(path, l.Path+"/")) && len(l.Path) > len(here) {
 			here = l.Path
 		}

@@ -24,7 +24,7 @@ type route struct {
 }
 
 // Paths are what ServeHTTP serves; "/x/" is everything below it.
-var Paths = []string{"/login", "/login/", "/logout", "/account", "/account/"}
+var Paths = []string{"/login", "/login/", "/logout", "/account", "/account/", "/admin", "/admin/"}
 
 // routes is every page.
 func (c *Console) routes() []route {
@@ -37,6 +37,9 @@ func (c *Console) routes() []route {
 	}
 	if c.options.Authorizer != nil {
 		routes = append(routes, c.authorizeRoutes()...)
+	}
+	if c.options.Administration != nil {
+		routes = append(routes, c.adminRoutes()...)
 	}
 	return routes
 }

@@ -6,6 +6,8 @@
 //	Key.Verify(Token) ┘          the key fixes the algorithm
 //
 // A header names a key at most; it never brings one along, never says where one
-// can be fetched, and never chooses how a key is used. What the payload means is
-// the caller's business: packages sessionjwt and federation read it.
+// can be fetched, and never chooses how a key is used. The one exception is asked
+// for by name: ParseProof reads a proof of possession, whose key is what it shows.
+// What the payload means is the caller's business: packages sessionjwt, federation
+// and dpop read it.
 package jws

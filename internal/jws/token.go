@@ -35,14 +35,17 @@ const (
 // refusedMembers are header parameters that change what a token means or where
 // its key comes from. A reader that ignored one would see another token than its
 // maker, or would let the token bring its own key (RFC 7515, sections 4.1.2,
-// 4.1.3, 4.1.5, 4.1.11; RFC 7797; RFC 7516, section 4.1).
+// 4.1.3, 4.1.5, 4.1.11; RFC 7797; RFC 7516, section 4.1). ParseProof reads "jwk".
 var refusedMembers = []string{"crit", "b64", "zip", "enc", "jku", "jwk", "x5u", "cty", "epk", "p2c", "p2s"}
 
 // Parse reads a token. It answers an error that wraps [keystile.ErrMalformed] for
 // text that is longer than [credential.MaxLength], is not three base64url parts in
 // their one spelling, has no header of one JSON object with "alg", is not signed,
 // or has a header member that is refused.
-func Parse(text string) (*Token, error) {
+func Parse(text string) (*Token, error) { return parse(text, nil) }
+
+// parse reads a token, and its "jwk" into key unless that is nil.
+func parse(text string, key *credential.Value) (*Token, error) {
 	if len(text) > credential.MaxLength {
 		return nil, malformed("it is longer than 8 KiB")
 	}
@@ -57,7 +60,7 @@ func Parse(text string) (*Token, error) {
 	if !ok {
 		return nil, malformed("its header is not base64url")
 	}
-	if err := t.readHeader(header); err != nil {
+	if err := t.readHeader(header, key); err != nil {
 		return nil, err
 	}
 	if t.Payload, ok = credential.AppendBase64(header[len(header):], body, credential.AlphabetJWT); !ok {
@@ -69,11 +72,15 @@ func Parse(text string) (*Token, error) {
 	return t, nil
 }
 
-func (t *Token) readHeader(data []byte) error {
+func (t *Token) readHeader(data []byte, key *credential.Value) error {
 	named := false
 	object := credential.NewObject(data)
 	for name, value, more := object.Next(); more; name, value, more = object.Next() {
 		var err error
+		if string(name) == "jwk" && key != nil {
+			*key = value
+			continue
+		}
 		switch string(name) {
 		case "alg":
 			named, err = true, t.readAlgorithm(value)

@@ -38,6 +38,7 @@ type NewAdminToken struct {
 var boundScopes = []keystile.Scope{
 	"organizations:read", "organizations:write", "sites:read", "sites:write",
 	"users:read", "users:write", "sessions:read", "sessions:write", "identity_providers:read", "identity_providers:write",
+	"applications:read", "applications:write", "authorizations:read", "authorizations:write",
 	"keys:read", "keys:write", "signing_keys:read", "signing_keys:write", "audit:read", "admin_tokens:read", "admin_tokens:write",
 }
 

@@ -2,6 +2,8 @@ package manage
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -229,16 +231,76 @@ func isPrivateHost(host string) bool {
 	return addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()
 }
 
+// reviewed is what a reviewer decides on: what changes it needs another review.
+type reviewed struct {
+	Description string           `json:"description"`
+	Homepage    string           `json:"homepage"`
+	LaunchURL   string           `json:"launch_url"`
+	Name        string           `json:"name"`
+	Permissions []keystile.Scope `json:"permissions"`
+}
+
+func reviewedOf(app keystile.Application) reviewed {
+	return reviewed{app.Description, app.Homepage, app.LaunchURL, app.Name, app.Permissions}
+}
+
 // ReviewedForm is what a reviewer decides on, as JSON: what changes it needs
 // another review.
 func ReviewedForm(app keystile.Application) string {
-	text, err := json.Marshal(map[string]any{
-		"name": app.Name, "description": app.Description, "homepage": app.Homepage, "permissions": app.Permissions, "launch_url": app.LaunchURL,
-	})
+	text, err := json.Marshal(reviewedOf(app))
 	if err != nil {
 		return "" // strings cannot fail
 	}
 	return string(text)
+}
+
+// ReadAs is a short name of what a reviewer decides on; another text, another name.
+func ReadAs(app keystile.Application) string {
+	sum := sha256.Sum256([]byte(ReviewedForm(app)))
+	return hex.EncodeToString(sum[:])
+}
+
+// Difference is one field of an application that is not as it was approved.
+type Difference struct {
+	// Field is named as in the state file.
+	Field string
+	// Was and Is are its values, several for a list; none: empty.
+	Was, Is []string
+}
+
+// Differences are what changed in an application since it was approved last.
+// ok is false where it never was.
+func Differences(app keystile.Application) (changed []Difference, ok bool) {
+	var was reviewed
+	if app.ReviewedAs == "" || json.Unmarshal([]byte(app.ReviewedAs), &was) != nil {
+		return nil, false
+	}
+	is := reviewedOf(app)
+	one := func(text string) []string {
+		if text == "" {
+			return nil
+		}
+		return []string{text}
+	}
+	list := func(scopes []keystile.Scope) []string {
+		words := make([]string, len(scopes))
+		for i, scope := range scopes {
+			words[i] = string(scope)
+		}
+		return words
+	}
+	for _, d := range []Difference{
+		{"name", one(was.Name), one(is.Name)},
+		{"description", one(was.Description), one(is.Description)},
+		{"homepage", one(was.Homepage), one(is.Homepage)},
+		{"launch_url", one(was.LaunchURL), one(is.LaunchURL)},
+		{"permissions", list(was.Permissions), list(is.Permissions)},
+	} {
+		if !slices.Equal(d.Was, d.Is) {
+			changed = append(changed, d)
+		}
+	}
+	return changed, true
 }
 
 // UpdateApplication lets edit change what an application is and asks for: Name,
@@ -310,28 +372,55 @@ func (s *Service) MoveApplication(ctx context.Context, a store.Actor, id string,
 	})
 }
 
+// Verdict is what a reviewer decides about an application.
+type Verdict struct {
+	// To is approved, draft (sent back) or suspended.
+	To keystile.ReviewState
+	// Comment is shown to the partner.
+	Comment string
+	// Read is [ReadAs] of what the reviewer had before them: if the application is
+	// another one by now, nothing is decided. Empty: not compared.
+	Read string
+}
+
 // ReviewApplication takes an application to another state, as a reviewer:
 // approved, sent back (draft) with a comment, or suspended.
-func (s *Service) ReviewApplication(ctx context.Context, a store.Actor, id string, to keystile.ReviewState, comment string) (keystile.Application, error) {
+func (s *Service) ReviewApplication(ctx context.Context, a store.Actor, id string, v Verdict) (keystile.Application, error) {
 	if err := s.global("review an application"); err != nil {
 		return keystile.Application{}, err
 	}
 	var p problems
-	p.name("comment", comment)
+	p.prose("comment", v.Comment)
 	if err := p.err(); err != nil {
 		return keystile.Application{}, err
 	}
 	return change(ctx, s, a, func(ctx context.Context, tx *store.Tx) (keystile.Application, error) {
 		app, err := s.ownApplication(ctx, tx, id)
-		if err != nil || app.Review == to {
+		if err != nil {
 			return app, err
 		}
-		if !slices.Contains(reviewMoves[app.Review].reviewer, to) {
-			return app, noSuchMove(&app, to)
+		if v.Read != "" && v.Read != ReadAs(app) {
+			return app, fmt.Errorf("application %q was changed since it was read: %w", app.ID, keystile.ErrConflict)
 		}
-		app.Review, app.ReviewComment = to, comment
+		if app.Review == v.To {
+			return app, nil
+		}
+		if !slices.Contains(reviewMoves[app.Review].reviewer, v.To) {
+			return app, noSuchMove(&app, v.To)
+		}
+		app.Review, app.ReviewComment = v.To, v.Comment
 		return s.UpdateApplicationTx(ctx, tx, app)
 	})
+}
+
+// ReviewerMoves are the states that a reviewer may take an application to from where it is.
+func ReviewerMoves(from keystile.ReviewState) []keystile.ReviewState {
+	return slices.Clone(reviewMoves[from].reviewer)
+}
+
+// PartnerMoves are the states that its partner may take an application to from where it is.
+func PartnerMoves(from keystile.ReviewState) []keystile.ReviewState {
+	return slices.Clone(reviewMoves[from].partner)
 }
 
 func noSuchMove(app *keystile.Application, to keystile.ReviewState) error {
@@ -354,15 +443,5 @@ func (s *Service) RemoveApplicationTx(ctx context.Context, tx *store.Tx, id stri
 	return err
 }
 
-// Works says whether an application in a state of review may work: one of the
-// sandbox from its draft on, one of production once approved.
-func Works(env keystile.Environment, state keystile.ReviewState) bool {
-	switch state {
-	case keystile.ReviewApproved:
-		return true
-	case keystile.ReviewDraft, keystile.ReviewInReview:
-		return env == keystile.Sandbox
-	case keystile.ReviewSuspended, keystile.ReviewRetired:
-	}
-	return false
-}
+// Works says whether an application in a state of review may work.
+func Works(env keystile.Environment, state keystile.ReviewState) bool { return state.WorksIn(env) }

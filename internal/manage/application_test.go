@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/manage"
 )
 
 func TestWhatIsApprovedIsWhatTheReviewerRead(t *testing.T) {
@@ -21,7 +22,7 @@ func TestWhatIsApprovedIsWhatTheReviewerRead(t *testing.T) {
 		if to == keystile.ReviewInReview {
 			_, err = w.MoveApplication(t.Context(), operator, app.ID, to)
 		} else {
-			_, err = w.ReviewApplication(t.Context(), operator, app.ID, to, "")
+			_, err = w.ReviewApplication(t.Context(), operator, app.ID, manage.Verdict{To: to})
 		}
 		if err != nil {
 			t.Fatal(err)

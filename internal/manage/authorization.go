@@ -56,6 +56,83 @@ func (s *Service) Offers(ctx context.Context, tenantID string, page Page) ([]Off
 	}
 }
 
+// Offer returns one application as a tenant sees it: one it knows, or one of its
+// environment that works there.
+func (s *Service) Offer(ctx context.Context, tenantID, applicationID string) (Offer, error) {
+	if !s.sees(tenantID) {
+		return Offer{}, missing("organization", tenantID)
+	}
+	tenant, err := s.Store.Organization(ctx, tenantID)
+	if err != nil {
+		return Offer{}, fmt.Errorf("organization %q: %w", tenantID, err)
+	}
+	app, err := s.Store.Application(ctx, applicationID)
+	if err != nil {
+		return Offer{}, fmt.Errorf("application %q: %w", applicationID, err)
+	}
+	offer, ok, err := s.offer(ctx, &app, &tenant)
+	if err == nil && !ok {
+		err = missing("application", applicationID)
+	}
+	return offer, err
+}
+
+// KnownApplications lists, by application, those that a tenant was asked about or
+// decided about, also what it took back. A page without a limit is all of them.
+func (s *Service) KnownApplications(ctx context.Context, tenantID string, page Page) ([]Offer, error) {
+	if !s.sees(tenantID) {
+		return nil, missing("organization", tenantID)
+	}
+	var offers []Offer
+	const atOnce = 200
+	for after := page.AfterID; ; {
+		list, err := s.Store.Authorizations(ctx, store.AuthorizationFilter{TenantID: tenantID, AfterApplication: after, Limit: atOnce})
+		if err != nil {
+			return nil, fmt.Errorf("list the applications of tenant %q: %w", tenantID, err)
+		}
+		for i := range list {
+			offer, err := s.known(ctx, &list[i])
+			if err != nil {
+				return nil, err
+			}
+			if offers = append(offers, offer); len(offers) == page.Limit {
+				return offers, nil
+			}
+		}
+		if len(list) < atOnce {
+			return offers, nil
+		}
+		after = list[len(list)-1].ApplicationID
+	}
+}
+
+// known is the application of an authorization, with its maker's name.
+func (s *Service) known(ctx context.Context, a *keystile.Authorization) (Offer, error) {
+	app, err := s.Store.Application(ctx, a.ApplicationID)
+	if err != nil {
+		return Offer{}, fmt.Errorf("application %q: %w", a.ApplicationID, err)
+	}
+	owner, err := s.Store.Organization(ctx, app.OrganizationID)
+	if err != nil {
+		return Offer{}, fmt.Errorf("organization %q: %w", app.OrganizationID, err)
+	}
+	return Offer{Application: app, Owner: owner.Name, Authorization: a}, nil
+}
+
+// ApplicationTenants lists, by tenant, what tenants answered to an application of
+// the caller's own.
+func (s *Service) ApplicationTenants(ctx context.Context, applicationID string, page Page) ([]keystile.Authorization, error) {
+	app, err := s.Store.Application(ctx, applicationID)
+	if err != nil || !s.sees(app.OrganizationID) {
+		return nil, errors.Join(missing("application", applicationID), err)
+	}
+	list, err := s.Store.Authorizations(ctx, store.AuthorizationFilter{ApplicationID: applicationID, AfterTenant: page.AfterID, Limit: page.Limit})
+	if err != nil {
+		return nil, fmt.Errorf("list the tenants of application %q: %w", applicationID, err)
+	}
+	return list, nil
+}
+
 // offer is an application as a tenant sees it; false: it does not.
 func (s *Service) offer(ctx context.Context, app *keystile.Application, tenant *keystile.Organization) (Offer, bool, error) {
 	offer := Offer{Application: *app}
@@ -105,12 +182,17 @@ func (s *Service) AuthorizeTx(ctx context.Context, tx *store.Tx, a store.Actor, 
 	if err != nil {
 		return none, fmt.Errorf("application %q: %w", g.ApplicationID, err)
 	}
-	if err := s.checkGrant(&app, g); err != nil {
-		return none, err
-	}
 	before, err := tx.Authorization(ctx, g.ApplicationID, g.TenantID)
 	if err != nil && !errors.Is(err, keystile.ErrNotFound) {
 		return none, fmt.Errorf("authorize application %q: %w", g.ApplicationID, err)
+	}
+	if err != nil && s.boundTo() != "" {
+		if err := offeredTo(ctx, tx, &app, g.TenantID); err != nil {
+			return none, err
+		}
+	}
+	if err := s.checkGrant(&app, g); err != nil {
+		return none, err
 	}
 	stood := err == nil && before.Stands(s.now())
 	granted := keystile.Authorization{
@@ -123,6 +205,18 @@ func (s *Service) AuthorizeTx(ctx context.Context, tx *store.Tx, a store.Actor, 
 		return none, fmt.Errorf("authorize application %q: %w", g.ApplicationID, err)
 	}
 	return tx.Authorization(ctx, g.ApplicationID, g.TenantID)
+}
+
+// offeredTo keeps a tenant's own people from learning of applications that are not for them.
+func offeredTo(ctx context.Context, tx *store.Tx, app *keystile.Application, tenantID string) error {
+	tenant, err := tx.Organization(ctx, tenantID)
+	if err != nil {
+		return fmt.Errorf("organization %q: %w", tenantID, err)
+	}
+	if !offered(app, tenant.Environment) {
+		return missing("application", app.ID)
+	}
+	return nil
 }
 
 func (s *Service) checkGrant(app *keystile.Application, g Grant) error {

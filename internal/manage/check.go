@@ -17,6 +17,8 @@ import (
 const (
 	// MaxNameRunes is the longest name, in Unicode code points.
 	MaxNameRunes = 200
+	// MaxProseRunes is the longest comment, in Unicode code points.
+	MaxProseRunes = 2000
 	// MaxScopes, MaxSites and MaxAddresses bound the lists of one key, token or role.
 	MaxScopes    = 200
 	MaxSites     = 1000
@@ -119,8 +121,26 @@ func (p *problems) name(field, name string) {
 	if n := utf8.RuneCountInString(name); n > MaxNameRunes {
 		p.add(field, fmt.Sprintf("use at most %d characters", MaxNameRunes), "has %d characters", n)
 	}
-	for _, r := range name {
+	p.runes(field, name, "")
+}
+
+// prose is name for a longer text, which may have several lines.
+func (p *problems) prose(field, text string) {
+	if !utf8.ValidString(text) {
+		p.add(field, "use UTF-8", "is not valid UTF-8")
+		return
+	}
+	if n := utf8.RuneCountInString(text); n > MaxProseRunes {
+		p.add(field, fmt.Sprintf("use at most %d characters", MaxProseRunes), "has %d characters", n)
+	}
+	p.runes(field, text, "\n\t")
+}
+
+// runes refuses what could hide or reorder text, and control characters other than those allowed.
+func (p *problems) runes(field, text, allowed string) {
+	for _, r := range text {
 		switch {
+		case strings.ContainsRune(allowed, r):
 		case unicode.IsControl(r), unicode.In(r, unicode.Zl, unicode.Zp):
 			p.add(field, "write it on one line", "holds the control character U+%04X", r)
 			return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"time"
 
 	keystile "keystile.dev/keystile"
@@ -49,6 +50,9 @@ type Service struct {
 	PasswordPolicy password.Policy
 	// Issuer is what authenticator apps show; empty: Keystile.
 	Issuer string
+	// Reachable says whether webhooks may be delivered to an address; nil: that is
+	// asked at delivery alone.
+	Reachable func(netip.Addr) error
 	// Random is a cryptographic source, crypto/rand.Reader outside tests.
 	Random io.Reader
 	// Now is the clock, time.Now outside tests.

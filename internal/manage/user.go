@@ -143,16 +143,14 @@ func (s *Service) mayHave(role keystile.AdminRole) error {
 	if s.token == nil || role == keystile.AdminNone {
 		return nil
 	}
-	needed := boundScopes
+	needed := RoleScopes(role)
 	switch role {
-	case keystile.OrgDeveloper:
-		needed = []keystile.Scope{"keys:read", "keys:write"}
 	case keystile.PlatformAdmin, keystile.PlatformReviewer:
 		if err := s.global("act on a user with the admin role " + string(role)); err != nil {
 			return err
 		}
 		needed = keystile.AdminScopes
-	case keystile.AdminNone, keystile.OrgAdmin:
+	case keystile.AdminNone, keystile.OrgAdmin, keystile.OrgDeveloper:
 	}
 	for _, scope := range needed {
 		if !s.holds(scope) {

@@ -172,7 +172,7 @@ func TestThreat30_ATokenOfOneOrganizationNeitherSeesNorChangesUsersOfAnother(t *
 	w := newPeople(t)
 	ctx := t.Context()
 	theirs := w.person(t, "theirs", "south")
-	own := w.narrowed("north", "users:*", "identity_providers:*", "keys:*", "sites:*", "organizations:*", "sessions:*", "signing_keys:*", "audit:read", "admin_tokens:*")
+	own := w.narrowed("north", "users:*", "identity_providers:*", "applications:*", "authorizations:*", "keys:*", "sites:*", "organizations:*", "sessions:*", "signing_keys:*", "audit:read", "admin_tokens:*")
 	must(w.CreateIdentityProvider(ctx, operator, provider("sso", "south")))(t)
 	for name, err := range map[string]error{
 		"read":            second(own.User(ctx, theirs.ID)),
@@ -215,13 +215,14 @@ func TestATokenActsOnNobodyWhoMayDoMoreThanItself(t *testing.T) {
 	for _, role := range append([]keystile.AdminRole{keystile.AdminNone}, keystile.AdminRoles...) {
 		people[role] = must(w.CreateUser(ctx, operator, manage.NewUser{User: keystile.User{Username: "u-" + string(role), OrganizationID: "north", AdminRole: role}}))(t)
 	}
-	everything := []keystile.Scope{"users:*", "identity_providers:*", "keys:*", "sites:*", "organizations:*", "sessions:*", "signing_keys:*", "audit:*", "admin_tokens:*"}
+	everything := []keystile.Scope{"users:*", "identity_providers:*", "keys:*", "sites:*", "organizations:*", "sessions:*", "signing_keys:*", "audit:*", "admin_tokens:*", "applications:*", "authorizations:*"}
 	for name, c := range map[string]struct {
 		service *manage.Service
 		may     []keystile.AdminRole
 	}{
 		"users only":                     {w.narrowed("north", "users:*"), []keystile.AdminRole{keystile.AdminNone}},
-		"users and keys":                 {w.narrowed("north", "users:*", "keys:*"), []keystile.AdminRole{keystile.AdminNone, keystile.OrgDeveloper}},
+		"users and keys":                 {w.narrowed("north", "users:*", "keys:*"), []keystile.AdminRole{keystile.AdminNone}},
+		"users, keys and applications":   {w.narrowed("north", "users:*", "keys:*", "applications:*"), []keystile.AdminRole{keystile.AdminNone, keystile.OrgDeveloper}},
 		"all of an organization":         {w.narrowed("north", everything...), []keystile.AdminRole{keystile.AdminNone, keystile.OrgDeveloper, keystile.OrgAdmin}},
 		"global, users only":             {w.narrowed("", "users:*"), []keystile.AdminRole{keystile.AdminNone}},
 		"global, all of an organization": {w.narrowed("", everything...), []keystile.AdminRole{keystile.AdminNone, keystile.OrgDeveloper, keystile.OrgAdmin}},

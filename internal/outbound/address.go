@@ -87,6 +87,10 @@ func (r *Refused) Error() string {
 	return fmt.Sprintf("%s is not an address of the public internet, and outbound.allow_private does not name it", r.Addr)
 }
 
+// Reachable says whether an address may be reached: a public one, or one of the
+// ranges that the operator named; else the error is a *[Refused].
+func (c *Client) Reachable(addr netip.Addr) error { return c.judge(addr) }
+
 // judge says whether an address may be reached: a public one, or one of the ranges
 // that the operator named.
 func (c *Client) judge(addr netip.Addr) error {

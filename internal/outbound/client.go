@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -144,40 +145,109 @@ func namesLoopback(host string) bool {
 	return err == nil && addr.Unmap().IsLoopback() || host == "localhost"
 }
 
+// Request is what is asked of an outside URL.
+type Request struct {
+	// Method is GET where it is empty.
+	Method string
+	URL    string
+	// Header is sent beside User-Agent, and Accept where the answer is read.
+	Header http.Header
+	// Body is sent if it is not nil.
+	Body []byte
+}
+
+// Answer is what came back, of any status. A redirect is one like any other.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
 // Get fetches a URL and returns the body of a 200 of at most limit bytes. Anything
 // else is an error: another status, a redirect, a longer body, an address that may
 // not be reached, or more time than there is.
 func (c *Client) Get(ctx context.Context, text string, limit int64) (body []byte, err error) {
-	u, err := CheckURL(text)
+	answer, err := c.Do(ctx, Request{URL: text}, limit)
 	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
+		return nil, err
+	}
+	if answer.Status != http.StatusOK {
+		return nil, fmt.Errorf("fetch from %s: the answer is %d and not 200", hostOf(text), answer.Status)
+	}
+	return answer.Body, nil
+}
+
+// hostOf is the host of a URL that was fetched: paths and queries may hold secrets.
+func hostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "a URL"
+	}
+	return u.Host
+}
+
+// Do asks and returns the answer, whose body has at most limit bytes; a longer one is
+// an error, as is an address that may not be reached or more time than there is. What
+// it says names the host and nothing of path, query, header or body.
+func (c *Client) Do(ctx context.Context, request Request, limit int64) (answer Answer, err error) {
+	u, err := CheckURL(request.URL)
+	if err != nil {
+		return Answer{}, fmt.Errorf("fetch: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
+	request.Header = request.Header.Clone()
+	if request.Header == nil {
+		request.Header = http.Header{}
 	}
-	r.Header.Set("Accept", "application/json")
+	request.Header.Set("Accept", "application/json")
+	got, err := c.exchange(ctx, u, request)
+	if err != nil {
+		return Answer{}, fmt.Errorf("fetch from %s: %w", u.Host, err)
+	}
+	defer func() { err = errors.Join(err, got.Body.Close()) }()
+	body, err := io.ReadAll(io.LimitReader(got.Body, limit+1))
+	if err == nil {
+		// A server that sees us hang up may end its answer before the connection is gone: it is cut short all the same.
+		err = ctx.Err()
+	}
+	if err != nil {
+		return Answer{}, fmt.Errorf("fetch from %s: %w", u.Host, err)
+	}
+	if int64(len(body)) > limit {
+		return Answer{}, fmt.Errorf("fetch from %s: the answer is longer than %d bytes", u.Host, limit)
+	}
+	return Answer{Status: got.StatusCode, Header: got.Header, Body: body}, nil
+}
+
+// exchange sends a request and returns the answer with its body unread. The error
+// names nothing of the URL.
+func (c *Client) exchange(ctx context.Context, u *url.URL, request Request) (*http.Response, error) {
+	var body io.Reader = http.NoBody
+	if request.Body != nil {
+		body = bytes.NewReader(request.Body)
+	}
+	r, err := http.NewRequestWithContext(ctx, request.Method, u.String(), body)
+	if err != nil {
+		return nil, bare(err)
+	}
+	if request.Header != nil {
+		r.Header = request.Header.Clone()
+	}
 	r.Header.Set("User-Agent", "keystile")
 	client := c.secure
 	if u.Scheme == "http" {
 		client = c.plain
 	}
 	answer, err := client.Do(r)
-	if err != nil {
-		return nil, fmt.Errorf("fetch from %s: %w", u.Host, err)
+	return answer, bare(err)
+}
+
+// bare is the error without the URL that net/http writes into it.
+func bare(err error) error {
+	var named *url.Error
+	if errors.As(err, &named) {
+		return named.Err
 	}
-	defer func() { err = errors.Join(err, answer.Body.Close()) }()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("fetch from %s: the answer is %d and not 200", u.Host, answer.StatusCode)
-	}
-	body, err = io.ReadAll(io.LimitReader(answer.Body, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("fetch from %s: %w", u.Host, err)
-	}
-	if int64(len(body)) > limit {
-		return nil, fmt.Errorf("fetch from %s: the answer is longer than %d bytes", u.Host, limit)
-	}
-	return body, nil
+	return err
 }

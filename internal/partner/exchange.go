@@ -141,6 +141,23 @@ func (s *Service) Exchange(ctx context.Context, r ExchangeRequest) (Token, error
 	return s.make(ctx, &app, tenant.Authorization, session, now)
 }
 
+// Authenticate proves an application key, for what its application may do besides
+// exchanging: one of an application that is suspended or retired, or whose partner
+// is disabled, is refused. Its error is a *Refusal for "no".
+func (s *Service) Authenticate(ctx context.Context, applicationID string, key keystile.Secret) (keystile.Application, error) {
+	app, err := s.application(ctx, ExchangeRequest{ApplicationID: applicationID, ApplicationKey: key}, s.now())
+	if err != nil {
+		return app, err
+	}
+	if !s.serves(app.Environment) {
+		return app, invalidKey("applications of " + string(app.Environment) + " are not served here")
+	}
+	if app.Review == keystile.ReviewSuspended || app.Review == keystile.ReviewRetired {
+		return app, works(&app)
+	}
+	return app, nil
+}
+
 // application is the application whose key was presented.
 func (s *Service) application(ctx context.Context, r ExchangeRequest, now time.Time) (keystile.Application, error) {
 	if t, _, ok := partner.Shape(r.ApplicationKey.Reveal()); !ok || t != partner.ApplicationKey {

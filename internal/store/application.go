@@ -114,6 +114,9 @@ func (t *Tx) UpdateApplication(ctx context.Context, a keystile.Application) erro
 			return t.fail("end the keys of application "+a.ID, err)
 		}
 	}
+	if err := t.reviewed(ctx, before, a); err != nil {
+		return err
+	}
 	t.Announce(keystile.ChangeApplication, a.ID)
 	return t.Record(ctx, a.OrganizationID, "application.update", "application:"+a.ID, detail)
 }
@@ -121,11 +124,11 @@ func (t *Tx) UpdateApplication(ctx context.Context, a keystile.Application) erro
 // ended says whether an application in a state works nowhere: suspended or retired
 // ones, and in production all that are not approved.
 func ended(env keystile.Environment, state keystile.ReviewState) bool {
-	return state == keystile.ReviewSuspended || state == keystile.ReviewRetired || env == keystile.Production && state != keystile.ReviewApproved
+	return !state.WorksIn(env)
 }
 
 // DeleteApplication removes an application that no tenant ever authorised, with
-// its keys and its client; otherwise it is [keystile.ErrConflict]: retire it.
+// its keys, its webhooks and its client; otherwise it is [keystile.ErrConflict]: retire it.
 func (t *Tx) DeleteApplication(ctx context.Context, id string) error {
 	a, err := t.Application(ctx, id)
 	if err != nil {
@@ -143,6 +146,9 @@ func (t *Tx) DeleteApplication(ctx context.Context, id string) error {
 		err = t.DeleteOAuthClient(ctx, client.ID)
 	}
 	if err != nil && !errors.Is(err, keystile.ErrNotFound) {
+		return err
+	}
+	if err := t.deleteWebhooks(ctx, id); err != nil {
 		return err
 	}
 	if err := t.q.DeleteApplicationKeys(ctx, id); err != nil {

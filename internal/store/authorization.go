@@ -76,7 +76,10 @@ func (t *Tx) Authorize(ctx context.Context, a keystile.Authorization) error {
 	a.WithdrawnAt, a.RequestedAt = time.Time{}, time.Time{}
 	before, err := t.Authorization(ctx, a.ApplicationID, a.TenantID)
 	if errors.Is(err, keystile.ErrNotFound) {
-		return t.insertAuthorization(ctx, a, app, "authorization.create")
+		if err := t.insertAuthorization(ctx, a, app, "authorization.create"); err != nil {
+			return err
+		}
+		return t.stood(ctx, app, false, a)
 	}
 	if err != nil {
 		return err
@@ -87,6 +90,9 @@ func (t *Tx) Authorize(ctx context.Context, a keystile.Authorization) error {
 		return nil
 	}
 	if err := t.updateAuthorization(ctx, a); err != nil {
+		return err
+	}
+	if err := t.stood(ctx, app, before.Stands(t.now), a); err != nil {
 		return err
 	}
 	action := "authorization.update"
@@ -151,12 +157,32 @@ func (t *Tx) Withdraw(ctx context.Context, applicationID, tenantID string) error
 	if err != nil || !a.WithdrawnAt.IsZero() && a.RequestedAt.IsZero() {
 		return err
 	}
+	stood := a.Stands(t.now)
 	a.WithdrawnAt, a.RequestedAt = t.now, time.Time{}
 	a.Generation++
 	if err := t.updateAuthorization(ctx, a); err != nil {
 		return err
 	}
+	if err := t.stood(ctx, app, stood, a); err != nil {
+		return err
+	}
 	return t.recordBoth(ctx, a, app, "authorization.withdraw", map[string]any{"withdrawn_at": instant(a.WithdrawnAt)})
+}
+
+// stood queues the application's new status in a tenant where that changed: a yes
+// that stood or did not, and now does not or does. An end that lies in the past
+// is told of by this and not once more.
+func (t *Tx) stood(ctx context.Context, app keystile.Application, before bool, now keystile.Authorization) error {
+	stands := now.Stands(t.now)
+	if !stands && now.WithdrawnAt.IsZero() {
+		if _, err := t.notice(ctx, noticeAuthorization, AuthorizationID(now.ApplicationID, now.TenantID), now.ExpiresAt); err != nil {
+			return err
+		}
+	}
+	if stands == before || ended(app.Environment, app.Review) {
+		return nil
+	}
+	return t.statusChanged(ctx, app.ID, stands, now.TenantID)
 }
 
 func (t *Tx) updateAuthorization(ctx context.Context, a keystile.Authorization) error {

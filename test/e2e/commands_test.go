@@ -74,7 +74,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	p, err := program.Start(s.ctx, program.Command{
 		Dir: ts.MkAbs("."), Argv: append([]string{binary}, args[1:]...),
-		Env: []string{"KEYSTILE_LISTEN=" + ts.Getenv("KEYSTILE_LISTEN")},
+		Env: []string{"KEYSTILE_LISTEN=" + ts.Getenv("KEYSTILE_LISTEN"), "SSL_CERT_FILE=" + ts.Getenv("SSL_CERT_FILE")},
 	})
 	ts.Check(err)
 	s.servers[args[0]] = p

@@ -163,6 +163,12 @@ type Change struct {
 	At       int64
 }
 
+type ExpiryNotice struct {
+	Kind      string
+	Subject   string
+	ExpiresAt int64
+}
+
 type Factor struct {
 	ID           string
 	UserID       string
@@ -510,4 +516,61 @@ type UserName struct {
 	Name     string
 	Skeleton string
 	UserID   string
+}
+
+type Webhook struct {
+	ID             string
+	ApplicationID  string
+	Event          string
+	Form           string
+	UrlTemplate    string
+	Description    string
+	Disabled       bool
+	HeaderName     string
+	SealedHeader   []byte
+	SealedSecret   []byte
+	SealedPrevious []byte
+	PreviousUntil  sql.NullInt64
+	CreatedAt      int64
+	UpdatedAt      int64
+}
+
+type WebhookAttempt struct {
+	DeliveryID string
+	Number     int64
+	At         int64
+	Took       int64
+	Status     int64
+	Error      string
+}
+
+type WebhookDelivery struct {
+	ID            string
+	WebhookID     string
+	ApplicationID string
+	Event         string
+	TenantID      string
+	Status        string
+	KeyID         string
+	KeyExpiresAt  sql.NullInt64
+	UrlTemplate   string
+	State         string
+	Attempts      int64
+	TriesLeft     int64
+	DueAt         sql.NullInt64
+	Session       []byte
+	LastStatus    int64
+	LastError     string
+	CreatedAt     int64
+	QueuedAt      int64
+	DoneAt        sql.NullInt64
+}
+
+type WebhookTurn struct {
+	WebhookID   string
+	DueAt       sql.NullInt64
+	LeasedUntil int64
+	Claim       int64
+	Failures    int64
+	OpenUntil   int64
 }

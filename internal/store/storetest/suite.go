@@ -12,7 +12,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 	t.Helper()
 	for _, group := range [][]behaviour{
 		organizationBehaviours, siteBehaviours, roleBehaviours, keyBehaviours, secretBehaviours, adminTokenBehaviours,
-		keyringBehaviours, signingKeyBehaviours, userBehaviours, loginBehaviours, providerBehaviours, nonceBehaviours, applicationBehaviours, oauthBehaviours,
+		keyringBehaviours, signingKeyBehaviours, userBehaviours, loginBehaviours, providerBehaviours, nonceBehaviours, applicationBehaviours, webhookBehaviours, oauthBehaviours,
 		transactionBehaviours, auditBehaviours, feedBehaviours, decisionBehaviours, importBehaviours,
 	} {
 		for _, b := range group {
