@@ -79,6 +79,7 @@ const (
 type OAuthSecret struct {
 	ID        string
 	ClientID  string
+	Purpose   SecretPurpose
 	Digest    [32]byte
 	PepperID  string
 	CreatedAt time.Time
@@ -86,6 +87,61 @@ type OAuthSecret struct {
 	ExpiresAt time.Time
 	RevokedAt time.Time
 }
+
+// SecretPurpose is what a secret of a client proves.
+type SecretPurpose string
+
+// The purposes.
+const (
+	ClientSecret      SecretPurpose = ""             // that it is the client
+	RegistrationToken SecretPurpose = "registration" // that it registered the client (RFC 7592, section 3)
+)
+
+// OAuthRequest is an authorization request that its client pushed (RFC 9126).
+type OAuthRequest struct {
+	// Digest of its request_uri.
+	Digest   [32]byte
+	PepperID string
+	ClientID string
+	// Parameters are its form.
+	Parameters string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+}
+
+// OAuthDevice is a device that waits for a user to decide (RFC 8628).
+type OAuthDevice struct {
+	// Digest of its device code.
+	Digest   [32]byte
+	PepperID string
+	// UserCode is what it shows: 8 letters.
+	UserCode   string
+	ClientID   string
+	Scopes     []Scope
+	Audiences  []string
+	Thumbprint string
+	State      DeviceState
+	// UserID, SessionID, Methods and AuthenticatedAt are of who decided.
+	UserID          string
+	SessionID       string
+	Methods         []AuthMethod
+	AuthenticatedAt time.Time
+	// PolledAt is when it asked last, and Interval how long it has to wait in between.
+	PolledAt  time.Time
+	Interval  time.Duration
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// DeviceState is what was decided about a device.
+type DeviceState string
+
+// The states.
+const (
+	DevicePending DeviceState = "pending"
+	DeviceAllowed DeviceState = "allowed"
+	DeviceDenied  DeviceState = "denied"
+)
 
 // OAuthGrant is what one authorization gave a client: every token of it ends with it.
 type OAuthGrant struct {

@@ -21,6 +21,11 @@ type Authorizer interface {
 	Begin(ctx context.Context, query url.Values, person *oidc.Person, since time.Time) (oidc.Step, error)
 	Decide(ctx context.Context, query url.Values, person oidc.Person, since time.Time, allow bool) (location string, err error)
 	RedirectOrigin(ctx context.Context, query url.Values) string
+	EndSession(ctx context.Context, query url.Values) (oidc.Logout, error)
+	// Device is what is asked about the device that shows a code; a wrong one is
+	// [oidc.ErrUserCode].
+	Device(ctx context.Context, person oidc.Person, code string) (oidc.Consent, error)
+	DecideDevice(ctx context.Context, person oidc.Person, code string, allow bool) error
 	// Access lists what the user allowed clients, and Withdraw takes it back; nothing to
 	// take back is keystile.ErrNotFound.
 	Access(ctx context.Context, userID string) ([]oidc.Access, error)
@@ -28,13 +33,17 @@ type Authorizer interface {
 }
 
 // AuthorizePaths are what ServeHTTP serves where there is an Authorizer.
-var AuthorizePaths = []string{oidc.PathAuthorize, oidc.PathConsent}
+var AuthorizePaths = []string{oidc.PathAuthorize, oidc.PathConsent, oidc.PathDevice, oidc.PathLogout, pathLogoutConfirmed}
 
 // authorizeRoutes are the pages of the authorization server.
 func (c *Console) authorizeRoutes() []route {
 	return []route{
 		{"GET " + oidc.PathAuthorize, anyone, c.authorize},
 		{"POST " + oidc.PathConsent, member, c.decideAccess},
+		{"GET " + oidc.PathDevice, member, c.deviceForm},
+		{"POST " + oidc.PathDevice, member, c.device},
+		{"GET " + oidc.PathLogout, anyone, c.clientLogout},
+		{"POST " + pathLogoutConfirmed, member, c.confirmLogout},
 		{"GET " + home + "/access", member, c.consents},
 		{"POST " + home + "/access/withdraw", member, c.withdrawConsent},
 	}
@@ -70,9 +79,9 @@ func (c *Console) authorizationOf(raw string) (query url.Values, since time.Time
 // 3.1.2.1).
 func (c *Console) sendPosted(w http.ResponseWriter, r *http.Request) {
 	form, err := readForm(w, r)
-	a := goTo(oidc.PathAuthorize + "?" + form.Encode())
+	a := goTo(r.URL.Path + "?" + form.Encode())
 	v := &visit{request: r}
-	if err != nil || r.URL.RawQuery != "" {
+	if err != nil || r.URL.RawQuery != "" || form.Get("client_id") == "" && form.Get("id_token_hint") == "" {
 		a = c.fault(v, errForm)
 	}
 	c.send(w, v, a)
@@ -120,6 +129,8 @@ type consentView struct {
 	*oidc.Consent
 	// User is who is asked.
 	User string
+	// Device is the code that a device shows; empty: it is no device.
+	Device string
 	// Permissions are the scopes in words.
 	Permissions []allowance
 	Form        *form
@@ -162,9 +173,7 @@ func allowances(scopes []keystile.Scope) []allowance {
 }
 
 func (c *Console) consentPage(v *visit, raw string, asked *oidc.Consent) answer {
-	// Who the user is, every client that has a token can read: the page says so itself.
-	scopes := slices.DeleteFunc(slices.Clone(asked.Scopes), func(s keystile.Scope) bool { return scopeTexts[s] != "" })
-	view := consentView{Consent: asked, User: v.user.Username, Permissions: allowances(scopes), Form: v.newForm(oidc.PathConsent, "Allow").hide("request", raw)}
+	view := consentView{Consent: asked, User: v.user.Username, Permissions: allowances(besideIdentity(asked.Scopes)), Form: v.newForm(oidc.PathConsent, "Allow").hide("request", raw)}
 	a := show("consent", "Allow "+asked.Client+"?", view)
 	a.formActions = []string{asked.Redirect}
 	return a

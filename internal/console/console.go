@@ -73,7 +73,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.nowhere.ServeHTTP(w, r)
 		return
 	}
-	if c.options.Authorizer != nil && r.Method == http.MethodPost && r.URL.Path == oidc.PathAuthorize {
+	if c.options.Authorizer != nil && r.Method == http.MethodPost && (r.URL.Path == oidc.PathAuthorize || r.URL.Path == oidc.PathLogout) {
 		c.sendPosted(w, r)
 		return
 	}

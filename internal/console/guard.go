@@ -65,7 +65,7 @@ const home = "/account"
 
 // places are the paths that return_to may name: pages of ours, never the
 // gateway's, which may be on the same host. What ends in "/" is everything below.
-var places = []string{home, home + "/", admin, admin + "/", oidc.PathAuthorize}
+var places = []string{home, home + "/", admin, admin + "/", oidc.PathAuthorize, oidc.PathDevice}
 
 // maxReturn and maxAuthorization bound return_to, in bytes: an authorization request
 // carries what a client put into it.

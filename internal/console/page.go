@@ -85,6 +85,8 @@ var noticeTexts = map[string]string{
 	"factor-removed":    "It was removed and opens nothing any more.",
 	"session-ended":     "That session was ended.",
 	"sessions-ended":    "All your other sessions were ended.",
+	"device-allowed":    "The device is connected. It goes on by itself in a moment.",
+	"device-denied":     "The device was refused.",
 	"consent-withdrawn": "The access was withdrawn. What the application holds opens nothing any more.",
 
 	"access-granted":         "It is authorised, as you chose.",

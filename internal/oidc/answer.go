@@ -99,7 +99,11 @@ func (s *Server) form(endpoint func(context.Context, *request) (any, error)) htt
 			s.refuse(w, r.id, err)
 			return
 		}
-		write(w, http.StatusOK, body)
+		status := http.StatusOK
+		if other, ok := body.(interface{ status() int }); ok {
+			status = other.status()
+		}
+		write(w, status, body)
 	}
 }
 

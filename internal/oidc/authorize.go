@@ -72,7 +72,9 @@ type authorization struct {
 	challenge   string
 	prompt      []string
 	maxAge      time.Duration // negative: any
-	hint        string
+	// pushed is the digest of the pushed request that it came as; nil: it stood in the URL.
+	pushed *[32]byte
+	hint   string
 }
 
 // maxParameter bounds what is kept for the client or given back to it, in bytes.
@@ -144,6 +146,10 @@ func (s *Server) Decide(ctx context.Context, query url.Values, person Person, si
 // RedirectOrigin is where the answer to an authorization request leads, as form-action
 // takes it; empty: the request is not one that is answered to a client.
 func (s *Server) RedirectOrigin(ctx context.Context, query url.Values) string {
+	query, _, err := s.resolve(ctx, query)
+	if err != nil {
+		return ""
+	}
 	c, uri, err := s.destination(ctx, query)
 	if err != nil || c == nil {
 		return ""
@@ -176,11 +182,15 @@ func (s *Server) destination(ctx context.Context, query url.Values) (*client, st
 
 // read checks a request. a is nil where it is answered already, by step or err.
 func (s *Server) read(ctx context.Context, query url.Values) (a *authorization, step Step, err error) {
+	query, pushed, err := s.resolve(ctx, query)
+	if err != nil {
+		return nil, Step{}, err
+	}
 	c, uri, err := s.destination(ctx, query)
 	if err != nil {
 		return nil, Step{}, err
 	}
-	a = &authorization{client: c, redirectURI: uri}
+	a = &authorization{client: c, redirectURI: uri, pushed: pushed}
 	if len(query["state"]) == 1 && len(query.Get("state")) <= maxParameter {
 		a.state = query.Get("state")
 	}
@@ -210,6 +220,8 @@ func (a *authorization) take(query url.Values) *Error {
 		return refuse("unsupported_response_type", "Only response_type=code is supported.")
 	case query.Get("response_mode") != "" && query.Get("response_mode") != "query":
 		return badRequest("Only response_mode=query is supported.")
+	case a.pushed == nil && a.client.Client.PushedOnly:
+		return badRequest("The client has to push its requests.")
 	case !a.client.may(keystile.GrantAuthorizationCode):
 		return refuse("unauthorized_client", "The client may not use authorization codes.")
 	}
@@ -434,6 +446,15 @@ func (s *Server) giveCode(ctx context.Context, a *authorization, person *Person,
 		RedirectURI: a.redirectURI, Challenge: a.challenge, CreatedAt: now, ExpiresAt: now.Add(keystile.OAuthCodeLife),
 	}
 	code.Digest, code.PepperID = s.digest(secret)
+	if a.pushed != nil { // good once (RFC 9126, section 7.3)
+		spent, err := s.o.Store.SpendOAuthRequest(ctx, *a.pushed)
+		if err != nil {
+			return Step{}, err
+		}
+		if !spent {
+			return Step{}, &Refused{"This request was used before. Go back to the application and start again."}
+		}
+	}
 	if err := s.o.Store.CreateOAuthCode(ctx, code); err != nil {
 		return Step{}, err
 	}

@@ -17,6 +17,9 @@ type metadata struct {
 	UserinfoEndpoint             string   `json:"userinfo_endpoint"`
 	JWKSURI                      string   `json:"jwks_uri"`
 	RevocationEndpoint           string   `json:"revocation_endpoint"`
+	PushedEndpoint               string   `json:"pushed_authorization_request_endpoint"`
+	DeviceEndpoint               string   `json:"device_authorization_endpoint"`
+	EndSessionEndpoint           string   `json:"end_session_endpoint"`
 	IntrospectionEndpoint        string   `json:"introspection_endpoint"`
 	ScopesSupported              []string `json:"scopes_supported"`
 	ResponseTypesSupported       []string `json:"response_types_supported"`
@@ -52,6 +55,7 @@ func (s *Server) describe() ([]byte, error) {
 	data, err := json.Marshal(metadata{
 		Issuer: s.o.Issuer, AuthorizationEndpoint: at(PathAuthorize), TokenEndpoint: at(PathToken), UserinfoEndpoint: at(PathUserinfo), JWKSURI: at(PathKeys),
 		RevocationEndpoint: at(PathRevoke), IntrospectionEndpoint: at(PathIntrospect),
+		PushedEndpoint: at(PathPush), DeviceEndpoint: at(PathDeviceCode), EndSessionEndpoint: at(PathLogout),
 		ScopesSupported: []string{"openid", "profile", "email"}, ResponseTypesSupported: []string{"code"}, ResponseModesSupported: []string{"query"},
 		GrantTypesSupported: names, SubjectTypesSupported: []string{"public", "pairwise"},
 		IDTokenAlgorithms: algorithms, TokenAuthMethods: all, TokenAuthAlgorithms: algorithms, RevocationAuthMethods: all, IntrospectionAuthMethods: confidential,

@@ -22,7 +22,11 @@ import (
 const (
 	PathAuthorize     = "/oauth/authorize"
 	PathConsent       = "/oauth/consent"
+	PathDevice        = "/oauth/device"
+	PathLogout        = "/oauth/logout"
 	PathToken         = "/oauth/token"
+	PathPush          = "/oauth/par"
+	PathDeviceCode    = "/oauth/device_authorization"
 	PathRevoke        = "/oauth/revoke"
 	PathIntrospect    = "/oauth/introspect"
 	PathUserinfo      = "/oauth/userinfo"
@@ -32,7 +36,7 @@ const (
 )
 
 // Paths are what ServeHTTP serves.
-var Paths = []string{PathToken, PathRevoke, PathIntrospect, PathUserinfo, PathConfiguration, PathMetadata}
+var Paths = []string{PathToken, PathPush, PathDeviceCode, PathRevoke, PathIntrospect, PathUserinfo, PathConfiguration, PathMetadata}
 
 // Digester makes the keyed digests that codes, tokens and secrets are stored as. It is
 // safe for concurrent use.
@@ -90,6 +94,7 @@ type Server struct {
 	o        Options
 	metadata []byte
 	handlers map[string]http.HandlerFunc
+	guesses  guesses
 }
 
 // New makes the server.
@@ -105,7 +110,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.handlers = map[string]http.HandlerFunc{
-		PathToken: s.form(s.token), PathRevoke: s.form(s.revoke), PathIntrospect: s.form(s.introspect),
+		PathToken: s.form(s.token), PathPush: s.form(s.push), PathDeviceCode: s.form(s.device), PathRevoke: s.form(s.revoke), PathIntrospect: s.form(s.introspect),
 		PathUserinfo: s.serveUserinfo, PathConfiguration: s.serveMetadata, PathMetadata: s.serveMetadata,
 	}
 	return s, nil

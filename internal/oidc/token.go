@@ -35,6 +35,7 @@ var grants = map[keystile.GrantType]grantHandler{
 	keystile.GrantAuthorizationCode: (*Server).redeem,
 	keystile.GrantRefreshToken:      (*Server).rotate,
 	keystile.GrantClientCredentials: (*Server).clientCredentials,
+	keystile.GrantDeviceCode:        (*Server).poll,
 }
 
 // token is the token endpoint: the same questions for every grant, asked here so that

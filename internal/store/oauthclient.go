@@ -50,7 +50,17 @@ func (r *reads) OAuthClients(ctx context.Context, f OAuthClientFilter) ([]keysti
 
 // OAuthSecrets lists the secrets of a client, oldest first: their digests, never themselves.
 func (r *reads) OAuthSecrets(ctx context.Context, clientID string) ([]keystile.OAuthSecret, error) {
-	rows, err := r.q.ListOAuthSecrets(ctx, clientID)
+	return r.oauthSecrets(ctx, clientID, keystile.ClientSecret)
+}
+
+// RegistrationTokens lists the tokens with which a client that registered itself is
+// managed.
+func (r *reads) RegistrationTokens(ctx context.Context, clientID string) ([]keystile.OAuthSecret, error) {
+	return r.oauthSecrets(ctx, clientID, keystile.RegistrationToken)
+}
+
+func (r *reads) oauthSecrets(ctx context.Context, clientID string, purpose keystile.SecretPurpose) ([]keystile.OAuthSecret, error) {
+	rows, err := r.q.ListOAuthSecrets(ctx, clientID, string(purpose))
 	if err != nil {
 		return nil, r.fail("list secrets of client "+clip(clientID), err)
 	}
@@ -205,7 +215,7 @@ func (t *Tx) AddOAuthSecret(ctx context.Context, s keystile.OAuthSecret) error {
 		s.CreatedAt = t.now
 	}
 	n, err := t.q.InsertOAuthSecret(ctx, gen.InsertOAuthSecretParams{
-		ID: s.ID, ClientID: s.ClientID, Digest: s.Digest[:], PepperID: s.PepperID,
+		ID: s.ID, ClientID: s.ClientID, Purpose: string(s.Purpose), Digest: s.Digest[:], PepperID: s.PepperID,
 		CreatedAt: micros(s.CreatedAt), ExpiresAt: nullMicros(s.ExpiresAt), RevokedAt: nullMicros(s.RevokedAt),
 	})
 	if err != nil {
@@ -307,7 +317,7 @@ func oauthSecretOf(row gen.OauthSecret) (keystile.OAuthSecret, error) {
 		return keystile.OAuthSecret{}, fmt.Errorf("client secret %s: %w", row.ID, err)
 	}
 	return keystile.OAuthSecret{
-		ID: row.ID, ClientID: row.ClientID, Digest: digest, PepperID: row.PepperID,
+		ID: row.ID, ClientID: row.ClientID, Purpose: keystile.SecretPurpose(row.Purpose), Digest: digest, PepperID: row.PepperID,
 		CreatedAt: timeOf(row.CreatedAt), ExpiresAt: nullTimeOf(row.ExpiresAt), RevokedAt: nullTimeOf(row.RevokedAt),
 	}, nil
 }

@@ -163,6 +163,8 @@ type OAuthIssue struct {
 	At time.Time
 	// Code is the digest of the code that is spent for it; nil: none.
 	Code *[32]byte
+	// Device is the digest of the device code that is spent for it; nil: none.
+	Device *[32]byte
 	// Refresh is the digest of the refresh token that is spent for it; nil: none. It
 	// remembers Answer and NextRefresh as its successor.
 	Refresh *[32]byte
@@ -186,7 +188,7 @@ func (s *Store) IssueOAuth(ctx context.Context, o OAuthIssue) (issued bool, err 
 	if err := s.writable(); err != nil {
 		return false, err
 	}
-	if o.Code == nil && o.Refresh == nil && o.Grant == nil && o.NextRefresh == nil {
+	if o.Code == nil && o.Device == nil && o.Refresh == nil && o.Grant == nil && o.NextRefresh == nil {
 		return true, s.fail(op, insertOAuthToken(ctx, gen.New(s.writer), &o.Token)) // one statement is a transaction
 	}
 	err = s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -228,6 +230,11 @@ func spend(ctx context.Context, q *gen.Queries, o *OAuthIssue) (bool, error) {
 	if o.Code != nil {
 		n, err := q.ConsumeOAuthCode(ctx, nullMicros(o.At), o.Code[:])
 		if err != nil || n != 1 {
+			return false, err
+		}
+	}
+	if o.Device != nil {
+		if spent, err := spendDevice(ctx, q, o.Device[:], o.At); err != nil || !spent {
 			return false, err
 		}
 	}
@@ -387,6 +394,8 @@ func (s *Store) PurgeOAuth(ctx context.Context, before time.Time, limit int) (mo
 		func(q *gen.Queries) (int64, error) { return q.PurgeOAuthTokens(ctx, at, rows) },
 		func(q *gen.Queries) (int64, error) { return q.PurgeOAuthRefreshTokens(ctx, at, rows) },
 		func(q *gen.Queries) (int64, error) { return q.PurgeOAuthGrants(ctx, at, rows) },
+		func(q *gen.Queries) (int64, error) { return q.PurgeOAuthRequests(ctx, at, rows) },
+		func(q *gen.Queries) (int64, error) { return q.PurgeOAuthDevices(ctx, at, rows) },
 	} {
 		var n int64
 		err := s.inTx(ctx, func(_ context.Context, tx *sql.Tx) (err error) {

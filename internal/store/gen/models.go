@@ -289,6 +289,25 @@ type OauthConsent struct {
 	UpdatedAt int64
 }
 
+type OauthDevice struct {
+	Digest          []byte
+	PepperID        string
+	UserCode        string
+	ClientID        string
+	Scopes          string
+	Audiences       string
+	Thumbprint      string
+	State           string
+	UserID          string
+	SessionID       string
+	Methods         string
+	AuthenticatedAt int64
+	PolledAt        int64
+	PollInterval    int64
+	CreatedAt       int64
+	ExpiresAt       int64
+}
+
 type OauthGrant struct {
 	ID              string
 	ClientID        string
@@ -316,9 +335,19 @@ type OauthRefreshToken struct {
 	Answer     []byte
 }
 
+type OauthRequest struct {
+	Digest     []byte
+	PepperID   string
+	ClientID   string
+	Parameters string
+	CreatedAt  int64
+	ExpiresAt  int64
+}
+
 type OauthSecret struct {
 	ID        string
 	ClientID  string
+	Purpose   string
 	Digest    []byte
 	PepperID  string
 	CreatedAt int64

@@ -10,6 +10,17 @@ import (
 	"database/sql"
 )
 
+const countRegisteredOAuthClients = `-- name: CountRegisteredOAuthClients :one
+SELECT count(*) FROM oauth_clients WHERE application_id IS NULL
+`
+
+func (q *Queries) CountRegisteredOAuthClients(ctx context.Context) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countRegisteredOAuthClients)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const deleteOAuthClient = `-- name: DeleteOAuthClient :exec
 DELETE FROM oauth_clients WHERE id = $1
 `
@@ -30,7 +41,7 @@ func (q *Queries) DeleteOAuthSecrets(ctx context.Context, clientID string) error
 
 const expireOtherOAuthSecrets = `-- name: ExpireOtherOAuthSecrets :execrows
 UPDATE oauth_secrets SET expires_at = $1
-WHERE client_id = $2 AND id <> $3 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
+WHERE client_id = $2 AND purpose = '' AND id <> $3 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
 `
 
 func (q *Queries) ExpireOtherOAuthSecrets(ctx context.Context, expiresAt sql.NullInt64, clientID string, keep string) (int64, error) {
@@ -233,13 +244,14 @@ func (q *Queries) InsertOAuthClient(ctx context.Context, arg InsertOAuthClientPa
 }
 
 const insertOAuthSecret = `-- name: InsertOAuthSecret :execrows
-INSERT INTO oauth_secrets (id, client_id, digest, pepper_id, created_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO oauth_secrets (id, client_id, purpose, digest, pepper_id, created_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING
 `
 
 type InsertOAuthSecretParams struct {
 	ID        string
 	ClientID  string
+	Purpose   string
 	Digest    []byte
 	PepperID  string
 	CreatedAt int64
@@ -251,6 +263,7 @@ func (q *Queries) InsertOAuthSecret(ctx context.Context, arg InsertOAuthSecretPa
 	result, err := q.db.ExecContext(ctx, insertOAuthSecret,
 		arg.ID,
 		arg.ClientID,
+		arg.Purpose,
 		arg.Digest,
 		arg.PepperID,
 		arg.CreatedAt,
@@ -369,11 +382,11 @@ func (q *Queries) ListOAuthClientsOfOrganization(ctx context.Context, organizati
 }
 
 const listOAuthSecrets = `-- name: ListOAuthSecrets :many
-SELECT id, client_id, digest, pepper_id, created_at, expires_at, revoked_at FROM oauth_secrets WHERE client_id = $1 ORDER BY created_at, id
+SELECT id, client_id, purpose, digest, pepper_id, created_at, expires_at, revoked_at FROM oauth_secrets WHERE client_id = $1 AND purpose = $2 ORDER BY created_at, id
 `
 
-func (q *Queries) ListOAuthSecrets(ctx context.Context, clientID string) ([]OauthSecret, error) {
-	rows, err := q.db.QueryContext(ctx, listOAuthSecrets, clientID)
+func (q *Queries) ListOAuthSecrets(ctx context.Context, clientID string, purpose string) ([]OauthSecret, error) {
+	rows, err := q.db.QueryContext(ctx, listOAuthSecrets, clientID, purpose)
 	if err != nil {
 		return nil, err
 	}
@@ -384,6 +397,7 @@ func (q *Queries) ListOAuthSecrets(ctx context.Context, clientID string) ([]Oaut
 		if err := rows.Scan(
 			&i.ID,
 			&i.ClientID,
+			&i.Purpose,
 			&i.Digest,
 			&i.PepperID,
 			&i.CreatedAt,
@@ -403,12 +417,48 @@ func (q *Queries) ListOAuthSecrets(ctx context.Context, clientID string) ([]Oaut
 	return items, nil
 }
 
+const listUnusedOAuthClients = `-- name: ListUnusedOAuthClients :many
+SELECT id FROM oauth_clients WHERE application_id IS NULL AND COALESCE(last_used_at, created_at) < $1 ORDER BY id LIMIT $2
+`
+
+func (q *Queries) ListUnusedOAuthClients(ctx context.Context, before sql.NullInt64, rowLimit int32) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listUnusedOAuthClients, before, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const revokeOAuthSecret = `-- name: RevokeOAuthSecret :exec
 UPDATE oauth_secrets SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL
 `
 
 func (q *Queries) RevokeOAuthSecret(ctx context.Context, iD string, revokedAt sql.NullInt64) error {
 	_, err := q.db.ExecContext(ctx, revokeOAuthSecret, iD, revokedAt)
+	return err
+}
+
+const touchOAuthClient = `-- name: TouchOAuthClient :exec
+UPDATE oauth_clients SET last_used_at = $1 WHERE id = $2 AND application_id IS NULL AND (last_used_at IS NULL OR last_used_at < $3)
+`
+
+func (q *Queries) TouchOAuthClient(ctx context.Context, at sql.NullInt64, iD string, before sql.NullInt64) error {
+	_, err := q.db.ExecContext(ctx, touchOAuthClient, at, iD, before)
 	return err
 }
 

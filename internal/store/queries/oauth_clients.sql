@@ -37,18 +37,27 @@ LEFT JOIN organizations AS o ON o.id = a.organization_id
 WHERE c.id = $1;
 
 -- name: InsertOAuthSecret :execrows
-INSERT INTO oauth_secrets (id, client_id, digest, pepper_id, created_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO oauth_secrets (id, client_id, purpose, digest, pepper_id, created_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING;
 
 -- name: ListOAuthSecrets :many
-SELECT * FROM oauth_secrets WHERE client_id = $1 ORDER BY created_at, id;
+SELECT * FROM oauth_secrets WHERE client_id = $1 AND purpose = $2 ORDER BY created_at, id;
 
 -- name: ExpireOtherOAuthSecrets :execrows
 UPDATE oauth_secrets SET expires_at = sqlc.arg(expires_at)
-WHERE client_id = sqlc.arg(client_id) AND id <> sqlc.arg(keep) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > sqlc.arg(expires_at));
+WHERE client_id = sqlc.arg(client_id) AND purpose = '' AND id <> sqlc.arg(keep) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > sqlc.arg(expires_at));
 
 -- name: RevokeOAuthSecret :exec
 UPDATE oauth_secrets SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL;
 
 -- name: DeleteOAuthSecrets :exec
 DELETE FROM oauth_secrets WHERE client_id = $1;
+
+-- name: CountRegisteredOAuthClients :one
+SELECT count(*) FROM oauth_clients WHERE application_id IS NULL;
+
+-- name: TouchOAuthClient :exec
+UPDATE oauth_clients SET last_used_at = sqlc.arg(at) WHERE id = sqlc.arg(id) AND application_id IS NULL AND (last_used_at IS NULL OR last_used_at < sqlc.arg(before));
+
+-- name: ListUnusedOAuthClients :many
+SELECT id FROM oauth_clients WHERE application_id IS NULL AND COALESCE(last_used_at, created_at) < sqlc.arg(before) ORDER BY id LIMIT sqlc.arg(row_limit);

@@ -30,6 +30,7 @@ CREATE UNIQUE INDEX oauth_clients_application_id ON oauth_clients (application_i
 CREATE TABLE oauth_secrets (
     id         text COLLATE "C" NOT NULL PRIMARY KEY,
     client_id  text COLLATE "C" NOT NULL REFERENCES oauth_clients (id),
+    purpose    text             NOT NULL,
     digest     bytea            NOT NULL,
     pepper_id  text COLLATE "C" NOT NULL,
     created_at bigint           NOT NULL,
@@ -118,3 +119,36 @@ CREATE TABLE oauth_refresh_tokens (
     answer      bytea            NOT NULL
 );
 CREATE INDEX oauth_refresh_tokens_expires_at ON oauth_refresh_tokens (expires_at);
+
+-- Authorization requests that clients pushed. parameters is a form.
+CREATE TABLE oauth_requests (
+    digest     bytea            NOT NULL PRIMARY KEY,
+    pepper_id  text COLLATE "C" NOT NULL,
+    client_id  text COLLATE "C" NOT NULL,
+    parameters text             NOT NULL,
+    created_at bigint           NOT NULL,
+    expires_at bigint           NOT NULL
+);
+CREATE INDEX oauth_requests_expires_at ON oauth_requests (expires_at);
+
+-- Devices that wait for a user. user_id is '' until one has decided.
+CREATE TABLE oauth_devices (
+    digest           bytea            NOT NULL PRIMARY KEY,
+    pepper_id        text COLLATE "C" NOT NULL,
+    user_code        text COLLATE "C" NOT NULL,
+    client_id        text COLLATE "C" NOT NULL,
+    scopes           text             NOT NULL,
+    audiences        text             NOT NULL,
+    thumbprint       text             NOT NULL,
+    state            text             NOT NULL,
+    user_id          text COLLATE "C" NOT NULL,
+    session_id       text COLLATE "C" NOT NULL,
+    methods          text             NOT NULL,
+    authenticated_at bigint           NOT NULL,
+    polled_at        bigint           NOT NULL,
+    poll_interval    bigint           NOT NULL,
+    created_at       bigint           NOT NULL,
+    expires_at       bigint           NOT NULL
+);
+CREATE UNIQUE INDEX oauth_devices_user_code ON oauth_devices (user_code);
+CREATE INDEX oauth_devices_expires_at ON oauth_devices (expires_at);

@@ -30,6 +30,7 @@ CREATE UNIQUE INDEX oauth_clients_application_id ON oauth_clients (application_i
 CREATE TABLE oauth_secrets (
     id         TEXT    NOT NULL PRIMARY KEY,
     client_id  TEXT    NOT NULL REFERENCES oauth_clients (id),
+    purpose    TEXT    NOT NULL,
     digest     BLOB    NOT NULL,
     pepper_id  TEXT    NOT NULL,
     created_at INTEGER NOT NULL,
@@ -118,3 +119,36 @@ CREATE TABLE oauth_refresh_tokens (
     answer      BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX oauth_refresh_tokens_expires_at ON oauth_refresh_tokens (expires_at);
+
+-- Authorization requests that clients pushed. parameters is a form.
+CREATE TABLE oauth_requests (
+    digest     BLOB    NOT NULL PRIMARY KEY,
+    pepper_id  TEXT    NOT NULL,
+    client_id  TEXT    NOT NULL,
+    parameters TEXT    NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX oauth_requests_expires_at ON oauth_requests (expires_at);
+
+-- Devices that wait for a user. user_id is '' until one has decided.
+CREATE TABLE oauth_devices (
+    digest           BLOB    NOT NULL PRIMARY KEY,
+    pepper_id        TEXT    NOT NULL,
+    user_code        TEXT    NOT NULL,
+    client_id        TEXT    NOT NULL,
+    scopes           TEXT    NOT NULL,
+    audiences        TEXT    NOT NULL,
+    thumbprint       TEXT    NOT NULL,
+    state            TEXT    NOT NULL,
+    user_id          TEXT    NOT NULL,
+    session_id       TEXT    NOT NULL,
+    methods          TEXT    NOT NULL,
+    authenticated_at INTEGER NOT NULL,
+    polled_at        INTEGER NOT NULL,
+    poll_interval    INTEGER NOT NULL,
+    created_at       INTEGER NOT NULL,
+    expires_at       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX oauth_devices_user_code ON oauth_devices (user_code);
+CREATE INDEX oauth_devices_expires_at ON oauth_devices (expires_at);
