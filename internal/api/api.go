@@ -80,7 +80,9 @@ type API struct {
 	pending map[string]Operation
 	// byPattern finds the operation that the mux would run.
 	byPattern map[string]Operation
-	openapi   []byte
+	// named are paths of operations without any pattern.
+	named   map[string]bool
+	openapi []byte
 }
 
 // New builds the API.
@@ -94,18 +96,19 @@ func New(o Options) (*API, error) {
 	}
 	a := &API{
 		options: o, cursors: sealer, mux: http.NewServeMux(),
-		pending: map[string]Operation{}, byPattern: map[string]Operation{},
+		pending: map[string]Operation{}, byPattern: map[string]Operation{}, named: map[string]bool{},
 	}
 	for _, op := range operations {
 		a.pending[op.ID] = op
 		a.byPattern[op.Pattern()] = op
+		a.named[op.Path] = true
 	}
 	a.huma = humago.New(a.mux, humaConfig(o.Version))
 	for _, register := range []func(*API) error{
 		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders,
 		registerKeys, registerBulkKeys, registerOwnKey, registerLeaks, registerSigningKeys,
 		registerTokenKeys, registerSessions,
-		registerApplications, registerWebhooks, registerAuthorizations,
+		registerApplications, registerClients, registerWebhooks, registerAuthorizations,
 		registerRoutes, registerAdminTokens, registerAudit, registerState, registerDocs, registerOpenAPI,
 	} {
 		if err := register(a); err != nil {
@@ -199,16 +202,22 @@ func unreadable(r *http.Request) *problem.Problem {
 	bad := func(detail string) *problem.Problem {
 		return problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), detail)
 	}
-	if r.URL.RawPath != "" || !strings.HasPrefix(r.URL.Path, "/") || path.Clean(r.URL.Path) != r.URL.Path {
+	// ":" is the one character of ids that some clients encode.
+	spelled := strings.NewReplacer("%3A", ":", "%3a", ":").Replace(r.URL.RawPath)
+	if r.URL.RawPath != "" && spelled != r.URL.Path || !strings.HasPrefix(r.URL.Path, "/") || path.Clean(r.URL.Path) != r.URL.Path {
 		return bad("the path is ambiguous")
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return bad("the query cannot be read")
 	}
-	for _, values := range query {
+	for name, values := range query {
 		if len(values) > 1 {
 			return bad("a query parameter is written more than once")
+		}
+		if values[0] == "" && name != "cursor" { // no cursor is the beginning
+			// A filter whose value got lost must not ask for everything.
+			return bad("a query parameter is empty")
 		}
 	}
 	return nil
@@ -221,7 +230,8 @@ func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodPut, http.MethodDelete} {
 		other := *r
 		other.Method = method
-		if _, ok := a.find(&other); ok {
+		// What a path has of its own counts before a pattern that it fits, as "self" fits {id}.
+		if op, ok := a.find(&other); ok && (op.Path == r.URL.Path || !a.named[r.URL.Path]) {
 			allow = append(allow, method)
 		}
 	}

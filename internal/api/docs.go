@@ -244,6 +244,9 @@ func typeText(s *huma.Schema) string {
 		words := make([]string, len(s.Enum))
 		for i, word := range s.Enum {
 			words[i] = fmt.Sprint(word)
+			if word == nil {
+				words[i] = "null"
+			}
 		}
 		text += ": " + strings.Join(words, ", ")
 	}

@@ -38,3 +38,21 @@ func TestTheDocsPageShowsEveryOperationAndNeedsNoNetwork(t *testing.T) {
 		t.Error("the page depends on the host asked")
 	}
 }
+
+func TestAQueryParameterWithoutAValueIsRefused(t *testing.T) {
+	s := newServer(t)
+	for _, query := range []string{"organization=", "state=", "limit=", "site=&state=active", "organization"} {
+		s.as(400, "GET", "/v1/keys?"+query, "")
+	}
+}
+
+func TestTheColonOfAnIDMayBeEncodedAndNothingElse(t *testing.T) {
+	s := newServer(t)
+	s.organization("acme", "Roof", "key:a")
+	for _, path := range []string{"/v1/keys/key:a", "/v1/keys/key%3Aa", "/v1/keys/key%3aa"} {
+		s.as(200, "GET", path, "")
+	}
+	for _, path := range []string{"/v1/keys/key%3Aa%2Fusage", "/v1/%6Beys/key:a", "/v1/keys/%2e%2e"} {
+		s.as(400, "GET", path, "")
+	}
+}

@@ -96,7 +96,7 @@ func describe(op Operation) huma.Operation {
 	case AccessOpen:
 		described.Errors = nil
 	}
-	if strings.Contains(op.Path, "{id}") {
+	if op.Access != AccessOpen {
 		described.Errors = append(described.Errors, http.StatusNotFound)
 	}
 	if op.Method == http.MethodPost && (op.Access == AccessToken || op.Access == AccessGlobal) {

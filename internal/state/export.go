@@ -26,6 +26,8 @@ type reader interface {
 	Applications(context.Context, store.ApplicationFilter) ([]keystile.Application, error)
 	ApplicationKeys(ctx context.Context, applicationID string) ([]keystile.ApplicationKey, error)
 	Webhooks(ctx context.Context, applicationID string, p store.Page) ([]keystile.Webhook, error)
+	OAuthClientOfApplication(ctx context.Context, applicationID string) (keystile.OAuthClient, error)
+	OAuthSecrets(ctx context.Context, clientID string) ([]keystile.OAuthSecret, error)
 	Authorizations(context.Context, store.AuthorizationFilter) ([]keystile.Authorization, error)
 	APIKeySecrets(ctx context.Context, keyID string) ([]keystile.APIKeySecret, error)
 	APIKey(ctx context.Context, id string) (keystile.APIKey, error)
@@ -188,11 +190,16 @@ func (s *section) list(name string, values []string) {
 	if len(values) == 0 {
 		return
 	}
+	s.raw(name, flow(values))
+}
+
+// flow is a list in one line.
+func flow(values []string) string {
 	quoted := make([]string, len(values))
 	for i, v := range values {
 		quoted[i] = scalar(v)
 	}
-	s.raw(name, "["+strings.Join(quoted, ", ")+"]")
+	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
 // scalar writes text so that every YAML reader takes it for the same text:

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	keystile "keystile.dev/keystile"
@@ -45,7 +46,7 @@ func (x *exporter) applications(ctx context.Context, s *section) error {
 				s.items.WriteString("        hint: " + scalar(k.Hint) + "\n")
 			}
 		}
-		return x.webhooks(ctx, s, a.ID)
+		return errors.Join(x.webhooks(ctx, s, a.ID), x.client(ctx, s, a.ID))
 	})
 }
 
