@@ -30,6 +30,7 @@ import (
 	"keystile.dev/keystile/internal/keyring"
 	"keystile.dev/keystile/internal/login"
 	"keystile.dev/keystile/internal/metrics"
+	"keystile.dev/keystile/internal/outbound"
 	"keystile.dev/keystile/internal/partner"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/tracing"
@@ -90,6 +91,7 @@ type server struct {
 	// tokenKeys sign session tokens; federation verifies those of others.
 	tokenKeys  *keyring.TokenKeys
 	federation *federation.Verifier
+	fetcher    *outbound.Client
 	limits     *limits
 	recorder   *audit.Recorder
 	notary     *audit.Notary
@@ -98,6 +100,7 @@ type server struct {
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
+	life       keyLife
 	metrics    *metrics.Metrics
 	tracer     *tracing.Tracer
 	gate       *gate.Gate
@@ -144,6 +147,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildLogin,    // people who sign in
 		s.buildConsole,  // the pages they see
 		s.buildLimits,   // how often
+		s.buildKeyLife,  // leaked keys, and what keys are used for
 		s.buildRecords,  // audit, metrics, last used, traces
 		s.buildNotary,   // checkpoints of the audit log
 		s.buildLag,      // how long a revocation takes
@@ -237,6 +241,7 @@ func (s *server) buildRecords(ctx context.Context, _ *app) error {
 	s.recorder = audit.NewRecorder(audit.Options{Write: s.house.store.RecordDecisions, Logger: s.log})
 	s.metrics = metrics.New()
 	s.addGauges()
+	s.addLifeGauges()
 	if s.cfg.OTLPEndpoint == "" {
 		return nil
 	}
@@ -252,7 +257,7 @@ func (s *server) buildGate(context.Context, *app) error {
 	}
 	s.gate, err = gate.New(table, gate.Options{
 		Kinds: []keystile.Kind{s.keys, s.onetime, s.sessions, s.temporary}, Limiter: s.limits.limiter, Strict: s.limits.strict,
-		Observers: []gate.Observer{s.metrics, s.recorder}, Now: time.Now,
+		Observers: []gate.Observer{s.metrics, s.recorder, s.life.meter}, Now: time.Now,
 	})
 	return err
 }

@@ -39,6 +39,23 @@ type ApiKey struct {
 	CreatedAt        int64
 	UpdatedAt        int64
 	UserID           string
+	LastUsedAddr     string
+	LastUsedRoute    string
+}
+
+type ApiKeyAspect struct {
+	KeyID   string
+	Aspect  string
+	Name    string
+	FirstAt int64
+	LastAt  int64
+}
+
+type ApiKeyNotice struct {
+	KeyID string
+	Kind  string
+	About int64
+	At    int64
 }
 
 type ApiKeySecret struct {
@@ -47,6 +64,17 @@ type ApiKeySecret struct {
 	PepperID  string
 	CreatedAt int64
 	ExpiresAt sql.NullInt64
+	LeakedAt  sql.NullInt64
+}
+
+type ApiKeyUsage struct {
+	KeyID     string
+	Hour      int64
+	Allowed   int64
+	Refused   int64
+	LastAt    int64
+	LastAddr  string
+	LastRoute string
 }
 
 type Application struct {
@@ -197,22 +225,32 @@ type FeedHead struct {
 	Purged   int64
 }
 
+type IdempotentRequest struct {
+	ID        []byte
+	Request   []byte
+	Answer    []byte
+	Bare      []byte
+	CreatedAt int64
+}
+
 type IdentityProvider struct {
-	Name           string
-	OrganizationID string
-	Roles          string
-	Issuer         string
-	Audience       string
-	Algorithms     string
-	JwksUrl        string
-	Jwks           string
-	PublicKey      string
-	SealedSecret   []byte
-	Claims         string
-	CreateUsers    bool
-	Disabled       bool
-	CreatedAt      int64
-	UpdatedAt      int64
+	Name               string
+	OrganizationID     string
+	Roles              string
+	Issuer             string
+	Audience           string
+	Algorithms         string
+	JwksUrl            string
+	Jwks               string
+	PublicKey          string
+	SealedSecret       []byte
+	Claims             string
+	CreateUsers        bool
+	Disabled           bool
+	CreatedAt          int64
+	UpdatedAt          int64
+	SignIn             string
+	SealedClientSecret []byte
 }
 
 type Keyset struct {
@@ -257,6 +295,8 @@ type Organization struct {
 	OnetimeClockWindow int64
 	OnetimeForms       string
 	Mfa                string
+	LeakResponse       string
+	LeakGrace          int64
 }
 
 type PartnerSession struct {
