@@ -166,7 +166,7 @@ func (s *server) background(failed chan<- error) (stop func()) {
 		s.used.Run, s.signed.Run, s.seen.Run,
 		s.login.Run, s.courier.Run,
 		s.life.leaks.Run, s.life.meter.Run, s.keepKeys,
-		s.purge, s.purgePartners, s.purgeLedger, s.purgeUsage,
+		s.purge, s.purgePartners, s.purgeOAuth, s.purgeLedger, s.purgeUsage,
 	} {
 		wg.Go(func() { run(ctx) })
 	}

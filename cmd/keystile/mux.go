@@ -56,7 +56,7 @@ func (s *server) endpoints() ([]endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(doors, s.auroraDoor(), s.pages(), []endpoint{
+	return slices.Concat(doors, s.auroraDoor(), s.pages(), s.oauthEndpoints(), []endpoint{
 		// Proxies call it with the Host of the request they ask about.
 		{path: "/forward-auth", handler: forwardAuth, anyHost: true},
 		{path: "/healthz", handler: http.HandlerFunc(s.serveHealth)},

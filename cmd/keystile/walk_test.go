@@ -22,6 +22,7 @@ var newTestToken = manage.NewAdminToken{Name: "test"}
 // answers is a hole; whoever opens one says so here.
 var openToAll = map[string]bool{
 	"/healthz": true, "/readyz": true, "/v1/openapi.json": true, "/v1/docs": true, "/.well-known/jwks.json": true, "/login": true,
+	"/.well-known/openid-configuration": true, "/.well-known/oauth-authorization-server": true,
 }
 
 // ownKeyPaths are what an API key opens: it reads about itself, and ends itself.

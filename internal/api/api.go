@@ -108,7 +108,7 @@ func New(o Options) (*API, error) {
 		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders,
 		registerKeys, registerBulkKeys, registerOwnKey, registerLeaks, registerSigningKeys,
 		registerTokenKeys, registerSessions,
-		registerApplications, registerWebhooks, registerAuthorizations,
+		registerApplications, registerClients, registerWebhooks, registerAuthorizations,
 		registerRoutes, registerAdminTokens, registerAudit, registerState, registerDocs, registerOpenAPI,
 	} {
 		if err := register(a); err != nil {

@@ -127,6 +127,11 @@ var operations = []Operation{
 	{ID: "list-deliveries", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "List deliveries of a webhook, newest first"},
 	{ID: "get-delivery", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries/{delivery}", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "Get a delivery with its attempts"},
 	{ID: "resend-delivery", Method: http.MethodPost, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries/{delivery}/resend", Access: AccessToken, Scope: "applications:write", Status: 200, Summary: "Send a delivery again, with the same id"},
+	{ID: "list-clients", Method: http.MethodGet, Path: "/v1/clients", Access: AccessToken, Scope: "clients:read", Status: 200, Summary: "List OAuth clients"},
+	{ID: "create-client", Method: http.MethodPost, Path: "/v1/clients", Access: AccessToken, Scope: "clients:write", Status: 201, Summary: "Give an application an OAuth client"},
+	{ID: "get-client", Method: http.MethodGet, Path: "/v1/clients/{id}", Access: AccessToken, Scope: "clients:read", Status: 200, Summary: "Get an OAuth client"},
+	{ID: "rotate-client", Method: http.MethodPost, Path: "/v1/clients/{id}/rotate", Access: AccessToken, Scope: "clients:write", Status: 200, Summary: "Give an OAuth client a new secret"},
+	{ID: "revoke-client", Method: http.MethodPost, Path: "/v1/clients/{id}/revoke", Access: AccessToken, Scope: "clients:write", Status: 200, Summary: "End an OAuth client, with every grant and token it has"},
 
 	{ID: "list-sessions", Method: http.MethodGet, Path: "/v1/sessions", Access: AccessToken, Scope: "sessions:read", Status: 200, Summary: "List live sessions of users"},
 	{ID: "get-session", Method: http.MethodGet, Path: "/v1/sessions/{id}", Access: AccessToken, Scope: "sessions:read", Status: 200, Summary: "Get a session"},
