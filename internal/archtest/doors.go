@@ -33,7 +33,7 @@ var doors = map[string][]string{
 	// Session tokens are signed tokens, and nothing else in the room of credentials is.
 	"internal/credential/sessionjwt": {root, "internal/credential", "internal/credential/warm", "internal/jws"},
 	"internal/dpop":                  {root, "internal/credential", "internal/jws"}, // a proof is a signed token, read with the bounded readers
-	"internal/clientmetadata":        {root, "internal/jws"}, // whether a client's keys can verify anything
+	"internal/clientmetadata":        {root, "internal/jws"},                        // whether a client's keys can verify anything
 	"internal/outbound":              {root},
 	"internal/federation":            {root, "internal/jws", "internal/outbound"},
 
@@ -72,8 +72,8 @@ var doors = map[string][]string{
 	"internal/webhook":   {root, "internal/store", "internal/credential/partner"}, // deliveries carry session tokens, which are made as a launch makes them
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
-	"internal/leak":      {root, "internal/manage"}, // who answers to a leak is manage; this is the desk in front of it
-	"internal/keyimport": {root, "internal/credential/apikey", "internal/store"},
+	"internal/leak":      {root, "internal/manage"},                                                         // who answers to a leak is manage; this is the desk in front of it
+	"internal/keyimport": {root, "internal/credential/apikey", "internal/store", "internal/login/password"}, // which hashes can be verified is written once, there
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},
 	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey", "internal/credential/partner", "internal/username"},
 	"internal/config":    {root, "internal/yamlfile"},
