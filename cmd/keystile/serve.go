@@ -30,6 +30,7 @@ import (
 	"keystile.dev/keystile/internal/keyring"
 	"keystile.dev/keystile/internal/login"
 	"keystile.dev/keystile/internal/metrics"
+	"keystile.dev/keystile/internal/outbound"
 	"keystile.dev/keystile/internal/partner"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/tracing"
@@ -90,8 +91,12 @@ type server struct {
 	// tokenKeys sign session tokens; federation verifies those of others.
 	tokenKeys  *keyring.TokenKeys
 	federation *federation.Verifier
+	fetcher    *outbound.Client
 	limits     *limits
 	recorder   *audit.Recorder
+	notary     *audit.Notary
+	keyWatch   keyWatch
+	lag        *lag
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
@@ -125,6 +130,7 @@ func collectLess(getenv func(string) string) {
 // serve runs the server until ctx ends. This is all the wiring there is.
 func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (err error) {
 	s := &server{cfg: cfg, options: o, started: time.Now(), reloads: make(chan keystile.Change, 1)}
+	s.keyWatch.start(cfg.MasterKey, a.getenv)
 	s.log = newLogger(a.stderr, logLevel(cfg.Log.Level), cfg.Log.Format == "text")
 	for _, warning := range cfg.Warnings {
 		s.log.Warn(warning.Error())
@@ -144,6 +150,8 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildLimits,   // how often
 		s.buildKeyLife,  // leaked keys, and what keys are used for
 		s.buildRecords,  // audit, metrics, last used, traces
+		s.buildNotary,   // checkpoints of the audit log
+		s.buildLag,      // how long a revocation takes
 		s.buildGate,     // the one path
 		s.buildSigner,   // Keystile-Assertion
 		s.buildTLS,
@@ -215,6 +223,7 @@ func (s *server) buildKinds(context.Context, *app) error {
 	s.feed.Subscribe(s.streams.Drop)
 	s.feed.Subscribe(s.noteWindows)
 	s.feed.Subscribe(s.noteReload)
+	s.feed.Subscribe(s.keyWatch.note)
 	return nil
 }
 

@@ -105,8 +105,10 @@ func New(o Options) (*API, error) {
 	}
 	a.huma = humago.New(a.mux, humaConfig(o.Version))
 	for _, register := range []func(*API) error{
-		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders, registerKeys, registerBulkKeys, registerOwnKey, registerLeaks, registerSigningKeys,
-		registerTokenKeys, registerSessions, registerApplications, registerAuthorizations,
+		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders,
+		registerKeys, registerBulkKeys, registerOwnKey, registerLeaks, registerSigningKeys,
+		registerTokenKeys, registerSessions,
+		registerApplications, registerWebhooks, registerAuthorizations,
 		registerRoutes, registerAdminTokens, registerAudit, registerState, registerDocs, registerOpenAPI,
 	} {
 		if err := register(a); err != nil {

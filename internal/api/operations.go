@@ -118,6 +118,16 @@ var operations = []Operation{
 	{ID: "authorize-application", Method: http.MethodPut, Path: "/v1/organizations/{id}/applications/{application}", Access: AccessToken, Scope: "authorizations:write", Status: 200, Summary: "Authorize an application in a tenant"},
 	{ID: "withdraw-application", Method: http.MethodDelete, Path: "/v1/organizations/{id}/applications/{application}", Access: AccessToken, Scope: "authorizations:write", Status: 204, Summary: "Withdraw the authorization of an application"},
 
+	{ID: "list-webhooks", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "List the webhooks of an application"},
+	{ID: "create-webhook", Method: http.MethodPost, Path: "/v1/applications/{id}/webhooks", Access: AccessToken, Scope: "applications:write", Status: 201, Summary: "Add a webhook to an application"},
+	{ID: "get-webhook", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks/{webhook}", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "Get a webhook and how it fares"},
+	{ID: "update-webhook", Method: http.MethodPatch, Path: "/v1/applications/{id}/webhooks/{webhook}", Access: AccessToken, Scope: "applications:write", Status: 200, Conditional: true, Summary: "Change, disable or enable a webhook"},
+	{ID: "delete-webhook", Method: http.MethodDelete, Path: "/v1/applications/{id}/webhooks/{webhook}", Access: AccessToken, Scope: "applications:write", Status: 204, Summary: "Delete a webhook"},
+	{ID: "rotate-webhook-secret", Method: http.MethodPost, Path: "/v1/applications/{id}/webhooks/{webhook}/rotate-secret", Access: AccessToken, Scope: "applications:write", Status: 200, Summary: "Give a webhook a new signing secret"},
+	{ID: "list-deliveries", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "List deliveries of a webhook, newest first"},
+	{ID: "get-delivery", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries/{delivery}", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "Get a delivery with its attempts"},
+	{ID: "resend-delivery", Method: http.MethodPost, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries/{delivery}/resend", Access: AccessToken, Scope: "applications:write", Status: 200, Summary: "Send a delivery again, with the same id"},
+
 	{ID: "list-sessions", Method: http.MethodGet, Path: "/v1/sessions", Access: AccessToken, Scope: "sessions:read", Status: 200, Summary: "List live sessions of users"},
 	{ID: "get-session", Method: http.MethodGet, Path: "/v1/sessions/{id}", Access: AccessToken, Scope: "sessions:read", Status: 200, Summary: "Get a session"},
 	{ID: "revoke-session", Method: http.MethodPost, Path: "/v1/sessions/{id}/revoke", Access: AccessToken, Scope: "sessions:write", Status: 200, Summary: "End a session and every token minted from it"},
@@ -133,7 +143,8 @@ var operations = []Operation{
 	{ID: "get-admin-token", Method: http.MethodGet, Path: "/v1/admin-tokens/{id}", Access: AccessToken, Scope: "admin_tokens:read", Status: 200, Summary: "Get an admin token"},
 	{ID: "revoke-admin-token", Method: http.MethodPost, Path: "/v1/admin-tokens/{id}/revoke", Access: AccessToken, Scope: "admin_tokens:write", Status: 200, Summary: "End an admin token"},
 
-	{ID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Access: AccessToken, Scope: "audit:read", Status: 200, Summary: "List audit events of one chain"},
+	{ID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Access: AccessToken, Scope: "audit:read", Status: 200, Summary: "List audit events, of one chain or of all"},
+	{ID: "list-decisions", Method: http.MethodGet, Path: "/v1/audit/decisions", Access: AccessToken, Scope: "audit:read", Status: 200, Summary: "List recorded decisions, the newest first"},
 
 	{ID: "get-state", Method: http.MethodGet, Path: "/v1/state", Access: AccessGlobal, Scope: "state:read", Status: 200, Summary: "Export the state file"},
 	{ID: "apply-state", Method: http.MethodPost, Path: "/v1/state/apply", Access: AccessGlobal, Scope: "state:write", Status: 200, Summary: "Make the world match a state file"},

@@ -72,6 +72,7 @@ var doors = map[string][]string{
 	"internal/webhook":   {root, "internal/store", "internal/credential/partner"}, // deliveries carry session tokens, which are made as a launch makes them
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
+	"internal/backup":    {root, "internal/store"},                                                          // it copies a store's snapshot
 	"internal/leak":      {root, "internal/manage"},                                                         // who answers to a leak is manage; this is the desk in front of it
 	"internal/keyimport": {root, "internal/credential/apikey", "internal/store", "internal/login/password"}, // which hashes can be verified is written once, there
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},

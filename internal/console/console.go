@@ -16,6 +16,8 @@ type Options struct {
 	People People
 	// Applications are what people open; nil: the server has none.
 	Applications Applications
+	// Providers signs people in at identity providers; nil: the server has none.
+	Providers Providers
 	// Administration is what administrators do here; nil: nothing.
 	Administration Administration
 	// Origin is where browsers reach the pages: scheme, host and port of public_url.

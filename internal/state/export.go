@@ -187,11 +187,16 @@ func (s *section) list(name string, values []string) {
 	if len(values) == 0 {
 		return
 	}
+	s.raw(name, flow(values))
+}
+
+// flow is a list in one line.
+func flow(values []string) string {
 	quoted := make([]string, len(values))
 	for i, v := range values {
 		quoted[i] = scalar(v)
 	}
-	s.raw(name, "["+strings.Join(quoted, ", ")+"]")
+	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
 // scalar writes text so that every YAML reader takes it for the same text:

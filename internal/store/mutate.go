@@ -87,7 +87,7 @@ func newTx(s *Store, tx *sql.Tx, a Actor, known map[string]bool) *Tx {
 		chains: map[string]*chain{}, told: map[keystile.Change]bool{},
 		owners: map[string]bool{}, siteOwners: map[string]string{}, roles: map[string]bool{},
 	}
-	t.q = gen.New(&preparedTx{Tx: tx, stmts: map[string]statement{}})
+	t.q, t.searches = gen.New(&preparedTx{Tx: tx, stmts: map[string]statement{}}), tx
 	t.fail = t.note
 	return t
 }

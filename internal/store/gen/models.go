@@ -106,6 +106,16 @@ type ApplicationKey struct {
 	LastUsedAt    sql.NullInt64
 }
 
+type AuditCheckpoint struct {
+	Chain     string
+	Kind      string
+	Seq       int64
+	Hash      []byte
+	At        int64
+	KeyID     string
+	Signature []byte
+}
+
 type AuditDecision struct {
 	Seq            int64
 	At             int64
@@ -232,21 +242,23 @@ type IdempotentRequest struct {
 }
 
 type IdentityProvider struct {
-	Name           string
-	OrganizationID string
-	Roles          string
-	Issuer         string
-	Audience       string
-	Algorithms     string
-	JwksUrl        string
-	Jwks           string
-	PublicKey      string
-	SealedSecret   []byte
-	Claims         string
-	CreateUsers    bool
-	Disabled       bool
-	CreatedAt      int64
-	UpdatedAt      int64
+	Name               string
+	OrganizationID     string
+	Roles              string
+	Issuer             string
+	Audience           string
+	Algorithms         string
+	JwksUrl            string
+	Jwks               string
+	PublicKey          string
+	SealedSecret       []byte
+	Claims             string
+	CreateUsers        bool
+	Disabled           bool
+	CreatedAt          int64
+	UpdatedAt          int64
+	SignIn             string
+	SealedClientSecret []byte
 }
 
 type Keyset struct {
@@ -305,6 +317,7 @@ type PartnerSession struct {
 	CreatedAt     int64
 	ExpiresAt     int64
 	ConsumedAt    sql.NullInt64
+	Audited       bool
 }
 
 type Password struct {
@@ -370,6 +383,7 @@ type Session struct {
 	LastUsedAt      sql.NullInt64
 	ExpiresAt       int64
 	RevokedAt       sql.NullInt64
+	Audited         bool
 }
 
 type SigningKey struct {
@@ -422,6 +436,7 @@ type TemporaryKey struct {
 	UserID        string
 	CreatedAt     int64
 	ExpiresAt     int64
+	Audited       bool
 }
 
 type User struct {
