@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -142,15 +141,8 @@ func (k *applications) look(ctx context.Context, tx *store.Tx, r *run) error {
 					"was made with pepper %s, which this store does not have", key.Digest.pepper))
 			}
 		}
+		k.lookAtClient(r, e)
 		k.lookAtWebhooks(r, e)
-		if o := e.value.OAuth; o != nil {
-			for n, given := range o.SecretDigests {
-				if !r.service.Digester.Knows(given.pepper) {
-					report(r, e, keystile.Invalidf(fmt.Sprintf("oauth.secret_digests[%d]", n), "apply it to the store that it was exported from, or give client_secret",
-						"was made with pepper %s, which this store does not have", given.pepper))
-				}
-			}
-		}
 	}
 	return nil
 }
@@ -199,7 +191,13 @@ func (k *applications) put(ctx context.Context, tx *store.Tx, r *run, e *entry[a
 			return err
 		}
 		r.created("application", a.ID)
-		return errors.Join(k.putKeys(ctx, tx, r, a, nil), k.putWebhooks(ctx, tx, r, e, nil), k.putClient(ctx, tx, r, a, &diff{}))
+		if err := k.putKeys(ctx, tx, r, a, nil); err != nil {
+			return err
+		}
+		if err := k.putClient(ctx, tx, r, a, &diff{}); err != nil {
+			return err
+		}
+		return k.putWebhooks(ctx, tx, r, e, nil)
 	}
 	want.OrganizationID = a.Organization
 	d := applicationDiff(old, want)
@@ -211,7 +209,10 @@ func (k *applications) put(ctx context.Context, tx *store.Tx, r *run, e *entry[a
 	if err := k.putKeys(ctx, tx, r, a, &d); err != nil {
 		return err
 	}
-	if err := errors.Join(k.putWebhooks(ctx, tx, r, e, &d), k.putClient(ctx, tx, r, a, &d)); err != nil {
+	if err := k.putClient(ctx, tx, r, a, &d); err != nil {
+		return err
+	}
+	if err := k.putWebhooks(ctx, tx, r, e, &d); err != nil {
 		return err
 	}
 	if len(d) > 0 {

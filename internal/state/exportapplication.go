@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	keystile "keystile.dev/keystile"
@@ -46,7 +45,10 @@ func (x *exporter) applications(ctx context.Context, s *section) error {
 				s.items.WriteString("        hint: " + scalar(k.Hint) + "\n")
 			}
 		}
-		return errors.Join(x.webhooks(ctx, s, a.ID), x.client(ctx, s, a.ID))
+		if err := x.client(ctx, s, a.ID); err != nil {
+			return err
+		}
+		return x.webhooks(ctx, s, a.ID)
 	})
 }
 
