@@ -128,11 +128,7 @@ func (a *app) verifyAudit(ctx context.Context, cfg *config.Config, outside []key
 
 // checkpointKeyOf opens the store's key of checkpoints.
 func checkpointKeyOf(ctx context.Context, st *store.Store, master *keyring.Master) (store.CheckpointKey, error) {
-	wrapped, err := st.Keyset(ctx, keysetSealing)
-	if err != nil {
-		return nil, err
-	}
-	sealer, err := keyring.OpenSealer(master, wrapped)
+	sealer, _, err := openSealer(ctx, st, master)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ type Config struct {
 	StoreFile      string          `yaml:"store_file" default:"" doc:"A file that holds the value of store, for URLs with a password."`
 	Shared         keystile.Secret `yaml:"shared" default:"memory" example:"valkey://127.0.0.1:6379" doc:"Where rate limits and what may be used only once are counted: memory for one server, valkey://HOST:PORT (valkeys:// with TLS) for several."`
 	SharedFile     string          `yaml:"shared_file" default:"" doc:"A file that holds the value of shared, for URLs with a password."`
-	MasterKey      string          `yaml:"master_key" default:"file:master.key" example:"env:KEYSTILE_MASTER_KEY_BASE64" doc:"The key that everything sealed in the store hangs on: file:PATH or env:NAME of 32 random bytes as base64 (openssl rand -base64 32). The file must be readable by its owner only."`
+	MasterKey      string          `yaml:"master_key" default:"file:master.key" example:"env:KEYSTILE_MASTER_KEY_BASE64" doc:"The key that everything sealed in the store hangs on: file:PATH or env:NAME of 32 random bytes as base64 (openssl rand -base64 32), or vault:https://HOST:8200/MOUNT/KEY, a key of the transit engine of Vault (VAULT_TOKEN or VAULT_TOKEN_FILE, VAULT_NAMESPACE). The file must be readable by its owner only."`
 	TrustedProxies []netip.Prefix  `yaml:"trusted_proxies" default:"" example:"127.0.0.0/8" doc:"Networks of the proxies whose X-Forwarded-* headers are believed. Default: none."`
 	Dialects       Dialects        `yaml:"dialects" doc:"The platforms whose wire formats are spoken. Without this section all four are on with their defaults; with it, only those it names."`
 	Tokens         Tokens          `yaml:"tokens" doc:"Session tokens under public keys."`

@@ -29,7 +29,11 @@ func (c *Console) signInForm(v *visit) (answer, error) {
 	if v.signedIn() && v.query("again") != "1" {
 		return goTo(back), nil
 	}
-	return c.signInPage(v, asked{back: back, username: v.user.Username, organization: v.query("organization")}, "")
+	username := v.user.Username
+	if hint := v.query("hint"); hint != "" && !v.signedIn() {
+		username = hint
+	}
+	return c.signInPage(v, asked{back: back, username: username, organization: v.query("organization")}, "")
 }
 
 // asked is what a sign-in page keeps from one try to the next.

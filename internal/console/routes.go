@@ -38,6 +38,9 @@ func (c *Console) routes() []route {
 			route{"POST /account/applications/open", member, c.openApplication},
 		)
 	}
+	if c.options.Authorizer != nil {
+		routes = append(routes, c.authorizeRoutes()...)
+	}
 	if c.options.Administration != nil {
 		routes = append(routes, c.adminRoutes()...)
 	}

@@ -25,6 +25,8 @@ type reader interface {
 	SigningKeys(context.Context, store.SigningKeyFilter) ([]keystile.SigningKey, error)
 	Applications(context.Context, store.ApplicationFilter) ([]keystile.Application, error)
 	ApplicationKeys(ctx context.Context, applicationID string) ([]keystile.ApplicationKey, error)
+	OAuthClientOfApplication(ctx context.Context, applicationID string) (keystile.OAuthClient, error)
+	OAuthSecrets(ctx context.Context, clientID string) ([]keystile.OAuthSecret, error)
 	Authorizations(context.Context, store.AuthorizationFilter) ([]keystile.Authorization, error)
 	APIKeySecrets(ctx context.Context, keyID string) ([]keystile.APIKeySecret, error)
 	APIKey(ctx context.Context, id string) (keystile.APIKey, error)
@@ -244,6 +246,7 @@ func (x *exporter) organizations(ctx context.Context, s *section) error {
 		}
 		s.oneTime(o.OneTime)
 		s.text("mfa", string(o.MFA))
+		s.leak(o.Leak)
 		return nil
 	})
 }

@@ -38,7 +38,10 @@ func (t *Tx) enqueue(ctx context.Context, events ...occurrence) error {
 		for _, e := range events {
 			rows = append(rows, []any{
 				t.deliveryID(), w.ID, e.application, string(e.event), e.tenant, e.status, e.keyID, nullMicros(e.keyExpiresAt), w.UrlTemplate,
-				string(keystile.DeliveryPending), 0, keystile.WebhookTries, micros(t.now), []byte{}, 0, "", micros(t.now), micros(t.now), sql.NullInt64{},
+				string(keystile.DeliveryPending), 0, keystile.WebhookTries, micros(t.now),
+				[]byte{},
+				0, "", micros(t.now), micros(t.now),
+				sql.NullInt64{},
 			})
 		}
 	}

@@ -230,7 +230,7 @@ func prepares(t *testing.T, s *store.Store, query string) {
 	defer func() { noError(t, stmt.Close()) }()
 }
 
-// versions are the numbers from first to last.
+// versions are the numbers of the schema steps from first on.
 func versions(t *testing.T, s *store.Store, first int64) (list []int64) {
 	t.Helper()
 	all, err := s.Migrations()
@@ -238,9 +238,9 @@ func versions(t *testing.T, s *store.Store, first int64) (list []int64) {
 	names, err := fs.Glob(all, "*.sql")
 	noError(t, err)
 	for _, name := range names {
-		v, err := strconv.ParseInt(name[:5], 10, 64)
-		noError(t, err)
-		if v >= first {
+		number, _, _ := strings.Cut(name, "_")
+		v, err := strconv.ParseInt(number, 10, 64)
+		if noError(t, err); v >= first {
 			list = append(list, v)
 		}
 	}

@@ -64,6 +64,7 @@ type reads struct {
 	fail func(op string, err error) error
 }
 
+// searcher is a pool or a transaction, for texts that are not generated.
 type searcher interface {
 	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 }

@@ -19,7 +19,7 @@ func (q *Queries) DeleteIdentityProvider(ctx context.Context, name string) error
 }
 
 const findIdentityProvider = `-- name: FindIdentityProvider :one
-SELECT p.name, p.organization_id, p.roles, p.issuer, p.audience, p.algorithms, p.jwks_url, p.jwks, p.public_key, p.sealed_secret, p.claims, p.create_users, p.disabled, p.created_at, p.updated_at, p.sign_in, p.sealed_client_secret, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, f.revision
+SELECT p.name, p.organization_id, p.roles, p.issuer, p.audience, p.algorithms, p.jwks_url, p.jwks, p.public_key, p.sealed_secret, p.claims, p.create_users, p.disabled, p.created_at, p.updated_at, p.sign_in, p.sealed_client_secret, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, o.leak_response, o.leak_grace, f.revision
 FROM identity_providers AS p
 JOIN organizations AS o ON o.id = p.organization_id
 JOIN feed_head AS f ON f.id = 1
@@ -64,6 +64,8 @@ func (q *Queries) FindIdentityProvider(ctx context.Context, name string) (FindId
 		&i.Organization.OnetimeClockWindow,
 		&i.Organization.OnetimeForms,
 		&i.Organization.Mfa,
+		&i.Organization.LeakResponse,
+		&i.Organization.LeakGrace,
 		&i.Revision,
 	)
 	return i, err
