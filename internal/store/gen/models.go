@@ -370,6 +370,7 @@ type OauthGrant struct {
 	CreatedAt       int64
 	ExpiresAt       int64
 	RevokedAt       sql.NullInt64
+	Audited         bool
 }
 
 type OauthRefreshToken struct {
@@ -417,6 +418,7 @@ type OauthToken struct {
 	CreatedAt  int64
 	ExpiresAt  int64
 	RevokedAt  sql.NullInt64
+	Audited    bool
 }
 
 type Organization struct {
