@@ -8,6 +8,7 @@ import (
 // CheckpointKind says what a checkpoint states.
 type CheckpointKind string
 
+// What a checkpoint may state.
 const (
 	// CheckpointSeal: the chain's entry Seq has the hash Hash.
 	CheckpointSeal CheckpointKind = "seal"

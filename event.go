@@ -53,10 +53,15 @@ const (
 	ChangeRole ChangeKind = "role"
 	// ChangeProvider: an identity provider was changed or removed.
 	ChangeProvider ChangeKind = "identity_provider"
-	// ChangeApplication: an application, one of its keys or its review changed.
+	// ChangeApplication: an application, one of its keys, its OAuth client or its review changed; of an OAuth
+	// client that registered itself the id is the client's.
 	ChangeApplication ChangeKind = "application"
 	// ChangeAuthorization: a tenant granted, narrowed or withdrew; the id is "APPLICATION/TENANT".
 	ChangeAuthorization ChangeKind = "authorization"
+	// ChangeOAuthGrant: an authorization of an OAuth client was revoked, with every token of it.
+	ChangeOAuthGrant ChangeKind = "oauth_grant"
+	// ChangeOAuthToken: an access token was revoked.
+	ChangeOAuthToken ChangeKind = "oauth_token"
 	// ChangeAdminToken: an admin token was revoked or narrowed.
 	ChangeAdminToken ChangeKind = "admin_token"
 	// ChangeTokenKey: the keys that session tokens are signed with were rotated.

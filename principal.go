@@ -80,8 +80,14 @@ type Principal struct {
 	Role        string
 	GroupID     string
 	CustomerIDs []string
-	// ApplicationID is the partner application that acts; empty otherwise.
+	// ApplicationID is the partner application that acts, or the OAuth client that
+	// registered itself; empty otherwise.
 	ApplicationID string
+	// GrantID is the authorization that an OAuth token hangs on; empty otherwise.
+	GrantID string
+	// Audiences are the resources (RFC 8707) that it may be used at, each a URL that the
+	// request's has to be below; none: everywhere.
+	Audiences []string
 	// SessionID, Methods and AuthenticatedAt tell how a person signed in; empty for a key.
 	SessionID       string
 	Methods         []AuthMethod

@@ -181,7 +181,7 @@ func wireResult(s state.Summary, o state.Options) client.StateResult {
 		result.Changes = append(result.Changes, change)
 	}
 	for _, secret := range s.Secrets {
-		result.Secrets = append(result.Secrets, client.StateSecret{Kind: "api_key", ID: secret.KeyID, Secret: secret.Secret.Reveal()})
+		result.Secrets = append(result.Secrets, client.StateSecret{Kind: secret.Kind, ID: secret.KeyID, Secret: secret.Secret.Reveal()})
 	}
 	for _, warning := range s.Warnings {
 		result.Warnings = append(result.Warnings, warning.Error())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	keystile "keystile.dev/keystile"
@@ -18,47 +19,48 @@ const (
 	consolePlace  = "keysets/console/sealed"
 )
 
-// consoleKey opens the key of the pages, or draws it in a store that has none yet. Of two servers
-// that do so at once, one finds the other's.
-func (h *house) consoleKey(ctx context.Context) ([]byte, error) {
-	sealed, err := h.store.Keyset(ctx, keysetConsole)
+// secretKey opens a key of 32 random bytes that is kept sealed, or draws it in a store that has none
+// yet. Of two servers that do so at once, one finds the other's.
+func (h *house) secretKey(ctx context.Context, name, place string) ([]byte, error) {
+	sealed, err := h.store.Keyset(ctx, name)
 	if errors.Is(err, keystile.ErrNotFound) {
-		sealed, err = h.drawConsoleKey(ctx)
+		sealed, err = h.drawSecretKey(ctx, name, place)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return h.sealer.Open(sealed, consolePlace)
+	return h.sealer.Open(sealed, place)
 }
 
-func (h *house) drawConsoleKey(ctx context.Context) (sealed []byte, err error) {
+func (h *house) drawSecretKey(ctx context.Context, name, place string) (sealed []byte, err error) {
 	key := make([]byte, 32)
 	if _, err := io.ReadFull(randomSource, key); err != nil {
-		return nil, fmt.Errorf("draw a key for the pages: %w", err)
+		return nil, fmt.Errorf("draw the key %s: %w", name, err)
 	}
-	fresh, err := h.sealer.Seal(key, consolePlace)
+	fresh, err := h.sealer.Seal(key, place)
 	if err != nil {
 		return nil, err
 	}
 	err = h.store.Mutate(ctx, store.Actor{Name: "system"}, func(ctx context.Context, tx *store.Tx) error {
-		if sealed, err = tx.Keyset(ctx, keysetConsole); !errors.Is(err, keystile.ErrNotFound) {
+		if sealed, err = tx.Keyset(ctx, name); !errors.Is(err, keystile.ErrNotFound) {
 			return err
 		}
 		sealed = fresh
-		return tx.PutKeyset(ctx, keysetConsole, fresh)
+		return tx.PutKeyset(ctx, name, fresh)
 	})
 	return sealed, err
 }
 
 // buildConsole makes the pages that people see.
 func (s *server) buildConsole(ctx context.Context, _ *app) error {
-	key, err := s.house.consoleKey(ctx)
+	key, err := s.house.secretKey(ctx, keysetConsole, consolePlace)
 	if err != nil {
 		return err
 	}
 	offers := s.login.Offers()
 	s.console, err = console.New(console.Options{
-		People: s.login, Applications: s.applications(), Administration: s.administration(), Origin: s.origin(), Passkeys: offers.Passkeys, Reset: offers.Reset, Key: key,
+		People: s.login, Providers: s.login, Applications: s.applications(), Administration: s.administration(), Authorizer: s.oauth,
+		Origin: s.origin(), Passkeys: offers.Passkeys, Reset: offers.Reset, Key: key,
 		ClientAddr: s.clientAddr, RequestID: s.requestID, Now: time.Now, Logger: s.log,
 	})
 	return err
@@ -77,9 +79,9 @@ func (s *server) origin() string {
 
 // pages are the paths of the pages.
 func (s *server) pages() []endpoint {
-	own := make([]endpoint, len(console.Paths))
-	for i, path := range console.Paths {
-		own[i] = endpoint{path: path, handler: s.tracer.Wrap(s.console)}
+	var own []endpoint
+	for _, path := range slices.Concat(console.Paths, console.AuthorizePaths) {
+		own = append(own, endpoint{path: path, handler: s.tracer.Wrap(s.console)})
 	}
 	return own
 }

@@ -49,7 +49,7 @@ func (s *server) naoDoor() ([]endpoint, error) {
 		return nil, nil
 	}
 	o := nao.Options{
-		SignIn: s.login, Tokens: s.sessions, Keys: s.keys, User: s.house.service.User, Edge: s.edge(), Logger: s.log,
+		SignIn: s.login, Tokens: s.sessions, Access: s.access, Keys: s.keys, User: s.house.service.User, Edge: s.edge(), Logger: s.log,
 		Mint: func(ctx context.Context, session keystile.Session, user keystile.User) (keystile.Secret, time.Time, error) {
 			return s.minter.Standard(ctx, session, user, "", c.JWTTTL)
 		},

@@ -15,6 +15,7 @@ import (
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/config"
 	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/credential/oauthtoken"
 	"keystile.dev/keystile/internal/credential/onetime"
 	"keystile.dev/keystile/internal/credential/partner"
 	"keystile.dev/keystile/internal/credential/sessionjwt"
@@ -222,7 +223,12 @@ func (h *house) kinds(ctx context.Context, cfg *config.Config) (kinds []keystile
 		return nil, nil, err
 	}
 	release = append(release, temporary.Close)
-	return []keystile.Kind{keys, once, sessions, temporary}, releaseAll, nil
+	access, err := h.newAccessTokens(oauthtoken.Options{Fresh: fresh})
+	if err != nil {
+		return nil, releaseAll, err
+	}
+	release = append(release, access.Close)
+	return []keystile.Kind{keys, once, sessions, temporary, access}, releaseAll, nil
 }
 
 func (a *app) printExplanation(f format, d keystile.Decision, steps []gate.Step) error {

@@ -161,8 +161,12 @@ func (s *server) background(failed chan<- error) (stop func()) {
 		}
 	})
 	for _, run := range []func(context.Context){
-		s.feed.Run, s.watch, s.recorder.Run, s.notary.Run, s.watchKeys, s.used.Run, s.signed.Run, s.seen.Run, s.login.Run, s.courier.Run,
-		s.purge, s.purgePartners, s.purgeLedger, s.sweep,
+		s.feed.Run, s.watch, s.watchKeys, s.measureLag, s.sweep,
+		s.recorder.Run, s.notary.Run,
+		s.used.Run, s.signed.Run, s.seen.Run,
+		s.login.Run, s.courier.Run,
+		s.life.leaks.Run, s.life.meter.Run, s.keepKeys,
+		s.purge, s.purgePartners, s.purgeOAuth, s.purgeLedger, s.purgeUsage,
 	} {
 		wg.Go(func() { run(ctx) })
 	}

@@ -121,7 +121,7 @@ Your own API: keystile init DIR, then keystile serve --config DIR/keystile.yaml`
 	root.AddCommand(
 		newDemo(a), newInit(a), newServe(a),
 		newApply(a), newExport(a),
-		newKey(a), newSigningKey(a), newSign(a), newApplication(a), newOrganization(a), newSite(a), newRole(a), newUser(a), newProvider(a), newSession(a),
+		newKey(a), newSigningKey(a), newSign(a), newApplication(a), newClient(a), newOrganization(a), newSite(a), newRole(a), newUser(a), newProvider(a), newSession(a),
 		newTokenKey(a), newToken(a), newAdminToken(a),
 		newAudit(a), newBackup(a), newRestore(a), newMasterKey(a), newPepper(a), newExplain(a), newDoctor(a), newMigrate(a), newVersion(a), newSchema(a),
 	)

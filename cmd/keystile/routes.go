@@ -19,7 +19,8 @@ import (
 // builtinPaths are the server's own: a route may not speak for them on the
 // server's own host. "/x/" is everything below it.
 var builtinPaths = []string{
-	"/healthz", "/readyz", "/metrics", "/forward-auth", "/v1/", "/.well-known/jwks.json", "/oauth/", "/admin", "/admin/", "/account", "/account/", "/login", "/login/", "/logout",
+	"/healthz", "/readyz", "/metrics", "/forward-auth", "/v1/", "/.well-known/jwks.json", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
+	"/oauth/", "/admin", "/admin/", "/account", "/account/", "/login", "/login/", "/logout",
 }
 
 // ownPathsOf is builtinPaths and those of the dialects that are on.

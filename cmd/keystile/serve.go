@@ -18,6 +18,7 @@ import (
 	"keystile.dev/keystile/internal/config"
 	"keystile.dev/keystile/internal/console"
 	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/credential/oauthtoken"
 	"keystile.dev/keystile/internal/credential/onetime"
 	temporary "keystile.dev/keystile/internal/credential/partner"
 	"keystile.dev/keystile/internal/credential/sessionjwt"
@@ -30,6 +31,8 @@ import (
 	"keystile.dev/keystile/internal/keyring"
 	"keystile.dev/keystile/internal/login"
 	"keystile.dev/keystile/internal/metrics"
+	"keystile.dev/keystile/internal/oidc"
+	"keystile.dev/keystile/internal/outbound"
 	"keystile.dev/keystile/internal/partner"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/tracing"
@@ -88,15 +91,21 @@ type server struct {
 	partners  *partner.Service
 	courier   *webhook.Courier
 	// tokenKeys sign session tokens; federation verifies those of others.
-	tokenKeys  *keyring.TokenKeys
+	tokenKeys *keyring.TokenKeys
+	// access proves access tokens, oauth issues them.
+	access     *oauthtoken.Kind
+	oauth      *oidc.Server
 	federation *federation.Verifier
+	fetcher    *outbound.Client
 	limits     *limits
 	recorder   *audit.Recorder
 	notary     *audit.Notary
 	keyWatch   keyWatch
+	lag        *lag
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
+	life       keyLife
 	metrics    *metrics.Metrics
 	tracer     *tracing.Tracer
 	gate       *gate.Gate
@@ -141,10 +150,13 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildPartners, // applications of other companies
 		s.buildWebhooks, // what they are told
 		s.buildLogin,    // people who sign in
+		s.buildOAuth,    // clients that act for them
 		s.buildConsole,  // the pages they see
 		s.buildLimits,   // how often
+		s.buildKeyLife,  // leaked keys, and what keys are used for
 		s.buildRecords,  // audit, metrics, last used, traces
 		s.buildNotary,   // checkpoints of the audit log
+		s.buildLag,      // how long a revocation takes
 		s.buildGate,     // the one path
 		s.buildSigner,   // Keystile-Assertion
 		s.buildTLS,
@@ -235,6 +247,7 @@ func (s *server) buildRecords(ctx context.Context, _ *app) error {
 	s.recorder = audit.NewRecorder(audit.Options{Write: s.house.store.RecordDecisions, Logger: s.log})
 	s.metrics = metrics.New()
 	s.addGauges()
+	s.addLifeGauges()
 	if s.cfg.OTLPEndpoint == "" {
 		return nil
 	}
@@ -249,8 +262,8 @@ func (s *server) buildGate(context.Context, *app) error {
 		return err
 	}
 	s.gate, err = gate.New(table, gate.Options{
-		Kinds: []keystile.Kind{s.keys, s.onetime, s.sessions, s.temporary}, Limiter: s.limits.limiter, Strict: s.limits.strict,
-		Observers: []gate.Observer{s.metrics, s.recorder}, Now: time.Now,
+		Kinds: []keystile.Kind{s.keys, s.onetime, s.sessions, s.temporary, s.access}, Limiter: s.limits.limiter, Strict: s.limits.strict,
+		Observers: []gate.Observer{s.metrics, s.recorder, s.life.meter}, Now: time.Now,
 	})
 	return err
 }
@@ -303,6 +316,9 @@ func (s *server) close() error {
 	}
 	if s.temporary != nil {
 		s.temporary.Close()
+	}
+	if s.access != nil {
+		s.access.Close()
 	}
 	if s.partners != nil {
 		s.partners.Close()

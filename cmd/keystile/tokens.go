@@ -145,12 +145,12 @@ func (s *server) buildTokens(ctx context.Context, _ *app) error {
 
 // buildFederation makes what verifies the tokens of identity providers.
 func (s *server) buildFederation() error {
-	fetcher, err := newFetcher(s.cfg, s.options.demo)
-	if err != nil {
+	var err error
+	if s.fetcher, err = newFetcher(s.cfg, s.options.demo); err != nil {
 		return err
 	}
 	s.federation, err = federation.New(federation.Options{
-		Find: findProviders(s.house.store), Open: s.house.sealer.Open, Fetch: fetcher.Get, Now: time.Now,
+		Find: findProviders(s.house.store), Open: s.house.sealer.Open, Fetch: s.fetcher.Get, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -66,18 +66,20 @@ var doors = map[string][]string{
 	"internal/enforce":   {root, "internal/dialect", "internal/problem"},
 	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/problem"},
 
-	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/webhook", "internal/username", "internal/login/password", "internal/login/totp"}, // what names, passwords and factors may be is written once, there
-	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                 // credential/apikey: an auth_token is an API key
+	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/webhook", "internal/jws", "internal/username", "internal/login/password", "internal/login/totp"}, // jws: a client's keys are read where tokens are; what names, passwords and factors may be is written once, there
+	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                                                                   // credential/apikey: an auth_token is an API key
 	"internal/partner":   {root, "internal/store", "internal/credential/partner", "internal/problem"},
-	"internal/webhook":   {root, "internal/store", "internal/credential/partner"}, // deliveries carry session tokens, which are made as a launch makes them
+	"internal/webhook":   {root, "internal/store", "internal/credential/partner"},                                           // deliveries carry session tokens, which are made as a launch makes them
+	"internal/oidc":      {root, "internal/store", "internal/credential", "internal/credential/oauthtoken", "internal/jws"}, // credential: the classifier finds tokens where the gate does
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
-	"internal/backup":    {root, "internal/store"}, // it copies a store's snapshot
+	"internal/backup":    {root, "internal/store"},  // it copies a store's snapshot
+	"internal/leak":      {root, "internal/manage"}, // who answers to a leak is manage; this is the desk in front of it
 	"internal/keyimport": {root, "internal/credential/apikey", "internal/store"},
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},
 	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey", "internal/credential/partner", "internal/username"},
 	"internal/config":    {root, "internal/yamlfile"},
-	"internal/console":   {root, "internal/login", "internal/login/totp", "internal/manage"}, // the pages follow what the two services answer; their types are the seam
+	"internal/console":   {root, "internal/login", "internal/login/totp", "internal/manage", "internal/oidc"}, // the pages follow what the services answer; their types are the seam
 
 	"internal/archtest": {},
 	"examples/*":        {}, // stand for other people's programs

@@ -151,7 +151,7 @@ func (d *decoder) bytes(limit uint64) ([]byte, error) {
 	if n > limit || n > math.MaxInt32 {
 		return nil, damaged("a length of %d", n)
 	}
-	raw, err := io.ReadAll(io.LimitReader(d.r, int64(n))) //nolint:gosec // G115: at most 2^31
+	raw, err := io.ReadAll(io.LimitReader(d.r, int64(n)))
 	if err != nil {
 		return nil, damaged("%w", err)
 	}

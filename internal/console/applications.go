@@ -118,10 +118,14 @@ func formActionsOf(origins []string) string {
 	extra := ""
 	for _, origin := range origins {
 		u, err := url.Parse(origin)
-		if err != nil || u.Host == "" || u.Path != "" || u.User != nil || strings.ContainsAny(origin, " ;,'\"") {
+		if err != nil || u.Path != "" || u.User != nil || u.Host == "" && !strings.Contains(u.Scheme, ".") || strings.ContainsAny(origin, " ;,'\"") {
 			continue
 		}
-		if token := " " + u.Scheme + "://" + u.Host; !strings.Contains(extra+" ", token+" ") {
+		token := " " + u.Scheme + "://" + u.Host
+		if u.Host == "" { // a native application's own scheme
+			token = " " + u.Scheme + ":"
+		}
+		if !strings.Contains(extra+" ", token+" ") {
 			extra += token
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"path"
 	"time"
+
+	"keystile.dev/keystile/internal/oidc"
 )
 
 // Options are what the pages stand on.
@@ -16,6 +18,10 @@ type Options struct {
 	People People
 	// Applications are what people open; nil: the server has none.
 	Applications Applications
+	// Providers signs people in at identity providers; nil: the server has none.
+	Providers Providers
+	// Authorizer answers clients of the authorization server; nil: there is none.
+	Authorizer Authorizer
 	// Administration is what administrators do here; nil: nothing.
 	Administration Administration
 	// Origin is where browsers reach the pages: scheme, host and port of public_url.
@@ -67,6 +73,10 @@ func New(o Options) (*Console, error) {
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != path.Clean(r.URL.Path) { // the mux would lead on to the path it means
 		c.nowhere.ServeHTTP(w, r)
+		return
+	}
+	if c.options.Authorizer != nil && r.Method == http.MethodPost && (r.URL.Path == oidc.PathAuthorize || r.URL.Path == oidc.PathLogout) {
+		c.sendPosted(w, r)
 		return
 	}
 	c.mux.ServeHTTP(w, r)

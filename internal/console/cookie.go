@@ -46,6 +46,11 @@ func (s seals) openSession(value string) (sid string, ok bool) {
 // formToken is what the forms of a session carry.
 func (s seals) formToken(sid string) string { return s.mac("form", sid) }
 
+// is compares a MAC in constant time.
+func (s seals) is(mac, purpose, text string) bool {
+	return hmac.Equal([]byte(mac), []byte(s.mac(purpose, text)))
+}
+
 // isFormToken compares in constant time.
 func (s seals) isFormToken(token, sid string) bool {
 	return hmac.Equal([]byte(token), []byte(s.formToken(sid)))

@@ -25,6 +25,9 @@ func (c *Console) fault(v *visit, err error) answer {
 	var throttled *login.Throttled
 	var busy *login.Busy
 	var large *http.MaxBytesError
+	if page, ok := refusedRequest(err); ok {
+		return page
+	}
 	switch {
 	case errors.As(err, &throttled):
 		return sorry(http.StatusTooManyRequests, "Too many attempts", "To protect accounts, sign-in from where you are is paused.", throttled.RetryAfter)

@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"keystile.dev/keystile/internal/oidc"
 )
 
 var (
@@ -63,15 +65,25 @@ const home = "/account"
 
 // places are the paths that return_to may name: pages of ours, never the
 // gateway's, which may be on the same host. What ends in "/" is everything below.
-var places = []string{home, home + "/", admin, admin + "/"}
+var places = []string{home, home + "/", admin, admin + "/", oidc.PathAuthorize, oidc.PathDevice}
+
+// maxReturn and maxAuthorization bound return_to, in bytes: an authorization request
+// carries what a client put into it.
+const (
+	maxReturn        = 2048
+	maxAuthorization = 8192
+)
 
 // returnTo is a path and query of ours that people may be sent on to, or home.
 // Nothing is repaired: what is not exactly the path of a page is home.
 func returnTo(to string) string {
-	if len(to) > 2048 || strings.ContainsFunc(to, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '\\' || r == '#' }) {
+	if len(to) > maxAuthorization || strings.ContainsFunc(to, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '\\' || r == '#' }) {
 		return home
 	}
 	u, err := url.Parse(to)
+	if err == nil && len(to) > maxReturn && u.Path != oidc.PathAuthorize {
+		return home
+	}
 	if err != nil || !plainPath(u) || strings.ContainsAny(to[:len(to)-len(u.RawQuery)], "%;") {
 		return home
 	}

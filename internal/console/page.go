@@ -55,12 +55,19 @@ var navigation = []link{
 // applicationsLink is in the menu where there are applications.
 var applicationsLink = link{home + "/applications", "Applications"}
 
+// consentsLink is in the menu where there are clients that people give access to.
+var consentsLink = link{home + "/access", "Access you gave"}
+
 // menu is navigation as this server has it.
 func (c *Console) menu() []link {
-	if c.options.Applications == nil {
-		return navigation
+	menu := slices.Clone(navigation)
+	if c.options.Applications != nil {
+		menu = append(menu, applicationsLink)
 	}
-	return append(slices.Clone(navigation), applicationsLink)
+	if c.options.Authorizer != nil {
+		menu = append(menu, consentsLink)
+	}
+	return menu
 }
 
 // link is a place in the menu.
@@ -69,15 +76,18 @@ type link struct{ Path, Label string }
 // noticeTexts are what a page can say about what the page before it did. The
 // cookie holds the name, so nobody else's words can be put here.
 var noticeTexts = map[string]string{
-	"password-changed": "Your password was changed. All your other sessions were ended.",
-	"password-set":     "Your new password is set. Sign in with it.",
-	"signed-out":       "You are signed out.",
-	"totp-added":       "Your authenticator app is set up.",
-	"passkey-added":    "Your passkey was added.",
-	"passkey-renamed":  "The passkey was renamed.",
-	"factor-removed":   "It was removed and opens nothing any more.",
-	"session-ended":    "That session was ended.",
-	"sessions-ended":   "All your other sessions were ended.",
+	"password-changed":  "Your password was changed. All your other sessions were ended.",
+	"password-set":      "Your new password is set. Sign in with it.",
+	"signed-out":        "You are signed out.",
+	"totp-added":        "Your authenticator app is set up.",
+	"passkey-added":     "Your passkey was added.",
+	"passkey-renamed":   "The passkey was renamed.",
+	"factor-removed":    "It was removed and opens nothing any more.",
+	"session-ended":     "That session was ended.",
+	"sessions-ended":    "All your other sessions were ended.",
+	"device-allowed":    "The device is connected. It goes on by itself in a moment.",
+	"device-denied":     "The device was refused.",
+	"consent-withdrawn": "The access was withdrawn. What the application holds opens nothing any more.",
 
 	"access-granted":         "It is authorised, as you chose.",
 	"access-withdrawn":       "It may do nothing in your organisation any more.",
@@ -136,6 +146,9 @@ func (c *Console) send(w http.ResponseWriter, v *visit, a answer) {
 	for _, cookie := range a.cookies {
 		http.SetCookie(w, cookie)
 	}
+	if a.view != "" && len(a.formActions) == 0 {
+		a.formActions = c.leadsOn(v)
+	}
 	if len(a.formActions) > 0 {
 		w.Header().Set("Content-Security-Policy", formActionsOf(a.formActions))
 	}
@@ -188,7 +201,7 @@ func (c *Console) sendPage(w http.ResponseWriter, v *visit, a answer) {
 // place is the longest path of the menu that a path is at or below.
 func place(path string) string {
 	here := ""
-	places := append(slices.Clone(navigation), applicationsLink, link{Path: admin})
+	places := append(slices.Clone(navigation), applicationsLink, consentsLink, link{Path: admin})
 	for _, d := range duties {
 		places = append(places, d.link)
 	}

@@ -29,11 +29,17 @@ var Paths = []string{"/login", "/login/", "/logout", "/account", "/account/", "/
 // routes is every page.
 func (c *Console) routes() []route {
 	routes := c.accountRoutes()
+	if c.options.Providers != nil {
+		routes = append(routes, c.providerRoutes()...)
+	}
 	if c.options.Applications != nil {
 		routes = append(routes,
 			route{"GET /account/applications", member, c.applications},
 			route{"POST /account/applications/open", member, c.openApplication},
 		)
+	}
+	if c.options.Authorizer != nil {
+		routes = append(routes, c.authorizeRoutes()...)
 	}
 	if c.options.Administration != nil {
 		routes = append(routes, c.adminRoutes()...)

@@ -57,8 +57,8 @@ type openKeys struct {
 type openKey struct {
 	TokenKey
 	verifier *jws.Key
-	signer   jose.Signer // of a public key
-	secret   []byte      // of HS256
+	signers  map[string]jose.Signer // of a public key, one for each type of token
+	secret   []byte                 // of HS256
 }
 
 // NewTokenKeys makes TokenKeys that read the set when it is first needed.
@@ -160,11 +160,14 @@ func openTokenKey(stored *storedKey) (*openKey, error) {
 	if key.verifier.Algorithm() != stored.Algorithm {
 		return nil, fmt.Errorf("it is for %s, and said to be for %s", key.verifier.Algorithm(), stored.Algorithm)
 	}
-	key.signer, err = jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.SignatureAlgorithm(stored.Algorithm), Key: jose.JSONWebKey{Key: private, KeyID: stored.ID}},
-		(&jose.SignerOptions{}).WithType("JWT"))
-	if err != nil {
-		return nil, fmt.Errorf("use it: %w", err)
+	key.signers = map[string]jose.Signer{}
+	for _, typ := range tokenTypes {
+		key.signers[typ], err = jose.NewSigner(
+			jose.SigningKey{Algorithm: jose.SignatureAlgorithm(stored.Algorithm), Key: jose.JSONWebKey{Key: private, KeyID: stored.ID}},
+			(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+		if err != nil {
+			return nil, fmt.Errorf("use it: %w", err)
+		}
 	}
 	return key, nil
 }
@@ -180,18 +183,29 @@ func (o *openKeys) signing(algorithm keystile.SigningAlgorithm, organization str
 	return found
 }
 
-// Sign signs claims with the key of an algorithm that signs now, and names it in
-// the header. An algorithm without a key is an error.
+// tokenTypes are the types of tokens that are signed: of sessions and ID tokens, access
+// tokens (RFC 9068, section 2.1) and logout tokens (OpenID Connect Back-Channel Logout,
+// section 2.4). No verifier takes one for another (RFC 8725, section 3.11).
+var tokenTypes = []string{"JWT", "at+jwt", "logout+jwt"}
+
+// Sign is SignAs for tokens of type JWT.
 func (k *TokenKeys) Sign(ctx context.Context, algorithm keystile.SigningAlgorithm, claims []byte) (keystile.Secret, error) {
+	return k.SignAs(ctx, algorithm, "JWT", claims)
+}
+
+// SignAs signs claims with the key of an algorithm that signs now, and names it and the
+// token's type in the header. An algorithm without a key, and a type that is none of
+// ours, is an error.
+func (k *TokenKeys) SignAs(ctx context.Context, algorithm keystile.SigningAlgorithm, typ string, claims []byte) (keystile.Secret, error) {
 	ready, err := k.current(ctx)
 	if err != nil {
 		return "", err
 	}
 	key := ready.signing(algorithm, "", k.now())
-	if key == nil || key.signer == nil {
-		return "", fmt.Errorf("sign a token: there is no key for %s: %w", algorithm, keystile.ErrUnavailable)
+	if key == nil || key.signers[typ] == nil {
+		return "", fmt.Errorf("sign a token: there is no key for %s and type %s: %w", algorithm, typ, keystile.ErrUnavailable)
 	}
-	signed, err := key.signer.Sign(claims)
+	signed, err := key.signers[typ].Sign(claims)
 	if err != nil {
 		return "", fmt.Errorf("sign a token with key %s: %w", key.ID, err)
 	}
@@ -250,7 +264,7 @@ func (k *TokenKeys) Verify(ctx context.Context, t *jws.Token) (bool, error) {
 // named is the public key of that name.
 func (o *openKeys) named(id string) *openKey {
 	for _, key := range o.keys {
-		if key.signer != nil && key.ID == id {
+		if key.signers != nil && key.ID == id {
 			return key
 		}
 	}
@@ -307,7 +321,7 @@ func (k *TokenKeys) Public(ctx context.Context) ([]*jws.Key, error) {
 	now := k.now()
 	var keys []*jws.Key
 	for _, key := range ready.keys {
-		if key.signer != nil && key.live(now) {
+		if key.signers != nil && key.live(now) {
 			keys = append(keys, key.verifier)
 		}
 	}

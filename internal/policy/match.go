@@ -56,6 +56,9 @@ func (m *Match) Authorize(r *keystile.Request, p *keystile.Principal, now time.T
 	if rejection := checkCaller(m.Route, r, p); rejection != nil {
 		return resource, rejection
 	}
+	if rejection := checkAudience(r, p); rejection != nil {
+		return resource, rejection
+	}
 	if m.entry.resource != nil {
 		var rejection *keystile.Rejection
 		if resource, rejection = m.entry.resource.read(r, m); rejection != nil {

@@ -266,7 +266,7 @@ func (k *apiKeys) create(ctx context.Context, tx *store.Tx, r *run, e *entry[api
 		return err
 	}
 	if secret != "" {
-		r.summary.Secrets = append(r.summary.Secrets, NewSecret{KeyID: a.ID, Secret: secret})
+		r.summary.Secrets = append(r.summary.Secrets, NewSecret{Kind: "api_key", KeyID: a.ID, Secret: secret})
 	}
 	r.created("api_key", a.ID)
 	if a.RevokedAt.IsZero() {

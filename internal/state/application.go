@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ type application struct {
 	Review          string           `yaml:"review" enum:"draft in_review approved suspended retired" doc:"State of its review. Absent: draft."`
 	ReviewComment   string           `yaml:"review_comment" doc:"What the reviewer said last."`
 	ApplicationKeys []applicationKey `yaml:"application_keys" doc:"Its keys. Absent: those of the store stay."`
-	OAuth           *oauthClient     `yaml:"oauth" doc:"Its client of the authorization server. Not supported by this version."`
+	OAuth           *oauthClient     `yaml:"oauth" doc:"Its client of the authorization server. Absent: that of the store stays."`
 }
 
 // applicationKey is a key of an application.
@@ -34,16 +35,6 @@ type applicationKey struct {
 	Secret keystile.Secret `yaml:"secret" example:"ak_prod_…" doc:"The key: ak_test_ (sandbox) or ak_prod_ and 32 letters and digits."`
 	Digest *digest         `yaml:"digest" doc:"In place of secret, as an export writes it: hmac-sha256:PEPPER:HEX, for a key that ends with \" until TIME\"."`
 	Hint   string          `yaml:"hint" doc:"With digest: the visible head of the key."`
-}
-
-// oauthClient is an application's client of the authorization server.
-type oauthClient struct {
-	RedirectURIs []string        `yaml:"redirect_uris" doc:"Exact redirect URIs."`
-	ClientID     string          `yaml:"client_id" doc:"Absent: the application's id."`
-	ClientSecret keystile.Secret `yaml:"client_secret" doc:"Absent: generated, unless public."`
-	GrantTypes   []string        `yaml:"grant_types" enum:"authorization_code refresh_token client_credentials" doc:"Grants it may use."`
-	Scopes       []string        `yaml:"scopes" doc:"Scopes it may ask for."`
-	Public       bool            `yaml:"public" doc:"It cannot keep a secret."`
 }
 
 // applications is the collection of the section of that name.
@@ -64,13 +55,13 @@ func (k *applications) take(s *source) {
 }
 
 func (k *applications) check(c *checker) {
-	sums := map[[32]byte]string{}
+	sums, clients := map[[32]byte]string{}, map[string]string{}
 	for i := range k.entries {
 		e := &k.entries[i]
 		identity(c, e, "application", e.value.ID)
 		reference(c, e, "organization", e.value.Organization)
 		if e.value.OAuth != nil {
-			c.add(e.from, e.path("oauth"), "remove it", "not supported by this version of keystile")
+			k.checkClient(c, e, clients)
 		}
 		if missing := e.value.ID == "" || e.value.Name == "" || e.value.Kind == "" || e.value.Environment == "" || e.value.Organization == ""; !missing {
 			c.adopt(e.from, e.path(""), manage.CheckApplication(e.value.wanted(keystile.Application{ID: e.value.ID, OrganizationID: e.value.Organization})))
@@ -147,6 +138,14 @@ func (k *applications) look(ctx context.Context, tx *store.Tx, r *run) error {
 					"was made with pepper %s, which this store does not have", key.Digest.pepper))
 			}
 		}
+		if o := e.value.OAuth; o != nil {
+			for n, given := range o.SecretDigests {
+				if !r.service.Digester.Knows(given.pepper) {
+					report(r, e, keystile.Invalidf(fmt.Sprintf("oauth.secret_digests[%d]", n), "apply it to the store that it was exported from, or give client_secret",
+						"was made with pepper %s, which this store does not have", given.pepper))
+				}
+			}
+		}
 	}
 	return nil
 }
@@ -195,7 +194,7 @@ func (k *applications) put(ctx context.Context, tx *store.Tx, r *run, e *entry[a
 			return err
 		}
 		r.created("application", a.ID)
-		return k.putKeys(ctx, tx, r, a, nil)
+		return errors.Join(k.putKeys(ctx, tx, r, a, nil), k.putClient(ctx, tx, r, a, &diff{}))
 	}
 	want.OrganizationID = a.Organization
 	d := applicationDiff(old, want)
@@ -205,6 +204,9 @@ func (k *applications) put(ctx context.Context, tx *store.Tx, r *run, e *entry[a
 		}
 	}
 	if err := k.putKeys(ctx, tx, r, a, &d); err != nil {
+		return err
+	}
+	if err := k.putClient(ctx, tx, r, a, &d); err != nil {
 		return err
 	}
 	if len(d) > 0 {

@@ -25,6 +25,8 @@ type reader interface {
 	SigningKeys(context.Context, store.SigningKeyFilter) ([]keystile.SigningKey, error)
 	Applications(context.Context, store.ApplicationFilter) ([]keystile.Application, error)
 	ApplicationKeys(ctx context.Context, applicationID string) ([]keystile.ApplicationKey, error)
+	OAuthClientOfApplication(ctx context.Context, applicationID string) (keystile.OAuthClient, error)
+	OAuthSecrets(ctx context.Context, clientID string) ([]keystile.OAuthSecret, error)
 	Authorizations(context.Context, store.AuthorizationFilter) ([]keystile.Authorization, error)
 	APIKeySecrets(ctx context.Context, keyID string) ([]keystile.APIKeySecret, error)
 	APIKey(ctx context.Context, id string) (keystile.APIKey, error)
@@ -187,11 +189,16 @@ func (s *section) list(name string, values []string) {
 	if len(values) == 0 {
 		return
 	}
+	s.raw(name, flow(values))
+}
+
+// flow is a list in one line.
+func flow(values []string) string {
 	quoted := make([]string, len(values))
 	for i, v := range values {
 		quoted[i] = scalar(v)
 	}
-	s.raw(name, "["+strings.Join(quoted, ", ")+"]")
+	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
 // scalar writes text so that every YAML reader takes it for the same text:
@@ -239,6 +246,7 @@ func (x *exporter) organizations(ctx context.Context, s *section) error {
 		}
 		s.oneTime(o.OneTime)
 		s.text("mfa", string(o.MFA))
+		s.leak(o.Leak)
 		return nil
 	})
 }

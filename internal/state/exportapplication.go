@@ -37,7 +37,7 @@ func (x *exporter) applications(ctx context.Context, s *section) error {
 			}
 		}
 		if len(live) == 0 {
-			return nil
+			return x.client(ctx, s, a.ID)
 		}
 		s.items.WriteString("    application_keys:\n")
 		for _, k := range live {
@@ -46,7 +46,7 @@ func (x *exporter) applications(ctx context.Context, s *section) error {
 				s.items.WriteString("        hint: " + scalar(k.Hint) + "\n")
 			}
 		}
-		return nil
+		return x.client(ctx, s, a.ID)
 	})
 }
 

@@ -83,7 +83,7 @@ applications:
     launch_url: https://app.example.com/embed
     review: approved
     application_keys: [{secret: x}]
-    oauth: {redirect_uris: ["https://app.example.com/cb"], client_id: x, client_secret: y, grant_types: [authorization_code, refresh_token, client_credentials], scopes: ["openid"], public: false}
+    oauth: {redirect_uris: ["https://app.example.com/cb"], client_id: x, client_secret: a-client-secret, grant_types: [authorization_code, refresh_token, client_credentials], scopes: ["openid"], public: false}
 authorizations:  [{application: 5c8b, tenant: sandbox-tenant, permissions: ["roof_summary:read"]}]
 signing_keys:
   - organization: bank-x
@@ -103,10 +103,9 @@ identity_providers:
     create_users: false
 `
 
-func TestWhatALaterVersionWillTakeIsRefusedAndNotDropped(t *testing.T) {
+func TestEveryMemberOfTheStateFileIsReadOrRefusedAndNoneIsDropped(t *testing.T) {
 	_, err := Parse(File{Name: "w.yaml", Data: []byte(promised)})
-	want := `w.yaml:27: applications[0].application_keys[0].secret: is not an application key of its environment; use ak_test_ (sandbox) or ak_prod_ and 32 letters and digits
-w.yaml:28: applications[0].oauth: not supported by this version of keystile; remove it`
+	want := `w.yaml:27: applications[0].application_keys[0].secret: is not an application key of its environment; use ak_test_ (sandbox) or ak_prod_ and 32 letters and digits`
 	if err == nil {
 		t.Fatal("accepted")
 	}

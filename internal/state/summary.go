@@ -45,8 +45,10 @@ type FieldChange struct {
 	Name, From, To string
 }
 
-// NewSecret is a generated secret of an API key.
+// NewSecret is a generated secret of an API key or of an OAuth client.
 type NewSecret struct {
+	// Kind is "api_key" or "client".
+	Kind   string
 	KeyID  string
 	Secret keystile.Secret
 }

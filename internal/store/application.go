@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	keystile "keystile.dev/keystile"
@@ -127,7 +128,7 @@ func ended(env keystile.Environment, state keystile.ReviewState) bool {
 }
 
 // DeleteApplication removes an application that no tenant ever authorised, with
-// its keys and webhooks; otherwise it is [keystile.ErrConflict]: retire it.
+// its keys, its webhooks and its client; otherwise it is [keystile.ErrConflict]: retire it.
 func (t *Tx) DeleteApplication(ctx context.Context, id string) error {
 	a, err := t.Application(ctx, id)
 	if err != nil {
@@ -139,6 +140,13 @@ func (t *Tx) DeleteApplication(ctx context.Context, id string) error {
 	}
 	if len(known) > 0 {
 		return conflict("application %q is known to tenants; retire it instead", id)
+	}
+	client, err := t.OAuthClientOfApplication(ctx, id)
+	if err == nil {
+		err = t.DeleteOAuthClient(ctx, client.ID)
+	}
+	if err != nil && !errors.Is(err, keystile.ErrNotFound) {
+		return err
 	}
 	if err := t.deleteWebhooks(ctx, id); err != nil {
 		return err

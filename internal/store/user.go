@@ -152,6 +152,9 @@ func (t *Tx) DeleteUser(ctx context.Context, id string) error {
 	if err := t.q.DeleteUserNames(ctx, id); err != nil {
 		return t.fail("delete user "+id, err)
 	}
+	if err := t.q.DeleteOAuthConsentsOfUser(ctx, id); err != nil {
+		return t.fail("delete user "+id, err)
+	}
 	if err := t.q.DeleteUser(ctx, id); err != nil {
 		return t.fail("delete user "+id, err)
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -140,13 +141,18 @@ func parseCall(args []string) (c call, err error) {
 				return c, fmt.Errorf("%q is no header field", args[1])
 			}
 			c.headers = append(c.headers, [2]string{name, strings.TrimSpace(value)})
+		case "-u":
+			c.headers = append(c.headers, [2]string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(args[1]))})
+		case "-f": // a form, as curl -d sends it
+			c.headers = append(c.headers, [2]string{"Content-Type", "application/x-www-form-urlencoded"})
+			c.body, c.method = args[1], http.MethodPost
 		case "-d":
 			c.body = args[1]
 			if c.method == http.MethodGet {
 				c.method = http.MethodPost
 			}
 		default:
-			return c, fmt.Errorf("%q is not -X, -H or -d", args[0])
+			return c, fmt.Errorf("%q is not -X, -H, -u, -f or -d", args[0])
 		}
 	}
 	if len(args) != 1 {

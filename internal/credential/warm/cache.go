@@ -19,7 +19,7 @@ type Entry struct {
 	// equal ones that principals share.
 	Principal *keystile.Principal
 	// Also are the things it hangs on besides its credential and its
-	// organisation, such as a user or a session: at most four.
+	// organisation, such as a user or a session: at most six.
 	Also []Subject
 	// NotAfter is when the credential ends, in nanoseconds since 1970; 0 is never.
 	NotAfter int64

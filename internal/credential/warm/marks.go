@@ -16,9 +16,9 @@ type Subject struct {
 }
 
 // maxSubjects is how many subjects an entry can have: its credential, its
-// organisation and four that its kind adds. An entry that names more is
+// organisation and six that its kind adds. An entry that names more is
 // answered with once and not remembered.
-const maxSubjects = 6
+const maxSubjects = 8
 
 const (
 	// markClasses is how many kinds of change have marks of their own; the kinds

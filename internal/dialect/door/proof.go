@@ -12,7 +12,7 @@ import (
 
 // accepted are the kinds that may open something at a door. No message
 // signature and no other kind of token is looked for.
-var accepted = keystile.Route{Accept: []keystile.KindName{keystile.KindAPIKey, keystile.KindSessionJWT}}
+var accepted = keystile.Route{Accept: []keystile.KindName{keystile.KindAPIKey, keystile.KindSessionJWT, keystile.KindOAuthToken}}
 
 // Present finds the one credential in a request's header, by the classifier
 // that the gate uses. None, two, or one that cannot be read is a

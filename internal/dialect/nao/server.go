@@ -47,6 +47,8 @@ type Options struct {
 	User func(ctx context.Context, id string) (keystile.User, error)
 	// Tokens proves session tokens, Keys API keys.
 	Tokens, Keys keystile.Kind
+	// Access proves the access tokens of OAuth clients, which open me alone. nil: there are none.
+	Access keystile.Kind
 	// Edge says whose request it is.
 	Edge door.Edge
 	// Origins are those whose pages may call the door; none by default.

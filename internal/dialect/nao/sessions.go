@@ -229,7 +229,8 @@ func (s *Server) end(ctx context.Context, c *call) answer {
 	return answer{status: http.StatusNoContent}
 }
 
-// me is GET /api/v2/me, by a session's token or by an API key of a user.
+// me is GET /api/v2/me, by a session's token, by an API key of a user, or by the
+// access token that a user allowed a client.
 func (s *Server) me(ctx context.Context, c *call) answer {
 	found, err := door.Present(c.header)
 	if err != nil {
@@ -241,7 +242,11 @@ func (s *Server) me(ctx context.Context, c *call) answer {
 	case keystile.KindSessionJWT:
 		_, user, refused = s.renew(ctx, c, found)
 	case "":
-		user, refused = s.owner(ctx, c, found)
+		user, refused = s.owner(ctx, c, s.o.Keys, found)
+	case keystile.KindOAuthToken:
+		if refused = &unauthorized; s.o.Access != nil {
+			user, refused = s.owner(ctx, c, s.o.Access, found)
+		}
 	default:
 		refused = &unauthorized
 	}
@@ -253,14 +258,15 @@ func (s *Server) me(ctx context.Context, c *call) answer {
 	}{describeUser("user", user)})
 }
 
-// owner is the user whose API key was presented.
-func (s *Server) owner(ctx context.Context, c *call, found keystile.Found) (keystile.User, *answer) {
-	principal, refused := s.prove(ctx, c, s.o.Keys, found)
+// owner is the user whose API key, or access token, was presented.
+func (s *Server) owner(ctx context.Context, c *call, kind keystile.Kind, found keystile.Found) (keystile.User, *answer) {
+	principal, refused := s.prove(ctx, c, kind, found)
 	if refused != nil {
 		return keystile.User{}, refused
 	}
-	if principal.UserID == "" {
-		return keystile.User{}, &unauthorized // a key of an organisation is nobody's
+	// A key of an organisation is nobody's, and a token for other resources is not for here.
+	if principal.UserID == "" || len(principal.Audiences) > 0 {
+		return keystile.User{}, &unauthorized
 	}
 	user, err := s.o.User(ctx, principal.UserID)
 	if err != nil {

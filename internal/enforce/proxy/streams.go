@@ -91,6 +91,7 @@ type link struct {
 	organization string
 	user, role   string // a person's
 	application  string // a partner's
+	grant        string // of an OAuth token
 	next, prev   *link
 }
 
@@ -127,7 +128,8 @@ func (s *Streams) Open() int { return int(s.open.Load()) }
 func (s *Streams) Drop(c keystile.Change) {
 	switch c.Kind {
 	case keystile.ChangeKey, keystile.ChangeSigningKey, keystile.ChangeOrganization, keystile.ChangeAll,
-		keystile.ChangeUser, keystile.ChangeSession, keystile.ChangeRole, keystile.ChangeApplication, keystile.ChangeAuthorization:
+		keystile.ChangeUser, keystile.ChangeSession, keystile.ChangeRole, keystile.ChangeApplication, keystile.ChangeAuthorization,
+		keystile.ChangeOAuthGrant, keystile.ChangeOAuthToken:
 	case keystile.ChangeAdminToken, keystile.ChangeReload, keystile.ChangeProvider, keystile.ChangeTokenKey:
 		return
 	}
@@ -297,6 +299,7 @@ func (l *link) dropIf(c keystile.Change, grace time.Duration) {
 // credentialOf is the kind of credential that a change names, of those that name one.
 var credentialOf = map[keystile.ChangeKind]keystile.KindName{
 	keystile.ChangeKey: keystile.KindAPIKey, keystile.ChangeSigningKey: keystile.KindOneTime, keystile.ChangeSession: keystile.KindSessionJWT,
+	keystile.ChangeOAuthToken: keystile.KindOAuthToken,
 }
 
 // hangsOn is the thing of a kind that the exchange hangs on, "" if it hangs on none.
@@ -310,6 +313,8 @@ func (l *link) hangsOn(kind keystile.ChangeKind) string {
 		return l.role
 	case keystile.ChangeApplication:
 		return l.application
+	case keystile.ChangeOAuthGrant:
+		return l.grant
 	case keystile.ChangeAuthorization: // named as the store names it
 		if l.application == "" {
 			return ""

@@ -39,6 +39,23 @@ type ApiKey struct {
 	CreatedAt        int64
 	UpdatedAt        int64
 	UserID           string
+	LastUsedAddr     string
+	LastUsedRoute    string
+}
+
+type ApiKeyAspect struct {
+	KeyID   string
+	Aspect  string
+	Name    string
+	FirstAt int64
+	LastAt  int64
+}
+
+type ApiKeyNotice struct {
+	KeyID string
+	Kind  string
+	About int64
+	At    int64
 }
 
 type ApiKeySecret struct {
@@ -47,6 +64,17 @@ type ApiKeySecret struct {
 	PepperID  string
 	CreatedAt int64
 	ExpiresAt sql.NullInt64
+	LeakedAt  sql.NullInt64
+}
+
+type ApiKeyUsage struct {
+	KeyID     string
+	Hour      int64
+	Allowed   int64
+	Refused   int64
+	LastAt    int64
+	LastAddr  string
+	LastRoute string
 }
 
 type Application struct {
@@ -197,22 +225,32 @@ type FeedHead struct {
 	Purged   int64
 }
 
+type IdempotentRequest struct {
+	ID        []byte
+	Request   []byte
+	Answer    []byte
+	Bare      []byte
+	CreatedAt int64
+}
+
 type IdentityProvider struct {
-	Name           string
-	OrganizationID string
-	Roles          string
-	Issuer         string
-	Audience       string
-	Algorithms     string
-	JwksUrl        string
-	Jwks           string
-	PublicKey      string
-	SealedSecret   []byte
-	Claims         string
-	CreateUsers    bool
-	Disabled       bool
-	CreatedAt      int64
-	UpdatedAt      int64
+	Name               string
+	OrganizationID     string
+	Roles              string
+	Issuer             string
+	Audience           string
+	Algorithms         string
+	JwksUrl            string
+	Jwks               string
+	PublicKey          string
+	SealedSecret       []byte
+	Claims             string
+	CreateUsers        bool
+	Disabled           bool
+	CreatedAt          int64
+	UpdatedAt          int64
+	SignIn             string
+	SealedClientSecret []byte
 }
 
 type Keyset struct {
@@ -245,6 +283,142 @@ type NonceBound struct {
 	RefuseUntil int64
 }
 
+type OauthClient struct {
+	ID                     string
+	ApplicationID          sql.NullString
+	Name                   string
+	Public                 bool
+	Jwks                   string
+	RedirectUris           string
+	PostLogoutRedirectUris string
+	GrantTypes             string
+	Scopes                 string
+	Audiences              string
+	Serves                 string
+	TokenFormat            string
+	FirstParty             bool
+	IDTokenAlgorithm       string
+	Pairwise               bool
+	Dpop                   bool
+	PushedOnly             bool
+	BackchannelLogoutUri   string
+	CreatedAt              int64
+	UpdatedAt              int64
+	RevokedAt              sql.NullInt64
+	LastUsedAt             sql.NullInt64
+}
+
+type OauthCode struct {
+	Digest          []byte
+	PepperID        string
+	GrantID         string
+	ClientID        string
+	UserID          string
+	SessionID       string
+	Scopes          string
+	Audiences       string
+	Methods         string
+	AuthenticatedAt int64
+	Nonce           string
+	Thumbprint      string
+	RedirectUri     string
+	Challenge       string
+	CreatedAt       int64
+	ExpiresAt       int64
+	ConsumedAt      sql.NullInt64
+}
+
+type OauthConsent struct {
+	UserID    string
+	ClientID  string
+	Resource  string
+	Scopes    string
+	CreatedAt int64
+	UpdatedAt int64
+}
+
+type OauthDevice struct {
+	Digest          []byte
+	PepperID        string
+	UserCode        string
+	ClientID        string
+	Scopes          string
+	Audiences       string
+	Thumbprint      string
+	State           string
+	UserID          string
+	SessionID       string
+	Methods         string
+	AuthenticatedAt int64
+	PolledAt        int64
+	PollInterval    int64
+	CreatedAt       int64
+	ExpiresAt       int64
+}
+
+type OauthGrant struct {
+	ID              string
+	ClientID        string
+	UserID          string
+	SessionID       string
+	Scopes          string
+	Audiences       string
+	Methods         string
+	AuthenticatedAt int64
+	Nonce           string
+	Thumbprint      string
+	CreatedAt       int64
+	ExpiresAt       int64
+	RevokedAt       sql.NullInt64
+}
+
+type OauthRefreshToken struct {
+	Digest     []byte
+	PepperID   string
+	GrantID    string
+	CreatedAt  int64
+	ExpiresAt  int64
+	ConsumedAt sql.NullInt64
+	Successor  []byte
+	Answer     []byte
+}
+
+type OauthRequest struct {
+	Digest     []byte
+	PepperID   string
+	ClientID   string
+	Parameters string
+	CreatedAt  int64
+	ExpiresAt  int64
+}
+
+type OauthSecret struct {
+	ID        string
+	ClientID  string
+	Purpose   string
+	Digest    []byte
+	PepperID  string
+	CreatedAt int64
+	ExpiresAt sql.NullInt64
+	RevokedAt sql.NullInt64
+}
+
+type OauthToken struct {
+	Digest     []byte
+	ID         string
+	PepperID   string
+	GrantID    string
+	ClientID   string
+	UserID     string
+	Scopes     string
+	Audiences  string
+	Thumbprint string
+	Actor      string
+	CreatedAt  int64
+	ExpiresAt  int64
+	RevokedAt  sql.NullInt64
+}
+
 type Organization struct {
 	ID                 string
 	Name               string
@@ -257,6 +431,8 @@ type Organization struct {
 	OnetimeClockWindow int64
 	OnetimeForms       string
 	Mfa                string
+	LeakResponse       string
+	LeakGrace          int64
 }
 
 type PartnerSession struct {

@@ -11,7 +11,7 @@ import (
 )
 
 const findSession = `-- name: FindSession :one
-SELECT s.id, s.user_id, s.organization_id, s.door, s.methods, s.authenticated_at, s.api_key_id, s.provider_name, s.client_addr, s.user_agent, s.created_at, s.last_used_at, s.expires_at, s.revoked_at, s.audited, u.id, u.organization_id, u.username, u.email, u.name, u.role_id, u.admin_role, u.customer_ids, u.group_id, u.skin_id, u.mfa, u.must_change_password, u.disabled, u.last_login_at, u.created_at, u.updated_at, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa,
+SELECT s.id, s.user_id, s.organization_id, s.door, s.methods, s.authenticated_at, s.api_key_id, s.provider_name, s.client_addr, s.user_agent, s.created_at, s.last_used_at, s.expires_at, s.revoked_at, s.audited, u.id, u.organization_id, u.username, u.email, u.name, u.role_id, u.admin_role, u.customer_ids, u.group_id, u.skin_id, u.mfa, u.must_change_password, u.disabled, u.last_login_at, u.created_at, u.updated_at, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, o.leak_response, o.leak_grace,
     COALESCE(r.id, '') AS role_id, COALESCE(r.name, '') AS role_name, COALESCE(r.scopes, '') AS role_scopes, COALESCE(r.mfa, '') AS role_mfa,
     CAST(
         (s.api_key_id = '' OR EXISTS (SELECT 1 FROM api_keys AS k WHERE k.id = s.api_key_id AND k.revoked_at IS NULL
@@ -86,6 +86,8 @@ func (q *Queries) FindSession(ctx context.Context, now sql.NullInt64, iD string)
 		&i.Organization.OnetimeClockWindow,
 		&i.Organization.OnetimeForms,
 		&i.Organization.Mfa,
+		&i.Organization.LeakResponse,
+		&i.Organization.LeakGrace,
 		&i.RoleID,
 		&i.RoleName,
 		&i.RoleScopes,

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keystile.dev/keystile/client"
+)
+
+var clientKind = thing[client.OAuthClient]{
+	noun: "client", plural: "OAuth clients", byOrganization: true,
+	columns: []string{"ID", "APPLICATION", "PUBLIC", "GRANTS", "SCOPES", "REDIRECT URIS", "REVOKED"},
+	cells: func(c client.OAuthClient) []string {
+		application := c.Name
+		if c.Application != nil {
+			application = *c.Application
+		}
+		return []string{
+			c.ID, application, fmt.Sprint(c.Public), strings.Join(c.GrantTypes, ","), strings.Join(c.Scopes, ","), strings.Join(c.RedirectURIs, ","), timeText(c.RevokedAt),
+		}
+	},
+	all: func(ctx context.Context, m *management, o client.ListOptions) iter.Seq2[client.OAuthClient, error] {
+		return m.AllOAuthClients(ctx, o)
+	},
+	one: func(ctx context.Context, m *management, id string) (client.OAuthClient, error) {
+		return m.OAuthClient(ctx, id)
+	},
+}
+
+func newClient(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "client",
+		Short: "Create, list, show, rotate and revoke OAuth clients",
+		Example: `  keystile client create --organization roof-tools-inc --name 'Roof Tools' --redirect-uri https://app.example.com/cb --scope openid
+  keystile client create --organization roof-tools-inc --name 'Nightly batch' --scope sites:read
+  keystile client rotate CLIENT_ID --overlap 24h`,
+	}
+	cmd.AddCommand(newClientCreate(a), clientKind.list(a), clientKind.show(a), newClientRotate(a), newClientRevoke(a))
+	return cmd
+}
+
+func newClientCreate(a *app) *cobra.Command {
+	var in client.OAuthClientCreate
+	return creator(a, "client", "keystile client create --organization roof-tools-inc --name 'Roof Tools' --redirect-uri https://app.example.com/cb --scope openid -o json",
+		func(cmd *cobra.Command) {
+			flags := cmd.Flags()
+			flags.StringVar(&in.Application, "application", "", "application it is a way in of; default: one is registered")
+			flags.StringVar(&in.Organization, "organization", "", "organization of a new application")
+			flags.StringVar(&in.Name, "name", "", "name of a new application, for people")
+			flags.StringVar(&in.Environment, "environment", "", "sandbox or production, of a new application; default the organisation's")
+			flags.StringVar(&in.ID, "id", "", "client_id; default drawn")
+			flags.StringArrayVar(&in.RedirectURIs, "redirect-uri", nil, "where users are sent back, exactly; repeat for more")
+			flags.StringArrayVar(&in.PostLogoutRedirectURIs, "post-logout-redirect-uri", nil, "where users may be sent after a sign-out; repeat for more")
+			flags.StringArrayVar(&in.GrantTypes, "grant", nil, "grant it may use; default authorization_code and refresh_token with redirect URIs, else client_credentials")
+			flags.StringArrayVar(&in.Scopes, "scope", nil, "scope it may ask for; repeat for more")
+			flags.StringArrayVar(&in.Audiences, "audience", nil, "resource it may ask tokens for, a URL; repeat for more")
+			flags.StringArrayVar(&in.Serves, "serves", nil, "resource that it is, a URL; repeat for more")
+			flags.StringVar(&in.TokenFormat, "token-format", "", "jwt or opaque; default jwt")
+			flags.BoolVar(&in.Public, "public", false, "it cannot keep a secret")
+			flags.BoolVar(&in.FirstParty, "first-party", false, "it is the platform's own: people are not asked")
+			flags.BoolVar(&in.Pairwise, "pairwise", false, "give it subjects of its own")
+			flags.BoolVar(&in.DPoP, "dpop", false, "bind every token it gets to a key")
+			flags.BoolVar(&in.PushedOnly, "pushed-only", false, "take only pushed authorization requests")
+		},
+		func(ctx context.Context, m *management, f format) error {
+			if in.Application == "" && in.Name == "" {
+				return usagef("--name is required, or --application")
+			}
+			if in.Application == "" && in.Organization == "" {
+				return usagef("--organization is required, or --application")
+			}
+			made, err := m.CreateOAuthClient(ctx, in)
+			if err != nil {
+				return err
+			}
+			return a.printClientSecret(f, made)
+		})
+}
+
+// printClientSecret prints a client and its secret, once.
+func (a *app) printClientSecret(f format, made client.OAuthClientSecret) error {
+	if f == formatJSON {
+		return printJSON(a.stdout, made)
+	}
+	if err := clientKind.print(a, f, made.OAuthClient); err != nil || made.Secret == "" {
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "\nclient_secret, shown only now:\n%s\n", made.Secret)
+	return err
+}
+
+// clientCommand completes a command that does something to one client.
+func clientCommand(a *app, cmd *cobra.Command, do func(ctx context.Context, m *management, f format, id string) error) *cobra.Command {
+	var (
+		t target
+		f format
+	)
+	cmd.Args = oneArgument("the client's id")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.withClient(cmd, &t, func(ctx context.Context, m *management) error {
+			return notFound(do(ctx, m, f, args[0]), "client", args[0])
+		})
+	}
+	t.add(cmd)
+	addFormat(cmd, &f)
+	return cmd
+}
+
+func newClientRotate(a *app) *cobra.Command {
+	var overlap time.Duration
+	cmd := clientCommand(a, &cobra.Command{
+		Use: "rotate ID", Short: "Give a client a new secret and print it once",
+		Example: "  keystile client rotate CLIENT_ID --overlap 24h -o json",
+	}, func(ctx context.Context, m *management, f format, id string) error {
+		made, err := m.RotateOAuthClient(ctx, id, overlap)
+		if err != nil {
+			return err
+		}
+		return a.printClientSecret(f, made)
+	})
+	cmd.Flags().DurationVar(&overlap, "overlap", 0, "how long earlier secrets stay good, such as 24h; 0s ends them at once")
+	return cmd
+}
+
+func newClientRevoke(a *app) *cobra.Command {
+	var yes bool
+	cmd := clientCommand(a, &cobra.Command{
+		Use: "revoke ID", Short: "End a client, with every grant and token it has",
+		Example: "  keystile client revoke CLIENT_ID --yes",
+	}, func(ctx context.Context, m *management, f format, id string) error {
+		if err := a.confirm(yes, "revoke client "+id+" and everything it was given?"); err != nil {
+			return err
+		}
+		revoked, err := m.RevokeOAuthClient(ctx, id)
+		if err != nil {
+			return err
+		}
+		return clientKind.print(a, f, revoked)
+	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}

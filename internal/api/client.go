@@ -1,0 +1,165 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/manage"
+)
+
+// OAuthClient is a client of the authorization server on the wire.
+type OAuthClient struct {
+	ID                     string     `json:"id" doc:"The client_id"`
+	Application            *string    `json:"application" doc:"The application it belongs to; null: it registered itself"`
+	Name                   string     `json:"name" doc:"What one that registered itself calls itself"`
+	Public                 bool       `json:"public" doc:"It has no secret and needs PKCE"`
+	RedirectURIs           []string   `json:"redirect_uris" nullable:"false"`
+	PostLogoutRedirectURIs []string   `json:"post_logout_redirect_uris" nullable:"false"`
+	GrantTypes             []string   `json:"grant_types" nullable:"false" example:"[\"authorization_code\", \"refresh_token\"]"`
+	Scopes                 []string   `json:"scopes" nullable:"false" example:"[\"openid\"]"`
+	Audiences              []string   `json:"audiences" nullable:"false" doc:"Resources that it may ask tokens for"`
+	Serves                 []string   `json:"serves" nullable:"false" doc:"Resources that it is"`
+	TokenFormat            string     `json:"token_format" enum:"jwt,opaque"`
+	FirstParty             bool       `json:"first_party" doc:"People are not asked for their consent"`
+	IDTokenAlgorithm       string     `json:"id_token_algorithm" enum:"RS256,ES256,EdDSA"`
+	JWKS                   string     `json:"jwks" doc:"Its public keys, for private_key_jwt"`
+	Pairwise               bool       `json:"pairwise"`
+	DPoP                   bool       `json:"dpop"`
+	PushedOnly             bool       `json:"pushed_only"`
+	BackchannelLogoutURI   string     `json:"backchannel_logout_uri"`
+	CreatedAt              time.Time  `json:"created_at"`
+	UpdatedAt              time.Time  `json:"updated_at"`
+	RevokedAt              *time.Time `json:"revoked_at"`
+}
+
+func wireOAuthClient(c keystile.OAuthClient) OAuthClient {
+	w := OAuthClient{
+		ID: c.ID, Name: c.Name, Public: c.Public, RedirectURIs: words(c.RedirectURIs), PostLogoutRedirectURIs: words(c.PostLogoutRedirectURIs),
+		GrantTypes: words(c.GrantTypes), Scopes: words(c.Scopes), Audiences: words(c.Audiences), Serves: words(c.Serves), TokenFormat: string(c.TokenFormat),
+		FirstParty: c.FirstParty, IDTokenAlgorithm: string(c.IDTokenAlgorithm), JWKS: c.JWKS, Pairwise: c.Pairwise, DPoP: c.DPoP, PushedOnly: c.PushedOnly,
+		BackchannelLogoutURI: c.BackchannelLogoutURI, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt, RevokedAt: moment(c.RevokedAt),
+	}
+	if c.ApplicationID != "" {
+		w.Application = &c.ApplicationID
+	}
+	return w
+}
+
+// OAuthClientCreate is the body of create-client.
+type OAuthClientCreate struct {
+	ID                     string   `json:"id,omitempty" doc:"The client_id; absent: 64 hexadecimal digits are drawn"`
+	Application            string   `json:"application,omitempty" doc:"The application it is a way in of; absent: one is registered with the members below"`
+	Organization           string   `json:"organization,omitempty" example:"roof-tools-inc" doc:"Of a new application; absent: the one the admin token is bound to"`
+	Name                   string   `json:"name,omitempty" example:"Roof Tools" doc:"Of a new application"`
+	Environment            string   `json:"environment,omitempty" enum:"sandbox,production" doc:"Of a new application; absent: the organization's"`
+	Public                 bool     `json:"public,omitempty"`
+	RedirectURIs           []string `json:"redirect_uris,omitempty" nullable:"false"`
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty" nullable:"false"`
+	GrantTypes             []string `json:"grant_types,omitempty" nullable:"false" doc:"Absent: authorization_code and refresh_token with redirect URIs, else client_credentials"`
+	Scopes                 []string `json:"scopes,omitempty" nullable:"false"`
+	Audiences              []string `json:"audiences,omitempty" nullable:"false"`
+	Serves                 []string `json:"serves,omitempty" nullable:"false"`
+	TokenFormat            string   `json:"token_format,omitempty" enum:"jwt,opaque"`
+	FirstParty             bool     `json:"first_party,omitempty" doc:"Not for tokens bound to an organization"`
+	IDTokenAlgorithm       string   `json:"id_token_algorithm,omitempty" enum:"RS256,ES256,EdDSA"`
+	JWKS                   string   `json:"jwks,omitempty"`
+	Pairwise               bool     `json:"pairwise,omitempty"`
+	DPoP                   bool     `json:"dpop,omitempty"`
+	PushedOnly             bool     `json:"pushed_only,omitempty"`
+	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty"`
+}
+
+// OAuthClientSecret is the answer that holds a client's new secret, once.
+type OAuthClientSecret struct {
+	OAuthClient
+	Secret string `json:"secret,omitempty" doc:"The client_secret; it is shown here and never again. Absent: a public client, or one with keys"`
+}
+
+// OAuthClientRotate is the body of rotate-client.
+type OAuthClientRotate struct {
+	Overlap string `json:"overlap,omitempty" example:"24h" doc:"How long earlier secrets stay good, from 0s to 2160h; absent: 0s"`
+}
+
+type clientSecretOutput struct {
+	Location string `header:"Location"`
+	Body     OAuthClientSecret
+}
+
+func answerClientSecret(made manage.MadeOAuthClient) *clientSecretOutput {
+	// The one place where a client's new secret is shown.
+	return &clientSecretOutput{Body: OAuthClientSecret{OAuthClient: wireOAuthClient(made.Client), Secret: made.Secret.Reveal()}}
+}
+
+type listClientsInput struct {
+	Paging
+	Organization string `query:"organization" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Only things of this organization"`
+}
+
+type clientOutput struct{ Body OAuthClient }
+
+func registerClients(a *API) error {
+	return registerAll(
+		handle(a, "list-clients", func(ctx context.Context, c *caller, in *listClientsInput) (*listOutput[OAuthClient], error) {
+			return listPage(a, c, in.Paging, listing[keystile.OAuthClient, OAuthClient]{
+				binding: []string{"clients", in.Organization},
+				read: func(after string, limit int) ([]keystile.OAuthClient, error) {
+					return c.service.OAuthClients(ctx, manage.OAuthClientFilter{Page: manage.Page{AfterID: after, Limit: limit}, OrganizationID: in.Organization})
+				},
+				place: func(c keystile.OAuthClient) string { return c.ID },
+				wire:  wireOAuthClient,
+			})
+		}),
+		handle(a, "create-client", func(ctx context.Context, c *caller, in *struct{ Body OAuthClientCreate }) (*clientSecretOutput, error) {
+			b := in.Body
+			made, err := c.service.CreateOAuthClient(ctx, c.actor, keystile.Application{
+				ID: b.Application, OrganizationID: b.Organization, Name: b.Name, Environment: keystile.Environment(b.Environment),
+			}, keystile.OAuthClient{
+				ID: b.ID, Public: b.Public, RedirectURIs: b.RedirectURIs, PostLogoutRedirectURIs: b.PostLogoutRedirectURIs, GrantTypes: grantTypes(b.GrantTypes),
+				Scopes: scopes(b.Scopes), Audiences: b.Audiences, Serves: b.Serves, TokenFormat: keystile.TokenFormat(b.TokenFormat), FirstParty: b.FirstParty,
+				IDTokenAlgorithm: keystile.SigningAlgorithm(b.IDTokenAlgorithm), JWKS: b.JWKS, Pairwise: b.Pairwise, DPoP: b.DPoP, PushedOnly: b.PushedOnly,
+				BackchannelLogoutURI: b.BackchannelLogoutURI,
+			})
+			if err != nil {
+				return nil, err
+			}
+			out := answerClientSecret(made)
+			out.Location = "/v1/clients/" + made.Client.ID
+			return out, nil
+		}),
+		handle(a, "get-client", func(ctx context.Context, c *caller, in *ByID) (*clientOutput, error) {
+			found, err := c.service.OAuthClient(ctx, in.ID)
+			return &clientOutput{wireOAuthClient(found)}, err
+		}),
+		handle(a, "rotate-client", func(ctx context.Context, c *caller, in *struct {
+			ByID
+			Body OAuthClientRotate
+		},
+		) (*clientSecretOutput, error) {
+			var overlap time.Duration
+			if in.Body.Overlap != "" {
+				var err error
+				if overlap, err = time.ParseDuration(in.Body.Overlap); err != nil {
+					return nil, keystile.Invalidf("overlap", "write a duration such as 24h, or 0s", "not a duration")
+				}
+			}
+			made, err := c.service.RotateOAuthSecret(ctx, c.actor, in.ID, overlap)
+			if err != nil {
+				return nil, err
+			}
+			return answerClientSecret(made), nil
+		}),
+		handle(a, "revoke-client", func(ctx context.Context, c *caller, in *ByID) (*clientOutput, error) {
+			revoked, err := c.service.RevokeOAuthClient(ctx, c.actor, in.ID)
+			return &clientOutput{wireOAuthClient(revoked)}, err
+		}),
+	)
+}
+
+func grantTypes(list []string) []keystile.GrantType {
+	types := make([]keystile.GrantType, len(list))
+	for i, g := range list {
+		types[i] = keystile.GrantType(g)
+	}
+	return types
+}

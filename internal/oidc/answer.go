@@ -1,0 +1,188 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	keystile "keystile.dev/keystile"
+)
+
+// Error is the answer to a request that is refused (RFC 6749, section 5.2).
+type Error struct {
+	Code        string `json:"error"`
+	Description string `json:"error_description,omitempty"`
+	// status of the answer; 0 is 400.
+	status int
+	// challenge is WWW-Authenticate; empty: none.
+	challenge string
+	// cause is for the log.
+	cause error
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if e.cause != nil {
+		return e.Code + ": " + e.cause.Error()
+	}
+	return e.Code + ": " + e.Description
+}
+
+// Unwrap is the cause.
+func (e *Error) Unwrap() error { return e.cause }
+
+func refuse(code, description string) *Error { return &Error{Code: code, Description: description} }
+
+// because adds what the log is to know.
+func (e *Error) because(cause string) *Error {
+	e.cause = errors.New(cause)
+	return e
+}
+
+func badRequest(description string) *Error { return refuse("invalid_request", description) }
+
+// badGrant is the one answer to whatever is wrong with a code or a refresh token:
+// which of it, is for the log.
+func badGrant(cause string) *Error {
+	return refuse("invalid_grant", "The grant is not good: it is unknown, used, expired, or of another client.").because(cause)
+}
+
+// unavailable is the answer where nobody can tell.
+func unavailable(err error) *Error {
+	return &Error{Code: "temporarily_unavailable", Description: "Something this endpoint needs does not answer.", status: http.StatusServiceUnavailable, cause: err}
+}
+
+// asError is any error as an answer.
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	if errors.Is(err, keystile.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return unavailable(err)
+	}
+	return &Error{Code: "server_error", Description: "Something went wrong here.", status: http.StatusInternalServerError, cause: err}
+}
+
+// maxForm bounds the body of a request, in bytes.
+const maxForm = 64 << 10
+
+// request is one request of a client.
+type request struct {
+	form url.Values
+	http *http.Request
+	id   string
+}
+
+// get is a parameter that stands once; empty: it is not there.
+func (r *request) get(name string) string { return r.form.Get(name) }
+
+// repeatable are the parameters that may stand more than once (RFC 8707, section 2;
+// RFC 8693, section 2.1).
+var repeatable = []string{"resource", "audience"}
+
+// form serves an endpoint that takes one form.
+func (s *Server) form(endpoint func(context.Context, *request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, hr *http.Request) {
+		r := &request{http: hr, id: s.o.RequestID(hr)}
+		var body any
+		err := r.read(w)
+		if err == nil {
+			body, err = endpoint(hr.Context(), r)
+		}
+		if err != nil {
+			s.refuse(w, r.id, err)
+			return
+		}
+		status := http.StatusOK
+		if other, ok := body.(interface{ status() int }); ok {
+			status = other.status()
+		}
+		write(w, status, body)
+	}
+}
+
+// refuse answers an error and writes down what the answer does not say.
+func (s *Server) refuse(w http.ResponseWriter, id string, err error) {
+	e := asError(err)
+	if e.cause != nil {
+		level := s.o.Logger.Info
+		if e.status >= http.StatusInternalServerError {
+			level = s.o.Logger.Error
+		}
+		level("a token request was refused", "code", e.Code, "request", id, "cause", e.cause.Error())
+	}
+	if e.challenge != "" {
+		w.Header().Set("WWW-Authenticate", e.challenge)
+	}
+	status := e.status
+	if status == 0 {
+		status = http.StatusBadRequest
+	}
+	if e.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
+	write(w, status, e)
+}
+
+// read reads the form: from the body alone, so that no secret stands in a URL, which
+// is logged (RFC 6749, section 2.3.1), and no parameter twice (section 3.2).
+func (r *request) read(w http.ResponseWriter) error {
+	if r.http.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return &Error{Code: "invalid_request", Description: "The endpoint takes POST.", status: http.StatusMethodNotAllowed}
+	}
+	if r.http.URL.RawQuery != "" {
+		return badRequest("Parameters belong into the body, none into the URL.")
+	}
+	if kind, _, err := mime.ParseMediaType(r.http.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+		return badRequest("The body has to be application/x-www-form-urlencoded.")
+	}
+	r.http.Body = http.MaxBytesReader(w, r.http.Body, maxForm)
+	if err := r.http.ParseForm(); err != nil {
+		return badRequest("The body cannot be read as a form of at most 64 KiB.")
+	}
+	r.form = r.http.PostForm
+	return checkOnce(r.form)
+}
+
+// checkOnce refuses a parameter that stands twice: two readers might take one each
+// (threat 12). An empty one is as none (RFC 6749, section 3.1).
+func checkOnce(form url.Values) error {
+	for name, values := range form {
+		if len(values) > 1 && !slices.Contains(repeatable, name) {
+			return badRequest("A parameter is there more than once.")
+		}
+		for _, v := range values {
+			if strings.ContainsRune(v, 0) {
+				return badRequest("A parameter holds a NUL.")
+			}
+		}
+	}
+	return nil
+}
+
+// write answers with JSON that nobody keeps (RFC 6749, section 5.1).
+func write(w http.ResponseWriter, status int, body any) {
+	data := []byte{}
+	if body != nil {
+		var err error
+		if data, err = json.Marshal(body); err != nil { // cannot happen to what is answered here
+			status, data = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
+		}
+		w.Header().Set("Content-Type", "application/json")
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	if _, err := w.Write(data); err != nil {
+		return // the caller has gone; the status was its answer
+	}
+}

@@ -1,0 +1,476 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/credential/oauthtoken"
+	"keystile.dev/keystile/internal/store"
+)
+
+// Person is who is signed in at the browser.
+type Person struct {
+	Session keystile.Session
+	User    keystile.User
+}
+
+// Step is what comes next in an authorization: exactly one member is set.
+type Step struct {
+	// Location is where the browser goes on to: the client, with a code or an error.
+	Location string
+	// SignIn asks for a sign-in first.
+	SignIn *SignIn
+	// Consent asks the person.
+	Consent *Consent
+}
+
+// SignIn is what is asked of a sign-in.
+type SignIn struct {
+	// Again: whoever is signed in has to prove who they are once more.
+	Again bool
+	// Hint is the name that the client expects; empty: any.
+	Hint string
+}
+
+// Consent is what a person is asked.
+type Consent struct {
+	// Client is what it calls itself, and Owner who makes it.
+	Client, Owner, Homepage string
+	// Verified: the platform's reviewers know the client. One that registered itself may
+	// call itself anything (rulings R41).
+	Verified bool
+	// Redirect is where the answer leads, as form-action takes it, and Host as people read it.
+	Redirect, Host string
+	Scopes         []keystile.Scope
+	// Resources are those that the tokens are for; none: this server's gateway.
+	Resources []string
+	// Lasting: access goes on while the person is away.
+	Lasting bool
+}
+
+// Refused is an authorization request that cannot be answered to the client: whoever
+// sent it may not be the client, and must not choose where the browser goes.
+type Refused struct{ Text string }
+
+// Error implements error.
+func (r *Refused) Error() string { return "authorization request: " + r.Text }
+
+// authorization is a request that was checked.
+type authorization struct {
+	client      *client
+	redirectURI string
+	state       string
+	nonce       string
+	scopes      []keystile.Scope
+	audiences   []string
+	challenge   string
+	prompt      []string
+	maxAge      time.Duration // negative: any
+	// pushed is the digest of the pushed request that it came as; nil: it stood in the URL.
+	pushed *[32]byte
+	hint   string
+}
+
+// maxParameter bounds what is kept for the client or given back to it, in bytes.
+const maxParameter = 2048
+
+// Begin reads an authorization request and says what comes next. person is nil where
+// nobody is signed in; since is when a sign-in that this request asked for was begun,
+// zero if none was. A request that cannot be answered to a client is *Refused.
+func (s *Server) Begin(ctx context.Context, query url.Values, person *Person, since time.Time) (Step, error) {
+	a, step, err := s.read(ctx, query)
+	if a == nil {
+		return step, err
+	}
+	if need := a.signIn(person, since, s.now()); need != nil {
+		if slices.Contains(a.prompt, "none") {
+			return s.answerError(a, "login_required", "Nobody is signed in, or not as asked."), nil
+		}
+		return Step{SignIn: need}, nil
+	}
+	granted, step, err := s.grantable(ctx, a, person)
+	if granted == nil {
+		return step, err
+	}
+	asked, err := s.mustAsk(ctx, a, person, granted)
+	if err != nil {
+		return Step{}, err
+	}
+	if !asked {
+		return s.giveCode(ctx, a, person, granted)
+	}
+	if slices.Contains(a.prompt, "none") {
+		return s.answerError(a, "consent_required", "The user has to be asked."), nil
+	}
+	u, err := url.Parse(a.redirectURI)
+	if err != nil {
+		return Step{}, &Refused{"The redirect URI cannot be read."}
+	}
+	c := a.client
+	return Step{Consent: &Consent{
+		Client: c.name(), Owner: c.OwnerName, Homepage: c.Application.Homepage, Verified: c.Client.ApplicationID != "",
+		Redirect: originOf(a.redirectURI), Host: u.Host, Scopes: granted, Resources: a.audiences, Lasting: c.may(keystile.GrantRefreshToken),
+	}}, nil
+}
+
+// Decide answers an authorization request as the person decided on it. It reads the
+// request anew: nothing of what was shown is taken from the browser.
+func (s *Server) Decide(ctx context.Context, query url.Values, person Person, since time.Time, allow bool) (location string, err error) {
+	a, step, err := s.read(ctx, query)
+	if a == nil {
+		return step.Location, err
+	}
+	if a.signIn(&person, since, s.now()) != nil {
+		return s.answerError(a, "login_required", "The sign-in is not as asked any more.").Location, nil
+	}
+	granted, step, err := s.grantable(ctx, a, &person)
+	if granted == nil {
+		return step.Location, err
+	}
+	if !allow {
+		return s.answerError(a, "access_denied", "The user said no.").Location, nil
+	}
+	if err := s.remember(ctx, a, &person, granted); err != nil {
+		return "", err
+	}
+	step, err = s.giveCode(ctx, a, &person, granted)
+	return step.Location, err
+}
+
+// RedirectOrigin is where the answer to an authorization request leads, as form-action
+// takes it; empty: the request is not one that is answered to a client.
+func (s *Server) RedirectOrigin(ctx context.Context, query url.Values) string {
+	query, _, err := s.resolve(ctx, query)
+	if err != nil {
+		return ""
+	}
+	c, uri, err := s.destination(ctx, query)
+	if err != nil || c == nil {
+		return ""
+	}
+	return originOf(uri)
+}
+
+// destination is the client of a request and where it wants the answer, before anything
+// else is looked at: what is wrong up to here is shown to the person and to nobody else
+// (RFC 6749, section 4.1.2.1).
+func (s *Server) destination(ctx context.Context, query url.Values) (*client, string, error) {
+	for _, name := range []string{"client_id", "redirect_uri"} {
+		if len(query[name]) != 1 || query.Get(name) == "" {
+			return nil, "", &Refused{name + " is missing, or there more than once."}
+		}
+	}
+	c, err := s.find(ctx, query.Get("client_id"))
+	if errors.Is(err, keystile.ErrNotFound) {
+		return nil, "", &Refused{"There is no such application, or it may not work here."}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	uri := query.Get("redirect_uri")
+	if !redirectMatches(c.Client.RedirectURIs, uri) {
+		return nil, "", &Refused{"The application did not register that redirect URI."}
+	}
+	return c, uri, nil
+}
+
+// read checks a request. a is nil where it is answered already, by step or err.
+func (s *Server) read(ctx context.Context, query url.Values) (a *authorization, step Step, err error) {
+	query, pushed, err := s.resolve(ctx, query)
+	if err != nil {
+		return nil, Step{}, err
+	}
+	c, uri, err := s.destination(ctx, query)
+	if err != nil {
+		return nil, Step{}, err
+	}
+	a = &authorization{client: c, redirectURI: uri, pushed: pushed}
+	if len(query["state"]) == 1 && len(query.Get("state")) <= maxParameter {
+		a.state = query.Get("state")
+	}
+	if e := a.take(query); e != nil {
+		return nil, s.answerError(a, e.Code, e.Description), nil
+	}
+	return a, Step{}, nil
+}
+
+// take reads what a client asks for.
+func (a *authorization) take(query url.Values) *Error {
+	if err := checkOnce(query); err != nil {
+		return badRequest("A parameter is there more than once.")
+	}
+	switch {
+	case len(query.Get("state")) > maxParameter || len(query.Get("nonce")) > maxParameter:
+		return badRequest("state or nonce is too long.")
+	case query.Has("request") || query.Has("request_uri"):
+		name := "request_not_supported"
+		if query.Has("request_uri") {
+			name = "request_uri_not_supported"
+		}
+		return refuse(name, "Request objects are not taken.")
+	case query.Get("response_type") == "":
+		return badRequest("response_type is missing.")
+	case query.Get("response_type") != "code":
+		return refuse("unsupported_response_type", "Only response_type=code is supported.")
+	case query.Get("response_mode") != "" && query.Get("response_mode") != "query":
+		return badRequest("Only response_mode=query is supported.")
+	case a.pushed == nil && a.client.Client.PushedOnly:
+		return badRequest("The client has to push its requests.")
+	case !a.client.may(keystile.GrantAuthorizationCode):
+		return refuse("unauthorized_client", "The client may not use authorization codes.")
+	}
+	a.nonce, a.hint = query.Get("nonce"), query.Get("login_hint")
+	if e := a.takeChallenge(query); e != nil {
+		return e
+	}
+	if e := a.takePrompt(query); e != nil {
+		return e
+	}
+	if a.scopes = askedScopes(a.client, words[keystile.Scope](query.Get("scope"))); a.scopes == nil {
+		return refuse("invalid_scope", "The client may not ask for that scope.")
+	}
+	var e *Error
+	a.audiences, e = audiencesOf(a.client, query["resource"])
+	return e
+}
+
+// takeChallenge reads PKCE (RFC 7636): S256 alone, because plain protects nothing, and
+// required of clients that have no secret.
+func (a *authorization) takeChallenge(query url.Values) *Error {
+	a.challenge = query.Get("code_challenge")
+	switch {
+	case a.challenge == "" && query.Get("code_challenge_method") != "":
+		return badRequest("code_challenge is missing.")
+	case a.challenge == "" && a.client.Client.Public:
+		return badRequest("A public client has to send code_challenge (PKCE).")
+	case a.challenge == "":
+		return nil
+	case query.Get("code_challenge_method") != "S256": // absent means plain (section 4.3)
+		return badRequest("code_challenge_method has to be S256.")
+	case !isChallenge(a.challenge):
+		return badRequest("code_challenge is not that of S256.")
+	}
+	return nil
+}
+
+// isChallenge knows base64url of 32 bytes.
+func isChallenge(text string) bool {
+	return len(text) == 43 && !strings.ContainsFunc(text, func(r rune) bool { return !isUnreserved(r) || r == '.' || r == '~' })
+}
+
+func isUnreserved(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.' || r == '~'
+}
+
+// takePrompt reads what is asked of the sign-in (OpenID Connect Core, section 3.1.2.1).
+func (a *authorization) takePrompt(query url.Values) *Error {
+	a.prompt = words[string](query.Get("prompt"))
+	for _, p := range a.prompt {
+		if !slices.Contains(prompts, p) {
+			return badRequest("prompt is not supported.")
+		}
+	}
+	if slices.Contains(a.prompt, "none") && len(a.prompt) > 1 {
+		return badRequest("prompt=none stands alone.")
+	}
+	a.maxAge = -1
+	if text := query.Get("max_age"); text != "" {
+		seconds, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return badRequest("max_age is not a number of seconds.")
+		}
+		a.maxAge = time.Duration(seconds) * time.Second //nolint:gosec // at most 31 bits
+	}
+	return nil
+}
+
+// prompts are the values of prompt that are supported.
+var prompts = []string{"none", "login", "consent", "select_account"}
+
+// signIn is the sign-in that has to come first; nil: the one there is will do. It is
+// asked of the person the request ends on: after a sign-in as somebody else, of them.
+func (a *authorization) signIn(person *Person, since, now time.Time) *SignIn {
+	if person == nil {
+		return &SignIn{Hint: a.hint}
+	}
+	proven := person.Session.AuthenticatedAt
+	fresh := !since.IsZero() && !proven.Before(since.Truncate(time.Second))
+	again := slices.Contains(a.prompt, "login") || slices.Contains(a.prompt, "select_account")
+	if (again || a.maxAge >= 0 && now.Sub(proven) > a.maxAge) && !fresh {
+		return &SignIn{Again: true, Hint: a.hint}
+	}
+	return nil
+}
+
+// askedScopes are the scopes a client asks for: those it is registered for, if it names
+// none. Of those that tell of a person the ones it is not registered for are left out
+// (OpenID Connect Core, section 5.4); any other is refused: nil.
+func askedScopes(c *client, asked []keystile.Scope) []keystile.Scope {
+	if len(asked) == 0 {
+		return append([]keystile.Scope{}, c.Client.Scopes...)
+	}
+	scopes := []keystile.Scope{}
+	for _, want := range asked {
+		covered := slices.ContainsFunc(c.Client.Scopes, func(have keystile.Scope) bool { return have.Covers(want) })
+		switch {
+		case covered:
+			scopes = append(scopes, want)
+		case !oauthtoken.IsIdentity(want):
+			return nil
+		}
+	}
+	if len(scopes) == 0 {
+		return nil
+	}
+	return scopes
+}
+
+// audiencesOf are the resources that are asked for: those that the client may ask for
+// (RFC 8707, section 2). None: tokens for this server's own gateway.
+func audiencesOf(c *client, asked []string) ([]string, *Error) {
+	var list []string
+	for _, resource := range asked {
+		u, err := url.Parse(resource)
+		if err != nil || !u.IsAbs() || u.Fragment != "" || !slices.Contains(c.Client.Audiences, resource) {
+			return nil, refuse("invalid_target", "The client may not ask for tokens for that resource.")
+		}
+		if !slices.Contains(list, resource) {
+			list = append(list, resource)
+		}
+	}
+	return list, nil
+}
+
+// grantable are the scopes that this person can give: what their role holds of what is
+// asked. nil: it is answered already.
+func (s *Server) grantable(ctx context.Context, a *authorization, person *Person) (granted []keystile.Scope, step Step, err error) {
+	user, err := s.o.Store.FindUserByID(ctx, person.User.ID)
+	if errors.Is(err, keystile.ErrNotFound) || err == nil && (user.User.Disabled || user.Organization.Disabled) {
+		return nil, s.answerError(a, "access_denied", "The user may not sign in."), nil
+	}
+	if err != nil {
+		return nil, Step{}, err
+	}
+	if app := a.client.Application; app.ID != "" && app.Environment != user.Organization.Environment {
+		return nil, s.answerError(a, "access_denied", "The application is of another environment than the user."), nil
+	}
+	return append([]keystile.Scope{}, oauthtoken.Effective(a.scopes, user.Role.Scopes)...), Step{}, nil
+}
+
+// resourcesOf are the rows that a consent is remembered in.
+func resourcesOf(audiences []string) []string {
+	if len(audiences) == 0 {
+		return []string{""}
+	}
+	return audiences
+}
+
+// mustAsk says whether the person has to be asked: unless the client is the platform's
+// own, or they allowed this much for each of these resources before.
+func (s *Server) mustAsk(ctx context.Context, a *authorization, person *Person, granted []keystile.Scope) (bool, error) {
+	if slices.Contains(a.prompt, "consent") {
+		return true, nil
+	}
+	if a.client.Client.FirstParty {
+		return false, nil
+	}
+	known, err := s.o.Store.OAuthConsents(ctx, person.User.ID, a.client.id())
+	if err != nil {
+		return false, err
+	}
+	for _, resource := range resourcesOf(a.audiences) {
+		at := slices.IndexFunc(known, func(c keystile.OAuthConsent) bool { return c.Resource == resource })
+		if at < 0 || slices.ContainsFunc(granted, func(s keystile.Scope) bool { return !slices.Contains(known[at].Scopes, s) }) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// remember keeps a yes, beside what the person had said yes to before.
+func (s *Server) remember(ctx context.Context, a *authorization, person *Person, granted []keystile.Scope) error {
+	actor := store.Actor{Name: "user:" + person.User.ID}
+	return s.o.Store.Mutate(ctx, actor, func(ctx context.Context, tx *store.Tx) error {
+		known, err := tx.OAuthConsents(ctx, person.User.ID, a.client.id())
+		if err != nil {
+			return err
+		}
+		for _, resource := range resourcesOf(a.audiences) {
+			scopes := slices.Clone(granted)
+			for _, c := range known {
+				if c.Resource == resource {
+					scopes = union(c.Scopes, scopes)
+				}
+			}
+			err := tx.PutOAuthConsent(ctx, keystile.OAuthConsent{UserID: person.User.ID, ClientID: a.client.id(), Resource: resource, Scopes: scopes})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func union(a, b []keystile.Scope) []keystile.Scope {
+	both := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(both, s) {
+			both = append(both, s)
+		}
+	}
+	return both
+}
+
+// giveCode makes a code and leads back to the client with it.
+func (s *Server) giveCode(ctx context.Context, a *authorization, person *Person, granted []keystile.Scope) (Step, error) {
+	secret, err := s.draw("oc_")
+	if err != nil {
+		return Step{}, err
+	}
+	grantID, err := s.newID("gra_")
+	if err != nil {
+		return Step{}, err
+	}
+	now := s.now()
+	code := keystile.OAuthCode{
+		Grant: keystile.OAuthGrant{
+			ID: grantID, ClientID: a.client.id(), UserID: person.User.ID, SessionID: person.Session.ID, Scopes: granted, Audiences: a.audiences,
+			Methods: person.Session.Methods, AuthenticatedAt: person.Session.AuthenticatedAt, Nonce: a.nonce,
+		},
+		RedirectURI: a.redirectURI, Challenge: a.challenge, CreatedAt: now, ExpiresAt: now.Add(keystile.OAuthCodeLife),
+	}
+	code.Digest, code.PepperID = s.digest(secret)
+	if a.pushed != nil { // good once (RFC 9126, section 7.3)
+		spent, err := s.o.Store.SpendOAuthRequest(ctx, *a.pushed)
+		if err != nil {
+			return Step{}, err
+		}
+		if !spent {
+			return Step{}, &Refused{"This request was used before. Go back to the application and start again."}
+		}
+	}
+	if err := s.o.Store.CreateOAuthCode(ctx, code); err != nil {
+		return Step{}, err
+	}
+	return s.answer(a, url.Values{"code": {secret.Reveal()}}), nil
+}
+
+// answer leads back to the client, with its state and our name: a client of several
+// servers must know whose answer it is (RFC 9207, section 2).
+func (s *Server) answer(a *authorization, parameters url.Values) Step {
+	if a.state != "" {
+		parameters.Set("state", a.state)
+	}
+	parameters.Set("iss", s.o.Issuer)
+	return Step{Location: withParameters(a.redirectURI, parameters)}
+}
+
+func (s *Server) answerError(a *authorization, code, description string) Step {
+	return s.answer(a, url.Values{"error": {code}, "error_description": {description}})
+}

@@ -1,0 +1,259 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/jws"
+	"keystile.dev/keystile/internal/store"
+)
+
+// client is a client with what it hangs on.
+type client struct {
+	store.OAuthClientLookup
+}
+
+func (c *client) id() string { return c.Client.ID }
+
+func (c *client) may(g keystile.GrantType) bool { return slices.Contains(c.Client.GrantTypes, g) }
+
+// name is what people know it as.
+func (c *client) name() string {
+	if c.Client.ApplicationID == "" {
+		return c.Client.Name
+	}
+	return c.Application.Name
+}
+
+// standing says why the client may not work; empty: it may.
+func (c *client) standing() string {
+	switch {
+	case !c.Client.RevokedAt.IsZero():
+		return "the client was revoked"
+	case c.OwnerDisabled:
+		return "the client's organisation is disabled"
+	case c.Client.ApplicationID == "":
+		return ""
+	}
+	switch c.Application.Review {
+	case keystile.ReviewApproved:
+		return ""
+	case keystile.ReviewDraft, keystile.ReviewInReview:
+		if c.Application.Environment == keystile.Sandbox {
+			return ""
+		}
+	case keystile.ReviewSuspended, keystile.ReviewRetired:
+	}
+	return "the client's application is " + string(c.Application.Review)
+}
+
+// find reads a client that may work; keystile.ErrNotFound: there is none, or it may not.
+func (s *Server) find(ctx context.Context, id string) (*client, error) {
+	found, err := s.o.Store.FindOAuthClient(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{found}
+	if why := c.standing(); why != "" {
+		return nil, errors.Join(keystile.ErrNotFound, errors.New(why))
+	}
+	return c, nil
+}
+
+// noClient is the one answer to whatever is wrong with a client and its proof.
+func noClient(basic bool, cause string) *Error {
+	e := refuse("invalid_client", "The client is unknown, or did not prove who it is.").because(cause)
+	e.status = http.StatusUnauthorized
+	if basic { // RFC 6749, section 5.2
+		e.challenge = `Basic realm="keystile"`
+	}
+	return e
+}
+
+// credentials are how a client says who it is.
+type credentials struct {
+	id     string
+	secret keystile.Secret
+	basic  bool
+	// assertion is a signed one (RFC 7523, section 2.2); empty: none.
+	assertion string
+}
+
+// assertionType is that of private_key_jwt (RFC 7523, section 2.2).
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// presented reads who the client says it is: in one way, never in two (RFC 6749,
+// section 2.3).
+func presented(r *request) (credentials, error) {
+	c := credentials{id: r.get("client_id"), secret: keystile.Secret(r.get("client_secret")), assertion: r.get("client_assertion")}
+	ways := 0
+	if c.secret != "" {
+		ways++
+	}
+	if c.assertion != "" || r.form.Has("client_assertion_type") {
+		ways++
+		if r.get("client_assertion_type") != assertionType {
+			return c, badRequest("client_assertion_type is not supported.")
+		}
+	}
+	if fields := r.http.Header["Authorization"]; len(fields) > 0 {
+		ways++
+		id, secret, err := basicOf(fields)
+		if err != nil {
+			return c, err
+		}
+		if c.id != "" && c.id != id {
+			return c, badRequest("client_id is not that of the Authorization field.")
+		}
+		c.id, c.secret, c.basic = id, secret, true
+	}
+	if ways > 1 {
+		return c, badRequest("The client says who it is in more than one way.")
+	}
+	return c, nil
+}
+
+// basicOf reads HTTP Basic credentials, whose parts are form-encoded (RFC 6749,
+// section 2.3.1).
+func basicOf(fields []string) (id string, secret keystile.Secret, err error) {
+	bad := noClient(true, "the Authorization field is not that of Basic")
+	if len(fields) != 1 {
+		return "", "", bad
+	}
+	user, password, ok := (&http.Request{Header: http.Header{"Authorization": fields}}).BasicAuth()
+	if !ok {
+		return "", "", bad
+	}
+	if id, err = url.QueryUnescape(user); err != nil {
+		return "", "", bad
+	}
+	text, err := url.QueryUnescape(password)
+	if err != nil {
+		return "", "", bad
+	}
+	return id, keystile.Secret(text), nil
+}
+
+// authenticate finds who the client is and has it prove that. A public client proves
+// nothing; a confidential one that does not is refused.
+func (s *Server) authenticate(ctx context.Context, r *request) (*client, error) {
+	said, err := presented(r)
+	if err != nil {
+		return nil, err
+	}
+	if said.assertion != "" {
+		return s.authenticateByKey(ctx, said)
+	}
+	if said.id == "" {
+		return nil, noClient(said.basic, "the request names no client")
+	}
+	c, err := s.find(ctx, said.id)
+	if errors.Is(err, keystile.ErrNotFound) {
+		return nil, noClient(said.basic, "client "+said.id+": "+err.Error())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.Client.Public {
+		if said.secret != "" {
+			return nil, noClient(said.basic, "client "+c.id()+" is public and sent a secret")
+		}
+		return c, nil
+	}
+	if said.secret == "" {
+		return nil, noClient(said.basic, "client "+c.id()+" sent no secret")
+	}
+	return c, s.checkSecret(ctx, c, said)
+}
+
+func (s *Server) checkSecret(ctx context.Context, c *client, said credentials) error {
+	secrets, err := s.o.Store.OAuthSecrets(ctx, c.id())
+	if err != nil {
+		return err
+	}
+	candidates := s.candidates(said.secret)
+	now := s.now()
+	for _, kept := range secrets {
+		if kept.RevokedAt.IsZero() && (kept.ExpiresAt.IsZero() || now.Before(kept.ExpiresAt)) && slices.Contains(candidates, kept.Digest) {
+			return nil
+		}
+	}
+	return noClient(said.basic, "client "+c.id()+" sent a secret that is not its own")
+}
+
+// maxAssertionLife bounds what a client may sign ahead.
+const maxAssertionLife = 10 * time.Minute
+
+// authenticateByKey takes a client's signed assertion, once (RFC 7523, section 3; OpenID
+// Connect Core, section 9).
+func (s *Server) authenticateByKey(ctx context.Context, said credentials) (*client, error) {
+	token, err := jws.Parse(said.assertion)
+	if err != nil {
+		return nil, noClient(false, "the assertion is malformed")
+	}
+	claims, err := readClaims(token.Payload)
+	if err != nil {
+		return nil, noClient(false, "the assertion: "+err.Error())
+	}
+	id := claims.text("iss")
+	if id == "" || claims.text("sub") != id || said.id != "" && said.id != id {
+		return nil, noClient(false, "the assertion is of no client, or of another")
+	}
+	c, err := s.find(ctx, id)
+	if errors.Is(err, keystile.ErrNotFound) {
+		return nil, noClient(false, "client "+id+": "+err.Error())
+	}
+	if err != nil {
+		return nil, err
+	}
+	set, err := jws.ParseSet([]byte(c.Client.JWKS))
+	if err != nil || !set.Verify(token) {
+		return nil, noClient(false, "client "+id+" has no key that signed the assertion")
+	}
+	now := s.now()
+	expires, ok := claims.time("exp")
+	issued, _ := claims.time("iat")
+	switch {
+	case !ok || !now.Before(expires) || expires.After(now.Add(maxAssertionLife)):
+		return nil, noClient(false, "the assertion of client "+id+" has ended, or ends too late")
+	case issued.After(now.Add(clockSkew)):
+		return nil, noClient(false, "the assertion of client "+id+" begins in the future")
+	case !claims.forUs(s.o.Issuer, s.o.Issuer+PathToken):
+		return nil, noClient(false, "the assertion of client "+id+" is for another audience")
+	case claims.text("jti") == "":
+		return nil, noClient(false, "the assertion of client "+id+" has no jti")
+	}
+	err = s.o.Claim(ctx, "oauth client "+id, claims.text("jti"), now, expires)
+	if errors.Is(err, keystile.ErrReplayed) {
+		return nil, noClient(false, "the assertion of client "+id+" was used before")
+	}
+	return c, err
+}
+
+// clockSkew is how far another's clock may be before ours.
+const clockSkew = 30 * time.Second
+
+// words are the space-separated words of a parameter (RFC 6749, section 3.3), each once.
+func words[T ~string](text string) []T {
+	var list []T
+	for _, w := range strings.Fields(text) {
+		if !slices.Contains(list, T(w)) {
+			list = append(list, T(w))
+		}
+	}
+	return list
+}
+
+func joined[T ~string](list []T) string {
+	texts := make([]string, len(list))
+	for i, w := range list {
+		texts[i] = string(w)
+	}
+	return strings.Join(texts, " ")
+}

@@ -1,0 +1,160 @@
+package oidc
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	keystile "keystile.dev/keystile"
+)
+
+// reissueWindow is how long a lost answer to a refresh is given again (rulings R19).
+const reissueWindow = 10 * time.Second
+
+// rotate exchanges a refresh token for new tokens, once (RFC 6749, section 6; RFC 9700,
+// section 4.14.2).
+func (s *Server) rotate(ctx context.Context, r *request, c *client) (any, error) {
+	if r.get("refresh_token") == "" {
+		return nil, badRequest("refresh_token is missing.")
+	}
+	candidates := s.candidates(keystile.Secret(r.get("refresh_token")))
+	token, grant, err := s.refreshToken(ctx, c, candidates)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	switch {
+	case !grant.RevokedAt.IsZero():
+		return nil, badGrant("grant " + grant.ID + " was revoked")
+	case !token.ConsumedAt.IsZero():
+		return s.again(ctx, r, c, token, now)
+	case !now.Before(token.ExpiresAt), !now.Before(grant.ExpiresAt):
+		return nil, badGrant("the refresh token expired")
+	}
+	i, err := s.renewal(ctx, r, c, grant)
+	if err != nil {
+		return nil, err
+	}
+	given, answer, err := s.make(ctx, i, now)
+	if err != nil {
+		return nil, err
+	}
+	given.Refresh = &token.Digest
+	if given.Answer, err = s.sealAnswer(token.Digest, answer); err != nil {
+		return nil, err
+	}
+	issued, err := s.o.Store.IssueOAuth(ctx, given)
+	if err != nil {
+		return nil, err
+	}
+	if issued {
+		return answer, nil
+	}
+	// Another request was first: this one is a reuse like any other.
+	if token, _, err = s.refreshToken(ctx, c, candidates); err != nil {
+		return nil, err
+	}
+	return s.again(ctx, r, c, token, s.now())
+}
+
+// refreshToken reads a refresh token and its grant, both of this client.
+func (s *Server) refreshToken(ctx context.Context, c *client, candidates [][32]byte) (keystile.OAuthRefreshToken, keystile.OAuthGrant, error) {
+	token, err := s.o.Store.FindOAuthRefreshToken(ctx, candidates)
+	if errors.Is(err, keystile.ErrNotFound) {
+		return token, keystile.OAuthGrant{}, badGrant("client " + c.id() + " sent a refresh token that is not known")
+	}
+	if err != nil {
+		return token, keystile.OAuthGrant{}, err
+	}
+	grant, err := s.o.Store.OAuthGrant(ctx, token.GrantID)
+	if errors.Is(err, keystile.ErrNotFound) {
+		return token, grant, badGrant("the grant of a refresh token is not there")
+	}
+	if err == nil && grant.ClientID != c.id() {
+		return token, grant, badGrant("client " + c.id() + " sent a refresh token of client " + grant.ClientID)
+	}
+	return token, grant, err
+}
+
+// renewal is what a refresh gives: of what was granted the part that is asked for, and
+// that the client is registered for and the user holds today.
+func (s *Server) renewal(ctx context.Context, r *request, c *client, grant keystile.OAuthGrant) (*issuing, error) {
+	user, err := s.person(ctx, grant.UserID)
+	if err != nil {
+		return nil, err
+	}
+	scopes := grant.Scopes
+	if asked := words[keystile.Scope](r.get("scope")); len(asked) > 0 {
+		for _, want := range asked {
+			if !slices.ContainsFunc(grant.Scopes, func(have keystile.Scope) bool { return have.Covers(want) }) {
+				return nil, refuse("invalid_scope", "The grant does not hold that scope.")
+			}
+		}
+		scopes = asked
+	}
+	audiences, err := narrowed(c, grant.Audiences, r.form["resource"])
+	if err != nil {
+		return nil, err
+	}
+	return &issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, refresh: true, withID: true}, nil
+}
+
+// again answers a refresh token that was used before. A client that proved who it is
+// and asks again at once, before it used the successor, has lost the answer and gets the
+// same one; anything else is two parties with one token, and ends the grant.
+func (s *Server) again(ctx context.Context, r *request, c *client, token keystile.OAuthRefreshToken, now time.Time) (any, error) {
+	lost, err := s.lostAnswer(ctx, c, token, now)
+	if err != nil {
+		return nil, err
+	}
+	if !lost {
+		return nil, s.replayed(ctx, r, c, token.GrantID, "a refresh token was used again")
+	}
+	answer, err := s.openAnswer(token.Digest, token.Answer)
+	if err != nil {
+		return nil, err
+	}
+	if asked := r.get("scope"); asked != "" && joined(words[keystile.Scope](asked)) != answer.Scope {
+		return nil, badGrant("the same refresh token asks for another scope")
+	}
+	return answer, nil
+}
+
+func (s *Server) lostAnswer(ctx context.Context, c *client, token keystile.OAuthRefreshToken, now time.Time) (bool, error) {
+	if c.Client.Public || len(token.Answer) == 0 || now.Sub(token.ConsumedAt) > reissueWindow {
+		return false, nil
+	}
+	successor, err := s.o.Store.FindOAuthRefreshToken(ctx, [][32]byte{token.Successor})
+	if errors.Is(err, keystile.ErrNotFound) {
+		return false, nil
+	}
+	return successor.ConsumedAt.IsZero(), err
+}
+
+// answerPlace binds a sealed answer to its row.
+func answerPlace(digest [32]byte) string {
+	return "oauth_refresh_tokens/" + hex.EncodeToString(digest[:]) + "/answer"
+}
+
+func (s *Server) sealAnswer(digest [32]byte, answer tokenAnswer) ([]byte, error) {
+	plain, err := json.Marshal(answer)
+	if err != nil {
+		return nil, fmt.Errorf("keep an answer: %w", err)
+	}
+	return s.o.Sealer.Seal(plain, answerPlace(digest))
+}
+
+func (s *Server) openAnswer(digest [32]byte, sealed []byte) (answer tokenAnswer, err error) {
+	plain, err := s.o.Sealer.Open(sealed, answerPlace(digest))
+	if err != nil {
+		return answer, err
+	}
+	if err := json.Unmarshal(plain, &answer); err != nil {
+		return answer, fmt.Errorf("read a kept answer: %w", err)
+	}
+	return answer, nil
+}

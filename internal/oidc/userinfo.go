@@ -1,0 +1,112 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/credential"
+	"keystile.dev/keystile/internal/credential/oauthtoken"
+)
+
+// personClaims are what the scopes tell of a person (OpenID Connect Core, section 5.1).
+type personClaims struct {
+	Name              string `json:"name,omitempty"`
+	PreferredUsername string `json:"preferred_username,omitempty"`
+	UpdatedAt         int64  `json:"updated_at,omitempty"`
+	Email             string `json:"email,omitempty"`
+	// EmailVerified is never said: addresses are entered, not proven.
+}
+
+// personOf are the claims that scopes ask for (section 5.4).
+func personOf(u keystile.User, scopes []keystile.Scope) personClaims {
+	var c personClaims
+	if slices.Contains(scopes, "profile") {
+		c.Name, c.PreferredUsername, c.UpdatedAt = u.Name, u.Username, u.UpdatedAt.Unix()
+	}
+	if slices.Contains(scopes, "email") {
+		c.Email = u.Email
+	}
+	return c
+}
+
+// userinfo is the answer of that endpoint (section 5.3.2).
+type userinfo struct {
+	Subject string `json:"sub"`
+	personClaims
+}
+
+// bearerRefusal is the challenge of a resource that tokens open (RFC 6750, section 3).
+func bearerRefusal(status int, code string) *Error {
+	e := &Error{Code: code, status: status, challenge: `Bearer realm="keystile"`}
+	if code != "" {
+		e.challenge += `, error="` + code + `"`
+	} else {
+		e.Code = "invalid_request"
+	}
+	return e
+}
+
+// serveUserinfo tells a client of its user, by an access token with scope openid.
+func (s *Server) serveUserinfo(w http.ResponseWriter, r *http.Request) {
+	id := s.o.RequestID(r)
+	body, err := s.userinfo(r)
+	if err != nil {
+		s.refuse(w, id, err)
+		return
+	}
+	write(w, http.StatusOK, body)
+}
+
+// bearerRoute finds an access token and nothing else.
+var bearerRoute = keystile.Route{Accept: []keystile.KindName{keystile.KindOAuthToken}}
+
+func (s *Server) userinfo(r *http.Request) (any, error) {
+	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+		return nil, &Error{Code: "invalid_request", Description: "The endpoint takes GET and POST.", status: http.StatusMethodNotAllowed}
+	}
+	addr, err := s.o.ClientAddr(r)
+	if err != nil {
+		return nil, badRequest("The caller's address cannot be told.")
+	}
+	asked := &keystile.Request{Header: keystile.Header(r.Header), ClientAddr: addr}
+	found, rejection := credential.Find(asked, &bearerRoute)
+	if rejection != nil {
+		if rejection.Reason == keystile.ReasonCredentialMissing {
+			return nil, bearerRefusal(http.StatusUnauthorized, "")
+		}
+		return nil, bearerRefusal(http.StatusUnauthorized, "invalid_token")
+	}
+	p, token, err := s.present(r.Context(), asked, found)
+	if errors.Is(err, keystile.ErrRejected) || errors.Is(err, keystile.ErrMalformed) {
+		e := bearerRefusal(http.StatusUnauthorized, "invalid_token")
+		e.cause = err
+		return nil, e
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.UserID == "" || !p.HasScope("openid") || len(p.Audiences) > 0 {
+		return nil, bearerRefusal(http.StatusForbidden, "insufficient_scope")
+	}
+	user, err := s.o.Store.User(r.Context(), p.UserID)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.o.Store.OAuthClient(r.Context(), token.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	return userinfo{Subject: s.subject(c, user.ID), personClaims: personOf(user, p.Scopes)}, nil
+}
+
+// present proves an access token.
+func (s *Server) present(ctx context.Context, r *keystile.Request, found keystile.Found) (*keystile.Principal, oauthtoken.Facts, error) {
+	presented, err := s.o.Tokens.Parse(r, found)
+	if err != nil {
+		return nil, oauthtoken.Facts{}, err
+	}
+	return s.o.Tokens.Token(ctx, presented)
+}
