@@ -59,7 +59,7 @@ func findAccessTokens(st *store.Store) oauthtoken.Find {
 			return oauthtoken.Record{}, err
 		}
 		return oauthtoken.Record{
-			Token: f.Token, Client: f.Client, GrantGone: f.GrantGone, Grant: f.Grant, Review: f.Review, Environment: f.Environment, Owner: f.Owner,
+			Token: f.Token, Client: f.Client, GrantGone: f.GrantGone, GrantApplication: f.GrantApplication, Grant: f.Grant, Review: f.Review, Environment: f.Environment, Owner: f.Owner,
 			UserGone: f.UserGone, User: f.User, Tenant: f.Tenant, RoleScopes: f.RoleScopes, SiteIDs: f.SiteIDs,
 		}, nil
 	}

@@ -36,6 +36,7 @@ var grants = map[keystile.GrantType]grantHandler{
 	keystile.GrantRefreshToken:      (*Server).rotate,
 	keystile.GrantClientCredentials: (*Server).clientCredentials,
 	keystile.GrantDeviceCode:        (*Server).poll,
+	keystile.GrantTokenExchange:     (*Server).exchange,
 }
 
 // token is the token endpoint: the same questions for every grant, asked here so that

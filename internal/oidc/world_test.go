@@ -210,7 +210,7 @@ func (w *world) claim(_ context.Context, scope, value string, _, _ time.Time) er
 func (w *world) find(ctx context.Context, digests [][32]byte) (oauthtoken.Record, error) {
 	f, err := w.store.FindOAuthToken(ctx, digests)
 	return oauthtoken.Record{
-		Token: f.Token, Client: f.Client, GrantGone: f.GrantGone, Grant: f.Grant, Review: f.Review, Environment: f.Environment, Owner: f.Owner,
+		Token: f.Token, Client: f.Client, GrantGone: f.GrantGone, GrantApplication: f.GrantApplication, Grant: f.Grant, Review: f.Review, Environment: f.Environment, Owner: f.Owner,
 		UserGone: f.UserGone, User: f.User, Tenant: f.Tenant, RoleScopes: f.RoleScopes, SiteIDs: f.SiteIDs,
 	}, err
 }

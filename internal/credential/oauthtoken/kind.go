@@ -19,8 +19,11 @@ import (
 type Record struct {
 	Token  keystile.OAuthToken
 	Client keystile.OAuthClient
-	// GrantGone: the grant was revoked or is not there.
+	// GrantGone: the grant was revoked or is not there, or the client that it was given to,
+	// another one after an exchange, may not work.
 	GrantGone bool
+	// GrantApplication is what changes of that client are told by.
+	GrantApplication string
 	// Grant tells how the user had signed in.
 	Grant keystile.OAuthGrant
 	// Review and Environment of the client's application; empty: it registered itself.
@@ -210,6 +213,7 @@ func judge(r *Record, now time.Time) warm.Result {
 		Also: []warm.Subject{
 			{Kind: keystile.ChangeOAuthGrant, ID: t.GrantID},
 			{Kind: keystile.ChangeApplication, ID: application},
+			{Kind: keystile.ChangeApplication, ID: r.GrantApplication},
 			{Kind: keystile.ChangeOrganization, ID: r.Owner.ID},
 			{Kind: keystile.ChangeUser, ID: t.UserID},
 			{Kind: keystile.ChangeRole, ID: r.User.RoleID},
