@@ -39,10 +39,16 @@ func (s *server) buildOAuth(ctx context.Context, _ *app) error {
 	}
 	s.oauth, err = oidc.New(oidc.Options{
 		Store: s.house.store, Digester: s.house.digester, Sealer: s.house.sealer, Keys: &signingKeys{TokenKeys: s.tokenKeys, service: s.house.service},
-		Tokens: s.access, Claim: s.claimOnce, Issuer: issuerOf(s.cfg), Algorithm: keystile.SigningAlgorithm(s.cfg.Tokens.Algorithm), PairwiseKey: pairwise,
+		Tokens: s.access, Claim: s.claimOnce, CheckClient: checkOAuthClient, Issuer: issuerOf(s.cfg), Algorithm: keystile.SigningAlgorithm(s.cfg.Tokens.Algorithm), PairwiseKey: pairwise,
 		ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
 	})
 	return err
+}
+
+// checkOAuthClient completes a client and checks it as management does.
+func checkOAuthClient(c keystile.OAuthClient) (keystile.OAuthClient, error) {
+	c = manage.CompleteOAuthClient(c)
+	return c, manage.CheckOAuthClient(c)
 }
 
 // newAccessTokens is the kind that proves access tokens on this store.
@@ -115,6 +121,9 @@ const (
 	oauthPurgeBatch    = 500
 	// oauthKept is how long what ended is still told apart from what never was.
 	oauthKept = time.Hour
+	// unusedKept is how long a client that registered itself is kept without being used
+	// (rulings R41).
+	unusedKept = 30 * 24 * time.Hour
 )
 
 // purgeOAuth removes ended codes, tokens and grants.
@@ -124,6 +133,11 @@ func (s *server) purgeOAuth(ctx context.Context) {
 			most, err := s.house.store.PurgeOAuth(ctx, time.Now().Add(-oauthKept), oauthPurgeBatch)
 			if err != nil && ctx.Err() == nil {
 				s.log.Warn("ended access tokens could not be purged", slog.Any("error", err))
+			}
+			if err == nil {
+				var n int64
+				n, err = s.house.store.PurgeOAuthClients(ctx, time.Now().Add(-unusedKept), oauthPurgeBatch)
+				most = max(most, n)
 			}
 			if err != nil || most < oauthPurgeBatch {
 				return

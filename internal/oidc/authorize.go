@@ -336,8 +336,7 @@ func askedScopes(c *client, asked []keystile.Scope) []keystile.Scope {
 func audiencesOf(c *client, asked []string) ([]string, *Error) {
 	var list []string
 	for _, resource := range asked {
-		u, err := url.Parse(resource)
-		if err != nil || !u.IsAbs() || u.Fragment != "" || !slices.Contains(c.Client.Audiences, resource) {
+		if !c.mayTarget(resource) {
 			return nil, refuse("invalid_target", "The client may not ask for tokens for that resource.")
 		}
 		if !slices.Contains(list, resource) {

@@ -20,6 +20,7 @@ type metadata struct {
 	PushedEndpoint               string   `json:"pushed_authorization_request_endpoint"`
 	DeviceEndpoint               string   `json:"device_authorization_endpoint"`
 	EndSessionEndpoint           string   `json:"end_session_endpoint"`
+	RegistrationEndpoint         string   `json:"registration_endpoint"`
 	IntrospectionEndpoint        string   `json:"introspection_endpoint"`
 	ScopesSupported              []string `json:"scopes_supported"`
 	ResponseTypesSupported       []string `json:"response_types_supported"`
@@ -55,7 +56,7 @@ func (s *Server) describe() ([]byte, error) {
 	data, err := json.Marshal(metadata{
 		Issuer: s.o.Issuer, AuthorizationEndpoint: at(PathAuthorize), TokenEndpoint: at(PathToken), UserinfoEndpoint: at(PathUserinfo), JWKSURI: at(PathKeys),
 		RevocationEndpoint: at(PathRevoke), IntrospectionEndpoint: at(PathIntrospect),
-		PushedEndpoint: at(PathPush), DeviceEndpoint: at(PathDeviceCode), EndSessionEndpoint: at(PathLogout),
+		PushedEndpoint: at(PathPush), DeviceEndpoint: at(PathDeviceCode), EndSessionEndpoint: at(PathLogout), RegistrationEndpoint: at(PathRegister),
 		ScopesSupported: []string{"openid", "profile", "email"}, ResponseTypesSupported: []string{"code"}, ResponseModesSupported: []string{"query"},
 		GrantTypesSupported: names, SubjectTypesSupported: []string{"public", "pairwise"},
 		IDTokenAlgorithms: algorithms, TokenAuthMethods: all, TokenAuthAlgorithms: algorithms, RevocationAuthMethods: all, IntrospectionAuthMethods: confidential,

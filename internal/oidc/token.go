@@ -56,7 +56,11 @@ func (s *Server) token(ctx context.Context, r *request) (any, error) {
 	case !c.may(grant):
 		return nil, refuse("unauthorized_client", "The client may not use this grant.")
 	}
-	return handler(s, ctx, r, c)
+	answer, err := handler(s, ctx, r, c)
+	if err == nil && c.Client.ApplicationID == "" {
+		err = s.o.Store.TouchOAuthClient(ctx, c.id(), s.now(), usedEvery)
+	}
+	return answer, err
 }
 
 // redeem exchanges an authorization code (RFC 6749, section 4.1.3).
@@ -172,7 +176,7 @@ func narrowed(c *client, granted, asked []string) ([]string, error) {
 	}
 	var list []string
 	for _, resource := range asked {
-		if slices.Contains(c.Client.Audiences, resource) && !slices.Contains(list, resource) {
+		if c.mayTarget(resource) && !slices.Contains(list, resource) {
 			list = append(list, resource)
 		}
 	}

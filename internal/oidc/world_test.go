@@ -122,7 +122,7 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 		}
 	})
 	w.server, err = oidc.New(oidc.Options{
-		Store: s, Digester: hashing{}, Sealer: sealing{}, Keys: w.keys, Tokens: w.kind, Claim: w.claim, Issuer: issuer, Algorithm: keystile.EdDSA,
+		Store: s, Digester: hashing{}, Sealer: sealing{}, Keys: w.keys, Tokens: w.kind, Claim: w.claim, CheckClient: checkClient, Issuer: issuer, Algorithm: keystile.EdDSA,
 		PairwiseKey: bytes.Repeat([]byte{7}, 32), ClientAddr: func(*http.Request) (netip.Addr, error) { return netip.MustParseAddr("203.0.113.9"), nil },
 		RequestID: func(*http.Request) string { return "req-1" }, Random: rand.Reader, Now: w.now, Logger: slog.New(slog.NewTextHandler(&locked{b: w.log}, nil)),
 	})
@@ -130,6 +130,16 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// checkClient refuses what a test marks as bad; the rules are tested where they are kept.
+func checkClient(c keystile.OAuthClient) (keystile.OAuthClient, error) {
+	for _, uri := range c.RedirectURIs {
+		if !strings.HasPrefix(uri, "https://") {
+			return c, keystile.Invalidf("redirect_uris", "use https", "not https")
+		}
+	}
+	return c, nil
 }
 
 // locked is a buffer that several goroutines write to.
