@@ -28,8 +28,12 @@ type APIKey struct {
 	RevokedAt time.Time
 	// LastUsedAt is written in batches, at most once in five minutes a key: it may lag by that much.
 	LastUsedAt time.Time
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
+	// LastUsedAddr and LastUsedRoute say where from and for which route, as of LastUsedAt or a
+	// little earlier; empty where that is not known.
+	LastUsedAddr  string
+	LastUsedRoute string
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 	// Hint is the visible head of the newest secret ("opa_prod_V24M"), to
 	// recognise it by; empty for keys imported by hash.
 	Hint string
@@ -44,6 +48,9 @@ type APIKeySecret struct {
 	// PepperID names the pepper the digest was made with.
 	PepperID  string
 	CreatedAt time.Time
-	// ExpiresAt ends this secret alone, at the end of a rotation's overlap; zero is never.
+	// ExpiresAt ends this secret alone, at the end of a rotation's overlap or of the
+	// grace after a leak; zero is never.
 	ExpiresAt time.Time
+	// LeakedAt is when it was first reported to be found in the open; zero is never.
+	LeakedAt time.Time
 }

@@ -74,6 +74,8 @@ const (
 
 // DecisionRecord is one recorded decision of the gate.
 type DecisionRecord struct {
+	// Seq counts from 1 within the chain of decisions; 0 before it is stored.
+	Seq            int64
 	At             time.Time
 	RequestID      string
 	OrganizationID string

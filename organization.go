@@ -17,11 +17,38 @@ type Organization struct {
 	OneTime OneTimePolicy
 	// MFA is asked of its users where neither they nor their role state a policy.
 	MFA MFAPolicy
+	// Leak is what happens to its API keys that are found in the open.
+	Leak LeakPolicy
 	// Disabled organisations' credentials are refused.
 	Disabled  bool
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
+
+// LeakResponse is what an organisation does with an API key that somebody found
+// in the open and reported. Whatever it does, its administrators are told.
+type LeakResponse string
+
+// The responses to a leak.
+const (
+	// LeakNotify: nothing else; also the empty response.
+	LeakNotify LeakResponse = "notify"
+	// LeakThrottle: the leaked secret is held to LeakRate until it is rotated out.
+	LeakThrottle LeakResponse = "throttle"
+	// LeakRevoke: the leaked secret ends after the grace; a key that has no other one is revoked.
+	LeakRevoke LeakResponse = "revoke"
+)
+
+// LeakPolicy is an organisation's response to leaked API keys (rulings R33).
+type LeakPolicy struct {
+	Response LeakResponse
+	// Grace is how long a leaked secret goes on with LeakRevoke, counted from the first report.
+	Grace time.Duration
+}
+
+// LeakRate is what a leaked secret is held to with LeakThrottle, unless the key's
+// own limit is tighter.
+var LeakRate = Rate{Requests: 10, Window: time.Minute, Algorithm: AlgorithmWindow}
 
 // DefaultKeyPrefix starts API keys of organisations that name no prefix.
 const DefaultKeyPrefix = "opa"

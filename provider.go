@@ -16,7 +16,8 @@ type IdentityProvider struct {
 	Audience string
 	// Algorithms its tokens may be signed with: those of [SigningAlgorithm].
 	Algorithms []SigningAlgorithm
-	// One of these says what its tokens are verified by.
+	// One of these says what its tokens are verified by. With SignIn none may: the keys
+	// are then where the issuer's discovery document says.
 	JWKSURL string
 	// JWKS is a key set (RFC 7517) as JSON.
 	JWKS string
@@ -29,9 +30,42 @@ type IdentityProvider struct {
 	Claims map[string]string
 	// CreateUsers makes unknown users; otherwise they are refused.
 	CreateUsers bool
+	// SignIn makes it a way to sign in on the page; nil: it is none.
+	SignIn *ProviderSignIn
 	Disabled    bool
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+}
+
+// ProviderSignIn says how people sign in at an identity provider: by the authorization
+// code flow of OpenID Connect, in which we are a client of it. Its endpoints are where
+// the issuer's discovery document says.
+type ProviderSignIn struct {
+	// ClientID is ours at the provider: the "aud" of its ID tokens.
+	ClientID string
+	// SealedSecret is our client secret there, sealed for ProviderClientSecretPlace(Name);
+	// empty: we are a public client, and PKCE is all that binds a code to us.
+	SealedSecret []byte
+	// Label is what its button says; empty: its name.
+	Label string
+	// Scopes we ask for; none: openid, email and profile.
+	Scopes []string
+	// LinkByEmail lets the first sign-in find a user that is there by an e-mail address that
+	// the provider says it has verified. Otherwise only users it made before are found.
+	LinkByEmail bool
+	// TrustedAMR are values of "amr" (RFC 8176) that stand for a second factor that the
+	// provider has asked for; none: we ask for our own.
+	TrustedAMR []string
+	// Unlisted providers have a button on the sign-in page of their organisation alone.
+	Unlisted bool
+}
+
+// DefaultSignInScopes are asked for where a provider names none (OpenID Connect Core, section 5.4).
+var DefaultSignInScopes = []string{"openid", "email", "profile"}
+
+// ProviderClientSecretPlace is the place that our client secret at a provider is sealed for.
+func ProviderClientSecretPlace(name string) string {
+	return "identity_providers/" + name + "/client_secret"
 }
 
 // ProviderSecretPlace is the place an identity provider's secret is sealed for.

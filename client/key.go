@@ -28,8 +28,11 @@ type Key struct {
 	ExpiresAt      *time.Time `json:"expires_at"`
 	RevokedAt      *time.Time `json:"revoked_at"`
 	LastUsedAt     *time.Time `json:"last_used_at"`
-	CreatedAt      time.Time  `json:"created_at"`
-	UpdatedAt      time.Time  `json:"updated_at"`
+	// LastUsedAddress and LastUsedRoute tell where from and for what; empty: not known.
+	LastUsedAddress string    `json:"last_used_address"`
+	LastUsedRoute   string    `json:"last_used_route"`
+	CreatedAt       time.Time `json:"created_at"`
+	UpdatedAt       time.Time `json:"updated_at"`
 }
 
 // KeySecret is a key with its new secret, which the server shows once.

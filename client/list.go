@@ -53,9 +53,17 @@ func list[T any](ctx context.Context, c *Client, collection string, o ListOption
 
 // all goes through a whole collection, page by page. An error ends it.
 func all[T any](ctx context.Context, c *Client, collection string, o ListOptions) iter.Seq2[T, error] {
+	return pages(o.Cursor, func(cursor string) (List[T], error) {
+		o.Cursor = cursor
+		return list[T](ctx, c, collection, o)
+	})
+}
+
+// pages goes from page to page. An error ends it.
+func pages[T any](cursor string, read func(cursor string) (List[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for {
-			page, err := list[T](ctx, c, collection, o)
+			page, err := read(cursor)
 			if err != nil {
 				var none T
 				yield(none, err)
@@ -69,7 +77,7 @@ func all[T any](ctx context.Context, c *Client, collection string, o ListOptions
 			if page.NextCursor == "" {
 				return
 			}
-			o.Cursor = page.NextCursor
+			cursor = page.NextCursor
 		}
 	}
 }

@@ -27,6 +27,7 @@ type Organization struct {
 	MFA       string    `json:"mfa"`
 	Disabled  bool      `json:"disabled"`
 	OneTime   OneTime   `json:"onetime"`
+	Leak      Leak      `json:"leak"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -40,6 +41,15 @@ type OneTime struct {
 	Forms []string `json:"forms"`
 }
 
+// Leak is what happens to an organization's API keys that are found in the open.
+type Leak struct {
+	// Response is "notify", "throttle" or "revoke".
+	Response string `json:"response"`
+	// Grace is how long a leaked secret goes on before it is revoked, such as "24h";
+	// nil: at once. It means nothing with another response.
+	Grace *string `json:"grace,omitempty"`
+}
+
 // OrganizationCreate says what an organization is to be; every empty member
 // has a default.
 type OrganizationCreate struct {
@@ -51,6 +61,7 @@ type OrganizationCreate struct {
 	MFA         string   `json:"mfa,omitempty"`
 	Disabled    bool     `json:"disabled,omitempty"`
 	OneTime     *OneTime `json:"onetime,omitempty"`
+	Leak        *Leak    `json:"leak,omitempty"`
 }
 
 // OrganizationUpdate says what changes; nil stays as it is.
@@ -64,6 +75,8 @@ type OrganizationUpdate struct {
 	Disabled *bool   `json:"disabled,omitempty"`
 	// OneTime replaces all of it.
 	OneTime *OneTime `json:"onetime,omitempty"`
+	// Leak replaces all of it.
+	Leak *Leak `json:"leak,omitempty"`
 }
 
 const organizations = "organizations"

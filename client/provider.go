@@ -25,8 +25,32 @@ type IdentityProvider struct {
 	Claims      map[string]string `json:"claims"`
 	CreateUsers bool              `json:"create_users"`
 	Disabled    bool              `json:"disabled"`
-	CreatedAt   time.Time         `json:"created_at"`
-	UpdatedAt   time.Time         `json:"updated_at"`
+	// SignIn says how people sign in at it on the page; nil: they do not.
+	SignIn    *ProviderSignIn `json:"sign_in"`
+	CreatedAt time.Time       `json:"created_at"`
+	UpdatedAt time.Time       `json:"updated_at"`
+}
+
+// ProviderSignIn says how people sign in at an identity provider, by OpenID Connect.
+type ProviderSignIn struct {
+	ClientID        string   `json:"client_id"`
+	HasClientSecret bool     `json:"has_client_secret"`
+	Label           string   `json:"label"`
+	Scopes          []string `json:"scopes"`
+	LinkByEmail     bool     `json:"link_by_email"`
+	TrustedAMR      []string `json:"trusted_amr"`
+	Unlisted        bool     `json:"unlisted"`
+}
+
+// ProviderSignInSet is what they are to be, with our client secret at the provider.
+type ProviderSignInSet struct {
+	ClientID     string   `json:"client_id"`
+	ClientSecret string   `json:"client_secret,omitempty"`
+	Label        string   `json:"label,omitempty"`
+	Scopes       []string `json:"scopes,omitempty"`
+	LinkByEmail  bool     `json:"link_by_email,omitempty"`
+	TrustedAMR   []string `json:"trusted_amr,omitempty"`
+	Unlisted     bool     `json:"unlisted,omitempty"`
 }
 
 // IdentityProviderMade is a new identity provider, with what is allowed but
@@ -43,8 +67,8 @@ type IdentityProviderCreate struct {
 	Organization string            `json:"organization,omitempty"`
 	Roles        []string          `json:"roles,omitempty"`
 	Issuer       string            `json:"issuer"`
-	Audience     string            `json:"audience"`
-	Algorithms   []string          `json:"algorithms"`
+	Audience     string            `json:"audience,omitempty"`
+	Algorithms   []string          `json:"algorithms,omitempty"`
 	Claims       map[string]string `json:"claims,omitempty"`
 	CreateUsers  bool              `json:"create_users,omitempty"`
 	Disabled     bool              `json:"disabled,omitempty"`
@@ -52,6 +76,8 @@ type IdentityProviderCreate struct {
 	JWKS         json.RawMessage   `json:"jwks,omitempty"`
 	PublicKey    string            `json:"public_key,omitempty"`
 	Secret       string            `json:"secret,omitempty"`
+	// SignIn makes it a way to sign in on the page; audience, algorithms and keys may then be left out.
+	SignIn *ProviderSignInSet `json:"sign_in,omitempty"`
 }
 
 // IdentityProviderUpdate says what changes; nil stays as it is. A source of keys
@@ -68,6 +94,7 @@ type IdentityProviderUpdate struct {
 	JWKS        json.RawMessage    `json:"jwks,omitempty"`
 	PublicKey   string             `json:"public_key,omitempty"`
 	Secret      string             `json:"secret,omitempty"`
+	SignIn      *ProviderSignInSet `json:"sign_in,omitempty"`
 }
 
 const identityProviders = "identity-providers"

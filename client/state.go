@@ -2,10 +2,8 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"iter"
 	"net/url"
-	"time"
 )
 
 // ApplyOptions says how a state file is applied.
@@ -61,26 +59,6 @@ func (c *Client) ExportState(ctx context.Context) ([]byte, error) {
 	var file []byte
 	err := c.send(ctx, call{method: "GET", path: []string{"state"}}, &file)
 	return file, err
-}
-
-// Event is one entry of the audit log.
-type Event struct {
-	Organization string          `json:"organization"`
-	Seq          int64           `json:"seq"`
-	At           time.Time       `json:"at"`
-	Actor        string          `json:"actor"`
-	Action       string          `json:"action"`
-	Target       string          `json:"target"`
-	Detail       json.RawMessage `json:"detail"`
-	RequestID    string          `json:"request_id"`
-	PrevHash     string          `json:"prev_hash"`
-	Hash         string          `json:"hash"`
-}
-
-// AllEvents goes through the audit events of one chain: that of
-// o.Organization, or the global one.
-func (c *Client) AllEvents(ctx context.Context, o ListOptions) iter.Seq2[Event, error] {
-	return all[Event](ctx, c, "audit", o)
 }
 
 // Route is one route of the policy.

@@ -6,6 +6,8 @@
 #
 # The command finds them in KEYSTILE_TEST_POSTGRES and KEYSTILE_TEST_VALKEY,
 # which are printed as well. Data, sockets and ports belong to this run alone.
+# No test takes the machine's power away, so PostgreSQL does not wait for its disk;
+# KEYSTILE_TEST_FSYNC=on has it wait, for figures.
 # Missing servers are installed with apt-get if this runs as root on Debian.
 set -eu
 
@@ -102,7 +104,7 @@ attempt=0
 until
     postgres_port=$(port $attempt)
     as_owner "$bin/pg_ctl" -D "$work/data" -w -t 30 -l "$work/data/server.log" \
-        -o "-c listen_addresses=127.0.0.1 -c port=$postgres_port -c unix_socket_directories=$work/socket -c fsync=on -c max_connections=300" \
+        -o "-c listen_addresses=127.0.0.1 -c port=$postgres_port -c unix_socket_directories=$work/socket -c fsync=${KEYSTILE_TEST_FSYNC:-off} -c max_connections=300" \
         start >"$work/pg_ctl.log" 2>&1
 do
     attempt=$((attempt + 1))

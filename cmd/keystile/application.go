@@ -36,7 +36,7 @@ func newApplication(a *app) *cobra.Command {
 	}
 	cmd.AddCommand(newApplicationCreate(a), applicationKind.list(a), applicationKind.show(a),
 		newApplicationMove(a), newApplicationReview(a), newApplicationKey(a), newApplicationRevokeKey(a),
-		newApplicationAuthorize(a), newApplicationWithdraw(a))
+		newApplicationAuthorize(a), newApplicationWithdraw(a), newApplicationWebhook(a))
 	return cmd
 }
 

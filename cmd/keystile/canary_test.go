@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -47,7 +51,8 @@ func TestThreat33_NoSecretIsInLogsMetricsErrorsAuditOrTheDatabase(t *testing.T) 
 		password = "canary-password-3c2b1a0f9e"
 		misplace = "canary-misplaced-1a2b3c4d5e"
 	)
-	r := startServer(t, siteRoutes, simpleWorld)
+	spans := newCollector(t)
+	r := startServer(t, siteRoutes+"otlp_endpoint: "+spans.URL+"\naudit: {seal_every: 1s, checkpoint_file: checkpoints.jsonl}\n", simpleWorld)
 	c := canaries{}
 	for name, secret := range map[string]string{
 		"an imported key": imported, "an unknown key": unknown, "a key in the query": inQuery, "a password": password, "a secret in the wrong member": misplace,
@@ -73,7 +78,7 @@ func TestThreat33_NoSecretIsInLogsMetricsErrorsAuditOrTheDatabase(t *testing.T) 
 	}
 	for _, key := range []string{goodKey, imported, unknown, made.Secret, rotated.Secret, tokenMade.Secret} {
 		for _, path := range []string{sitePath, "/things/a?site=Attic", "/things/a", "/elsewhere", "/things/../a", "/v1/keys/self", "/v1/nothing"} {
-			send("GET", path, keyHeader(key), "")
+			send("GET", path, http.Header{"X-Api-Key": {key}, "Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}, "")
 			send("GET", path, bearerOf(key), "")
 			send("GET", path, http.Header{"Authorization": {key}}, "")
 			send("GET", path, http.Header{"X-Api-Key": {key, key}}, "")
@@ -122,7 +127,7 @@ func TestThreat33_NoSecretIsInLogsMetricsErrorsAuditOrTheDatabase(t *testing.T) 
 	send("POST", "/v1/decisions", bearerOf(r.token), `{"method":"GET","url":"http://127.0.0.1:8080`+sitePath+`&token=`+inQuery+`","headers":{"x-api-key":["`+unknown+`"]},"ip":"192.0.2.1"}`)
 	send("POST", "/v1/decisions", bearerOf(r.token), `{"method":"GET","url":"`+misplace+`","headers":{"`+misplace+`":["`+unknown+`"]},"ip":"`+misplace+`"}`)
 	send("DELETE", "/v1/keys/"+url.PathEscape(misplace), bearerOf(r.token), "")
-	for _, path := range []string{"/v1/keys", "/v1/admin-tokens", "/v1/audit", "/v1/state", "/v1/users", "/v1/identity-providers", "/v1/routes", "/v1/organizations", "/metrics", "/readyz", "/v1/openapi.json"} {
+	for _, path := range []string{"/v1/keys", "/v1/admin-tokens", "/v1/audit?all=true&limit=200", "/v1/audit/decisions?limit=200", "/v1/state", "/v1/users", "/v1/identity-providers", "/v1/routes", "/v1/organizations", "/metrics", "/readyz", "/v1/openapi.json"} {
 		send("GET", path, bearerOf(r.token), "")
 	}
 	c.absent(t, "an answer", answers.String())
@@ -130,8 +135,67 @@ func TestThreat33_NoSecretIsInLogsMetricsErrorsAuditOrTheDatabase(t *testing.T) 
 		t.Error("the requests were not what they were meant to be")
 	}
 	r.flushed()
-	c.absent(t, "the log", r.log.String())
+	r.backups(c)
 	r.databases(c)
+	spans.wait(t)
+	c.absent(t, "a trace", spans.text())
+	c.absent(t, "the log", r.log.String())
+}
+
+// collector takes traces as an OpenTelemetry collector does (OTLP over HTTP).
+type collector struct {
+	*httptest.Server
+	seen lockedBuffer
+}
+
+func newCollector(t *testing.T) *collector {
+	t.Helper()
+	c := &collector{}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(&c.seen, r.Body); err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/x-protobuf")
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *collector) text() string { return c.seen.String() }
+
+// wait wants spans of requests.
+func (c *collector) wait(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		if n := len(c.text()); n < 1000 {
+			return fmt.Errorf("%d bytes of traces", n)
+		}
+		return nil
+	})
+}
+
+// backups wants no canary in a backup, read through its compression, or in what
+// the commands of the audit log print.
+func (r *running) backups(c canaries) {
+	r.t.Helper()
+	file, out := filepath.Join(r.dir, "keystile.yaml"), filepath.Join(r.t.TempDir(), "saved")
+	for _, args := range [][]string{
+		{"backup", out}, {"audit", "list", "-o", "json"}, {"audit", "decisions", "-o", "json", "--limit", "0"}, {"audit", "export"}, {"audit", "verify"},
+		{"pepper", "list"}, {"master-key", "show"},
+	} {
+		status, stdout, stderr := command(r.t, append(args, "--config", file)...)
+		if status != 0 || len(stdout) < 20 {
+			r.t.Errorf("%v: %d %s %s", args, status, stdout, stderr)
+		}
+		c.absent(r.t, strings.Join(args, " "), stdout+stderr)
+	}
+	packed := must(os.ReadFile(out))(r.t)
+	_, packed, _ = bytes.Cut(packed, []byte("\n"))
+	text := must(io.ReadAll(must(gzip.NewReader(bytes.NewReader(packed)))(r.t)))(r.t)
+	if len(text) < 20_000 {
+		r.t.Errorf("the backup has %d bytes", len(text))
+	}
+	c.absent(r.t, "the backup", string(text))
 }
 
 // people makes a user and an identity provider in every way, with a canary for

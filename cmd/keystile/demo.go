@@ -20,6 +20,7 @@ import (
 
 	"keystile.dev/keystile/examples/finapi"
 	"keystile.dev/keystile/examples/roofs"
+	"keystile.dev/keystile/examples/roofviewer"
 	"keystile.dev/keystile/examples/telemetry"
 	"keystile.dev/keystile/examples/tracking"
 	"keystile.dev/keystile/internal/config"
@@ -56,14 +57,15 @@ type demoSecrets struct {
 	Tracker   string `json:"tracker"`
 	TOTP      string `json:"totp"`
 	AuthToken string `json:"auth_token"`
-	// RoofKey is the key of the partner's application.
-	RoofKey string `json:"roof_key"`
+	// RoofKey and ViewerKey are the keys of the partner's applications.
+	RoofKey   string `json:"roof_key"`
+	ViewerKey string `json:"viewer_key"`
 }
 
 // replacer writes the secrets where a text names them.
 func (s *demoSecrets) replacer() *strings.Replacer {
 	return strings.NewReplacer("{key}", s.Sibaya, "{busy}", s.Busy, "{expired}", s.Expired, "{bank}", s.Bank,
-		"{password}", s.Password, "{tracker}", s.Tracker, "{totp}", s.TOTP, "{auth_token}", s.AuthToken, "{roof_key}", s.RoofKey)
+		"{password}", s.Password, "{tracker}", s.Tracker, "{totp}", s.TOTP, "{auth_token}", s.AuthToken, "{roof_key}", s.RoofKey, "{viewer_key}", s.ViewerKey)
 }
 
 func newDemo(a *app) *cobra.Command {
@@ -88,28 +90,22 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.checkAddress(); err != nil {
 		return err
 	}
-	solar, stop, err := startUpstream(ctx, telemetry.Handler())
-	if err != nil {
+	if err := d.claim(); err != nil {
 		return err
 	}
-	defer stop()
-	bank, stop, err := startUpstream(ctx, finapi.Handler(time.Now, enforce.NewRequestID))
-	if err != nil {
-		return err
+	places := []string{"{listen}", d.listen}
+	for name, handler := range map[string]http.Handler{
+		"{solar}": telemetry.Handler(), "{bank}": finapi.Handler(time.Now, enforce.NewRequestID), "{tracking}": tracking.Handler(), "{roofs}": roofs.Handler(),
+		"{viewer}": roofviewer.Handler(roofviewer.Options{Platform: "http://" + d.listen, ApplicationID: demoViewer, Key: d.secrets.ViewerKey, Now: time.Now}),
+	} {
+		place, stop, err := startUpstream(ctx, handler)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		places = append(places, name, place)
 	}
-	defer stop()
-	sites, stop, err := startUpstream(ctx, tracking.Handler())
-	if err != nil {
-		return err
-	}
-	defer stop()
-	designs, stop, err := startUpstream(ctx, roofs.Handler())
-	if err != nil {
-		return err
-	}
-	defer stop()
-	upstreams := strings.NewReplacer("{listen}", d.listen, "{solar}", solar, "{bank}", bank, "{tracking}", sites, "{roofs}", designs)
-	if err := d.prepare(ctx, upstreams.Replace(demoConfig)); err != nil {
+	if err := d.prepare(ctx, strings.NewReplacer(places...)); err != nil {
 		return err
 	}
 	file := filepath.Join(d.dir, "keystile.yaml")
@@ -155,25 +151,27 @@ func startUpstream(ctx context.Context, handler http.Handler) (url string, stop 
 	}, nil
 }
 
-// prepare makes the data directory what the demo needs; a second start finds
-// everything in place.
-func (d *demo) prepare(ctx context.Context, configuration string) (err error) {
+// claim makes the data directory the demo's own and reads or draws its secrets.
+func (d *demo) claim() error {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
 	if err := d.refuseForeignDirectory(); err != nil {
 		return err
 	}
+	return d.drawSecrets()
+}
+
+// prepare makes the data directory what the demo needs; a second start finds
+// everything in place. places says where the demo's parts listen.
+func (d *demo) prepare(ctx context.Context, places *strings.Replacer) (err error) {
 	keyFile := filepath.Join(d.dir, "master.key")
 	if _, err := os.Stat(keyFile); errors.Is(err, fs.ErrNotExist) {
 		if err := writeMasterKey(keyFile); err != nil {
 			return err
 		}
 	}
-	if err := d.drawSecrets(); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(d.dir, "keystile.yaml"), []byte(configuration), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(d.dir, "keystile.yaml"), []byte(places.Replace(demoConfig)), 0o600); err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
 	master, err := keyring.LoadMaster("file:"+keyFile, os.Getenv)
@@ -189,7 +187,7 @@ func (d *demo) prepare(ctx context.Context, configuration string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	return d.populate(ctx, h)
+	return d.populate(ctx, h, places)
 }
 
 // refuseForeignDirectory keeps the demo out of a directory that is not its own.
@@ -228,6 +226,7 @@ func (d *demo) drawSecrets() error {
 		{&d.secrets.TOTP, newDemoTOTP},
 		{&d.secrets.AuthToken, newDemoText},
 		{&d.secrets.RoofKey, newDemoApplicationKey},
+		{&d.secrets.ViewerKey, newDemoApplicationKey},
 	} {
 		if *one.into != "" {
 			continue
@@ -246,8 +245,8 @@ func (d *demo) drawSecrets() error {
 }
 
 // populate applies the demo's world and marks the store as the demo's.
-func (d *demo) populate(ctx context.Context, h *house) error {
-	world, err := state.Parse(state.File{Name: "demo world", Data: []byte(d.secrets.replacer().Replace(demoWorld))})
+func (d *demo) populate(ctx context.Context, h *house, places *strings.Replacer) error {
+	world, err := state.Parse(state.File{Name: "demo world", Data: []byte(places.Replace(d.secrets.replacer().Replace(demoWorld)))})
 	if err != nil {
 		return err
 	}

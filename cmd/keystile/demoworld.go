@@ -37,6 +37,9 @@ func newDemoTOTP() (string, error) {
 	return base32.StdEncoding.EncodeToString(secret), err
 }
 
+// demoViewer is the id of the embedded application that the demo runs itself.
+const demoViewer = "6d1f2a3b-0d0a-4c36-9a3c-2f4f5e6a7b8c"
+
 // demoConfig is the demo's configuration, with its address and upstreams in braces.
 const demoConfig = `# Written by keystile demo at every start.
 listen: {listen}
@@ -86,6 +89,7 @@ const demoWorld = `organizations:
   - {id: nao-corp, name: NAO Corp, environment: production}
   - {id: sunny-homes, name: Sunny Homes, environment: sandbox, tenant_id: 0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01}
   - {id: roof-tools-inc, name: Roof Tools Inc, environment: sandbox}
+  - {id: platform, name: The platform, environment: sandbox}
 sites:
   - {id: Sibaya, organization: sibaya-power, name: Sibaya}
   - {id: Umhlanga, organization: north-coast-solar, name: Umhlanga}
@@ -98,14 +102,19 @@ users:
   - {username: mfa@example.com, password: {password}, organization: sibaya-power, role_id: role_analyst, customer_ids: [cust-1], totp_secret: {totp}}
   - {username: new@example.com, password: {password}, organization: sibaya-power, role_id: role_analyst, mfa: required}
   - {username: tracker@example.com, password: {tracker}, organization: nao-corp, role_id: role_site_admin, auth_token: {auth_token}}
+  - {username: homes@example.com, password: {password}, organization: sunny-homes, admin_role: org_admin}
+  - {username: roofs@example.com, password: {password}, organization: roof-tools-inc, admin_role: org_developer}
+  - {username: reviewer@example.com, password: {password}, organization: platform, admin_role: platform_reviewer}
 api_keys:
   - {id: key_sibaya, name: Sibaya dashboards, secret: {key}, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"]}
   - {id: key_busy, name: Busy batch job, secret: {busy}, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"]}
   - {id: key_expired, name: Last year, secret: {expired}, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"], expires_at: 2025-12-31T00:00:00Z}
 applications:
   - {id: 5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c, name: Roof Tools, kind: backend, environment: sandbox, organization: roof-tools-inc, permissions: ["designs:read", "proposals:read"], review: approved, application_keys: [{secret: {roof_key}}]}
+  - {id: ` + demoViewer + `, name: Roof Viewer, description: "Shows your designs", kind: embedded, environment: sandbox, organization: roof-tools-inc, permissions: ["designs:read"], launch_url: "{viewer}/embed", review: approved, application_keys: [{secret: {viewer_key}}]}
 authorizations:
   - {application: 5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c, tenant: sunny-homes, permissions: ["designs:read"]}
+  - {application: ` + demoViewer + `, tenant: sunny-homes, permissions: ["designs:read"]}
 signing_keys:
   - {organization: bank-x, api_key: bank-x-payments, algorithm: HS256, secret: {bank}, scopes: ["finapi:*"]}
 `
@@ -157,6 +166,11 @@ $ curl -s -X POST -H "Authorization: Bearer {roof_key}" {url}/partner_applicatio
 
 # The temporary key reads that tenant's designs; any other tenant's do not exist for it:
 $ K=$(curl -s -X POST -H "Authorization: Bearer {roof_key}" {url}/partner_applications/5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c/tenants/0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01/create_token | sed 's/.*"bearer_token":"\([^"]*\)".*/\1/'); curl -s -H "Authorization: Bearer $K" {url}/tenants/0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01/designs; curl -i -H "Authorization: Bearer $K" {url}/tenants/0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a02/designs
+
+# An embedded application, Roof Viewer, opens in a browser: sign in as homes@example.com with the password {password}, choose Applications, Open. The same without a browser:
+$ J=$(mktemp); curl -s -o /dev/null -c $J -d 'username=homes@example.com' -d 'password={password}' {url}/login; curl -sL -b $J -c $J -H 'Origin: {url}' -d '' {url}/v1/organizations/sunny-homes/applications/` + demoViewer + `/launch; rm $J
+
+# The pages of the three people of a partner application are at {url}/admin, all with that password: homes@example.com (the tenant's administrator), roofs@example.com (the partner), reviewer@example.com (the platform's reviewer).
 
 # A bank signs each request with a one-time token. The first of the same header is answered, the second is refused:
 $ curl -H "$({keystile} sign --config {config} --key bank-x-payments)" {url}/finapi/profiles/owner

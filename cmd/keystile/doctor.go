@@ -149,11 +149,10 @@ func (d *doctor) store(ctx context.Context, cfg *config.Config, master *keyring.
 	if master == nil {
 		return
 	}
-	wrapped, err := st.Keyset(ctx, keysetSealing)
-	if err == nil {
-		_, err = keyring.OpenSealer(master, wrapped)
+	_, outdated, err := openSealer(ctx, st, master)
+	if d.result("keys", err, "opened by "+master.ID()) && outdated {
+		d.add("keys", findingWarning, "the master key was rotated: name the new one in the configuration, then run keystile master-key retire")
 	}
-	d.result("keys", err, "opened by "+master.ID())
 }
 
 func (d *doctor) shared(cfg *config.Config) {

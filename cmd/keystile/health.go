@@ -48,14 +48,20 @@ func (s *server) serveReady(w http.ResponseWriter, r *http.Request) {
 	if s.limits.fallback != nil && s.limits.fallback.Outage().Down {
 		parts["limits"] = "local"
 	}
+	// Keys that were opened stay in memory: nothing new is sealed, and still ready.
+	parts["keys"] = "ok"
+	if s.house.sealer.Away() != nil {
+		parts["keys"] = "the master key is away"
+	}
 	status, text := http.StatusOK, "ready"
 	if !ready {
 		status, text = http.StatusServiceUnavailable, "not ready"
 	}
-	writeStatus(w, status, map[string]any{
-		"status": text, "parts": parts,
-		"revocation": map[string]string{"this_node": "at once", "elsewhere_at_most": revocationBound},
-	})
+	revocation := map[string]string{"this_node": "at once", "elsewhere_at_most": revocationBound}
+	if took, ok := s.lag.last(); ok {
+		revocation["elsewhere_measured"] = took.Round(time.Millisecond / 10).String()
+	}
+	writeStatus(w, status, map[string]any{"status": text, "parts": parts, "revocation": revocation})
 }
 
 // revocationBound is how long a change made by another process may take to be

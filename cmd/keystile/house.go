@@ -19,9 +19,12 @@ import (
 
 // Names of the sealed keysets in the store.
 const (
-	keysetSealing   = "sealing"
-	keysetAssertion = "assertion"
-	keysetCursor    = "cursor"
+	keysetSealing = "sealing"
+	// keysetSealingBefore is the same keyset under the master key before, until
+	// every configuration names the new one.
+	keysetSealingBefore = "sealing.before"
+	keysetAssertion     = "assertion"
+	keysetCursor        = "cursor"
 )
 
 // cursorPlace binds the sealed cursor key to its row.
@@ -32,14 +35,18 @@ const metaDemo = "demo"
 
 // house is an open store with the keys that belong to it.
 type house struct {
-	store     *store.Store
-	sealer    *keyring.Sealer
+	store  *store.Store
+	sealer *keyring.Sealer
+	// outdated: the master key is the one before a rotation.
+	outdated  bool
 	digester  *keyring.Digester
 	assertion []byte // sealed signing key
 	cursorKey []byte
 	tokenIDs  *keyring.TokenIDs
-	passwords passwords
-	service   *manage.Service
+	// checkpoints signs those of the audit log.
+	checkpoints *keyring.CheckpointKey
+	passwords   passwords
+	service     *manage.Service
 }
 
 // houseOptions say which store and which master key.
@@ -76,6 +83,9 @@ func openHouse(ctx context.Context, o houseOptions) (h *house, err error) {
 	if err := h.openTokenIDs(ctx); err != nil {
 		return nil, err
 	}
+	if err := h.openCheckpointKey(ctx); err != nil {
+		return nil, err
+	}
 	h.service = &manage.Service{Store: st, Digester: h.digester, Sealer: h.sealer, Passwords: &h.passwords, Random: rand.Reader, Now: time.Now}
 	return h, nil
 }
@@ -84,17 +94,15 @@ func (h *house) close() error { return h.store.Close() }
 
 // openKeys opens the sealed keys of the store.
 func (h *house) openKeys(ctx context.Context, master *keyring.Master) error {
-	wrapped, err := h.store.Keyset(ctx, keysetSealing)
+	var err error
+	h.sealer, h.outdated, err = openSealer(ctx, h.store, master)
 	if errors.Is(err, keystile.ErrNotFound) {
 		if err := h.drawKeys(ctx, master); err != nil {
 			return err
 		}
-		wrapped, err = h.store.Keyset(ctx, keysetSealing)
+		h.sealer, h.outdated, err = openSealer(ctx, h.store, master)
 	}
 	if err != nil {
-		return err
-	}
-	if h.sealer, err = keyring.OpenSealer(master, wrapped); err != nil {
 		return err
 	}
 	if h.digester, err = openDigester(ctx, h.store, h.sealer); err != nil {
@@ -111,17 +119,44 @@ func (h *house) openKeys(ctx context.Context, master *keyring.Master) error {
 	return err
 }
 
+// openSealer opens the sealing keyset of a store with the master key that it needs,
+// or, until a rotation is retired, with the one before.
+func openSealer(ctx context.Context, st *store.Store, master *keyring.Master) (sealer *keyring.Sealer, outdated bool, err error) {
+	wrapped, err := st.Keyset(ctx, keysetSealing)
+	if err != nil {
+		return nil, false, err
+	}
+	sealer, wrong := keyring.OpenSealer(master, wrapped)
+	if wrong == nil || !errors.Is(wrong, keyring.ErrWrongMaster) {
+		return sealer, false, wrong
+	}
+	before, err := st.Keyset(ctx, keysetSealingBefore)
+	if err != nil {
+		return nil, false, wrong
+	}
+	if sealer, err = keyring.OpenSealer(master, before); err != nil {
+		return nil, false, wrong
+	}
+	return sealer, true, nil
+}
+
 func openDigester(ctx context.Context, st *store.Store, sealer *keyring.Sealer) (*keyring.Digester, error) {
-	stored, err := st.Peppers(ctx)
+	current, retired, err := openPeppers(ctx, st, sealer)
 	if err != nil {
 		return nil, err
 	}
-	var current keyring.Pepper
-	var retired []keyring.Pepper
+	return keyring.NewDigester(current, retired...)
+}
+
+func openPeppers(ctx context.Context, st *store.Store, sealer *keyring.Sealer) (current keyring.Pepper, retired []keyring.Pepper, err error) {
+	stored, err := st.Peppers(ctx)
+	if err != nil {
+		return current, nil, err
+	}
 	for _, p := range stored {
 		pepper, err := keyring.OpenPepper(sealer, p.ID, p.Sealed)
 		if err != nil {
-			return nil, err
+			return current, nil, err
 		}
 		if p.Current {
 			current = pepper
@@ -129,7 +164,7 @@ func openDigester(ctx context.Context, st *store.Store, sealer *keyring.Sealer) 
 			retired = append(retired, pepper)
 		}
 	}
-	return keyring.NewDigester(current, retired...)
+	return current, retired, nil
 }
 
 // drawKeys gives a new store its keys, in one transaction. Of two processes

@@ -14,11 +14,12 @@ import (
 func newKey(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
-		Short: "Create, list, show, rotate, revoke and import API keys",
+		Short: "Create, list, show, change, rotate, revoke and import API keys, and see how they are used",
 		Example: `  keystile key create --organization sibaya-power --site Sibaya --scope telemetry:read
   keystile key rotate key_x --overlap 24h`,
 	}
-	cmd.AddCommand(newKeyCreate(a), newKeyList(a), newKeyShow(a), newKeyRotate(a), newKeyRevoke(a), newKeyImport(a))
+	cmd.AddCommand(newKeyCreate(a), newKeyList(a), newKeyShow(a), newKeyRotate(a), newKeyRevoke(a), newKeyImport(a),
+		newKeyUsage(a), newKeyPropose(a), newKeyIdle(a), newKeyRename(a), newKeyNarrow(a))
 	return cmd
 }
 
@@ -102,44 +103,62 @@ func printKey(a *app, k client.Key) error {
 		"id", k.ID, "organization", k.Organization, "name", k.Name, "environment", k.Environment, "state", k.State, "hint", k.Hint,
 		"sites", strings.Join(k.PermittedSiteIDs, ", "), "scopes", strings.Join(k.Scopes, ", "), "allowed ips", strings.Join(k.AllowedIPs, ", "),
 		"limit", limit, "created", timeText(&k.CreatedAt), "expires", timeText(k.ExpiresAt), "revoked", timeText(k.RevokedAt),
-		"last used", timeText(k.LastUsedAt))
+		"last used", timeText(k.LastUsedAt), "from", k.LastUsedAddress, "for", k.LastUsedRoute)
 }
 
 func newKeyList(a *app) *cobra.Command {
 	var (
-		t target
-		f format
-		o client.ListOptions
+		t            target
+		f            format
+		filter       client.KeyFilter
+		idle, before string
 	)
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List API keys",
-		Example: "  keystile key list --organization sibaya-power -o json",
+		Example: "  keystile key list --organization sibaya-power --state active -o json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withClient(cmd, &t, func(ctx context.Context, m *management) error {
-				keys := []client.Key{}
-				for key, err := range m.AllKeys(ctx, o) {
-					if err != nil {
-						return err
-					}
-					keys = append(keys, key)
-				}
-				if f == formatJSON {
-					return printJSON(a.stdout, keys)
-				}
-				out := newTable(a.stdout, "ID", "ORGANIZATION", "NAME", "STATE", "HINT", "SITES", "EXPIRES", "LAST USED")
-				for _, k := range keys {
-					out.row(k.ID, k.Organization, k.Name, k.State, k.Hint, strings.Join(k.PermittedSiteIDs, ","), timeText(k.ExpiresAt), timeText(k.LastUsedAt))
-				}
-				return out.flush()
-			})
+			var err error
+			if filter.IdleSince, err = timeFlag("--idle-since", idle); err != nil {
+				return err
+			}
+			if filter.ExpiresBefore, err = timeFlag("--expires-before", before); err != nil {
+				return err
+			}
+			return a.withClient(cmd, &t, func(ctx context.Context, m *management) error { return a.printKeys(ctx, m, filter, f) })
 		},
 	}
-	cmd.Flags().StringVar(&o.Organization, "organization", "", "only this organisation's")
+	flags := cmd.Flags()
+	flags.StringVar(&filter.Organization, "organization", "", "only this organisation's")
+	flags.StringVar(&filter.State, "state", "", "only keys that are active, expired or revoked")
+	flags.StringVar(&filter.Site, "site", "", "only keys that permit this site")
+	flags.StringVar(&filter.Scope, "scope", "", "only keys that grant this scope")
+	flags.StringVar(&filter.Prefix, "prefix", "", "only keys whose newest secret begins so, such as opa_prod_V24M")
+	flags.StringVar(&idle, "idle-since", "", "only keys not used since then, RFC 3339")
+	flags.StringVar(&before, "expires-before", "", "only keys that end before then, RFC 3339")
 	t.add(cmd)
 	addFormat(cmd, &f)
 	return cmd
+}
+
+// printKeys lists the keys that a filter asks for.
+func (a *app) printKeys(ctx context.Context, m *management, filter client.KeyFilter, f format) error {
+	keys := []client.Key{}
+	for key, err := range m.FilteredKeys(ctx, filter) {
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+	}
+	if f == formatJSON {
+		return printJSON(a.stdout, keys)
+	}
+	out := newTable(a.stdout, "ID", "ORGANIZATION", "NAME", "STATE", "HINT", "SITES", "EXPIRES", "LAST USED")
+	for _, k := range keys {
+		out.row(k.ID, k.Organization, k.Name, k.State, k.Hint, strings.Join(k.PermittedSiteIDs, ","), timeText(k.ExpiresAt), timeText(k.LastUsedAt))
+	}
+	return out.flush()
 }
 
 func newKeyShow(a *app) *cobra.Command {
@@ -207,31 +226,53 @@ func newKeyRevoke(a *app) *cobra.Command {
 		yes bool
 	)
 	cmd := &cobra.Command{
-		Use:     "revoke ID",
-		Short:   "End a key and every secret of it, for good",
+		Use:     "revoke ID...",
+		Short:   "End keys and every secret of them, for good; of several all or none",
 		Example: "  keystile key revoke key_sibaya --yes",
-		Args:    oneArgument("the key's id"),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("give the key's id")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.confirm(yes, "revoke key "+args[0]+" for good?"); err != nil {
+			if err := a.confirm(yes, "revoke key "+strings.Join(args, ", ")+" for good?"); err != nil {
 				return err
 			}
-			return a.withClient(cmd, &t, func(ctx context.Context, m *management) error {
-				key, err := m.RevokeKey(ctx, args[0])
-				if err != nil {
-					return notFound(err, "key", args[0])
-				}
-				if f == formatJSON {
-					return printJSON(a.stdout, key)
-				}
-				_, err = fmt.Fprintf(a.stdout, "key %s is revoked\n", key.ID)
-				return err
-			})
+			return a.withClient(cmd, &t, func(ctx context.Context, m *management) error { return a.revokeKeys(ctx, m, args, f) })
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	t.add(cmd)
 	addFormat(cmd, &f)
 	return cmd
+}
+
+func (a *app) revokeKeys(ctx context.Context, m *management, ids []string, f format) error {
+	if len(ids) == 1 {
+		key, err := m.RevokeKey(ctx, ids[0])
+		if err != nil {
+			return notFound(err, "key", ids[0])
+		}
+		if f == formatJSON {
+			return printJSON(a.stdout, key)
+		}
+		_, err = fmt.Fprintf(a.stdout, "key %s is revoked\n", key.ID)
+		return err
+	}
+	revoked, err := m.RevokeKeys(ctx, ids)
+	if err != nil {
+		return err
+	}
+	if f == formatJSON {
+		return printJSON(a.stdout, revoked)
+	}
+	for _, key := range revoked {
+		if _, err := fmt.Fprintf(a.stdout, "key %s is revoked\n", key.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // notFound names the thing that does not exist.

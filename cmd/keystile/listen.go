@@ -160,7 +160,14 @@ func (s *server) background(failed chan<- error) (stop func()) {
 			failed <- err
 		}
 	})
-	for _, run := range []func(context.Context){s.feed.Run, s.watch, s.recorder.Run, s.used.Run, s.signed.Run, s.seen.Run, s.login.Run, s.purge, s.purgePartners, s.purgeOAuth, s.courier.Run, s.purgeLedger, s.sweep} {
+	for _, run := range []func(context.Context){
+		s.feed.Run, s.watch, s.watchKeys, s.measureLag, s.sweep,
+		s.recorder.Run, s.notary.Run,
+		s.used.Run, s.signed.Run, s.seen.Run,
+		s.login.Run, s.courier.Run,
+		s.life.leaks.Run, s.life.meter.Run, s.keepKeys,
+		s.purge, s.purgePartners, s.purgeOAuth, s.purgeLedger, s.purgeUsage,
+	} {
 		wg.Go(func() { run(ctx) })
 	}
 	return func() {
@@ -227,6 +234,7 @@ func (s *server) reload() {
 		s.log.Error("the configuration has problems; the old routes stay in force", "error", err)
 		return
 	}
+	s.keyWatch.named(cfg.MasterKey)
 	table, err := compileRoutes(cfg, s.options.demo, s.log)
 	if err != nil {
 		s.log.Error("the routes have problems; the old ones stay in force", "error", err)

@@ -24,11 +24,15 @@ func (s *server) buildLogin(context.Context, *app) error {
 	if err != nil {
 		return err
 	}
+	providers, err := s.newUpstream()
+	if err != nil {
+		return err
+	}
 	s.login, err = login.New(login.Options{
 		Store: s.house.store, Digester: s.house.digester, Sealer: s.house.sealer, Passwords: hasher,
 		Policy: policy,
 		Mailer: mailer, Logger: s.log, Now: time.Now, Random: randomSource, PublicURL: s.cfg.PublicURL,
-		Issuer: c.Issuer, SessionLife: c.SessionLife, MFA: keystile.MFAPolicy(c.MFA), RateExempt: c.RateExempt,
+		Issuer: c.Issuer, SessionLife: c.SessionLife, MFA: keystile.MFAPolicy(c.MFA), RateExempt: c.RateExempt, Providers: providers,
 	})
 	return err
 }

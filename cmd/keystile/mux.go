@@ -167,6 +167,6 @@ func (s *server) requestID(r *http.Request) string {
 func (s *server) apiOptions() api.Options {
 	return api.Options{
 		Service: s.house.service, Routes: func() []keystile.Route { return s.gate.Table().Routes() }, State: stateOf(s.house),
-		APIKeys: s.keys, CursorKey: s.house.cursorKey, ClientAddr: s.clientAddr, RequestID: s.requestID, Logger: s.log, Version: version,
+		APIKeys: s.keys, Leaks: s.life.leaks, CursorKey: s.house.cursorKey, ClientAddr: s.clientAddr, RequestID: s.requestID, Logger: s.log, Version: version,
 	}
 }

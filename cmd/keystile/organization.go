@@ -78,6 +78,7 @@ func newOrganizationUpdate(a *app) *cobra.Command {
 		t            target
 		f            format
 		name, policy string
+		leak, grace  string
 	)
 	cmd := &cobra.Command{
 		Use: "update ID", Short: "Change an organisation", Args: oneArgument("its id"),
@@ -90,8 +91,17 @@ func newOrganizationUpdate(a *app) *cobra.Command {
 			if cmd.Flags().Changed("mfa") {
 				in.MFA = &policy
 			}
+			if cmd.Flags().Changed("leak-response") {
+				in.Leak = &client.Leak{Response: leak}
+			}
+			if cmd.Flags().Changed("leak-grace") {
+				if in.Leak == nil {
+					return usagef("--leak-grace goes with --leak-response revoke")
+				}
+				in.Leak.Grace = &grace
+			}
 			if in == (client.OrganizationUpdate{}) {
-				return usagef("nothing to change: give --name or --mfa")
+				return usagef("nothing to change: give --name, --mfa or --leak-response")
 			}
 			return a.withClient(cmd, &t, func(ctx context.Context, m *management) error {
 				changed, err := m.UpdateOrganization(ctx, args[0], client.Version{}, in)
@@ -104,6 +114,8 @@ func newOrganizationUpdate(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&name, "name", "", "name for people")
 	cmd.Flags().StringVar(&policy, "mfa", "", "required, optional or off, where neither the user nor their role says; empty: optional")
+	cmd.Flags().StringVar(&leak, "leak-response", "", "what happens to API keys found in the open: notify, throttle or revoke")
+	cmd.Flags().StringVar(&grace, "leak-grace", "", "with revoke: how long a leaked secret goes on, such as 24h; default it ends at once")
 	t.add(cmd)
 	addFormat(cmd, &f)
 	return cmd

@@ -15,11 +15,11 @@ import (
 
 var providers = thing[client.IdentityProvider]{
 	noun: "provider", plural: "identity providers", byOrganization: true,
-	columns: []string{"NAME", "ORGANIZATION", "ISSUER", "AUDIENCE", "ALGORITHMS", "KEYS", "ROLES", "CREATES USERS", "DISABLED"},
+	columns: []string{"NAME", "ORGANIZATION", "ISSUER", "AUDIENCE", "ALGORITHMS", "KEYS", "ROLES", "CREATES USERS", "SIGN-IN", "DISABLED"},
 	cells: func(p client.IdentityProvider) []string {
 		return []string{
 			p.Name, p.Organization, p.Issuer, p.Audience, strings.Join(p.Algorithms, ","), keySourceText(p), strings.Join(p.Roles, ","),
-			strconv.FormatBool(p.CreateUsers), strconv.FormatBool(p.Disabled),
+			strconv.FormatBool(p.CreateUsers), signInText(p), strconv.FormatBool(p.Disabled),
 		}
 	},
 	all: func(ctx context.Context, m *management, o client.ListOptions) iter.Seq2[client.IdentityProvider, error] {
@@ -33,6 +33,17 @@ var providers = thing[client.IdentityProvider]{
 	},
 }
 
+// signInText says what the button of a provider says, if it has one.
+func signInText(p client.IdentityProvider) string {
+	switch {
+	case p.SignIn == nil:
+		return ""
+	case p.SignIn.Label == "":
+		return p.Name
+	}
+	return p.SignIn.Label
+}
+
 // keySourceText says what the tokens of a provider are verified by.
 func keySourceText(p client.IdentityProvider) string {
 	switch {
@@ -42,6 +53,8 @@ func keySourceText(p client.IdentityProvider) string {
 		return "public key"
 	case p.HasSecret:
 		return "secret"
+	case len(p.JWKS) == 0 || string(p.JWKS) == "null":
+		return "where its issuer says"
 	}
 	return "key set"
 }
@@ -76,6 +89,7 @@ type providerFlags struct {
 	client.IdentityProviderCreate
 	jwks   string
 	claims []string
+	signIn client.ProviderSignInSet
 }
 
 func (p *providerFlags) add(cmd *cobra.Command) {
@@ -83,8 +97,8 @@ func (p *providerFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&p.Name, "name", "", "name, an id (required)")
 	flags.StringVar(&p.Organization, "organization", "", "organisation whose users it may sign in (required)")
 	flags.StringVar(&p.Issuer, "issuer", "", "the iss of its tokens (required)")
-	flags.StringVar(&p.Audience, "audience", "", "the aud of its tokens (required)")
-	flags.StringArrayVar(&p.Algorithms, "algorithm", nil, "HS256, RS256, ES256 or EdDSA; repeat for more (required)")
+	flags.StringVar(&p.Audience, "audience", "", "the aud of its tokens; with --client-id it may be left out")
+	flags.StringArrayVar(&p.Algorithms, "algorithm", nil, "HS256, RS256, ES256 or EdDSA; repeat for more; with --client-id: RS256 if left out")
 	flags.StringArrayVar(&p.Roles, "role", nil, "role it may assert; repeat for more")
 	flags.StringArrayVar(&p.claims, "claim", nil, "MEMBER=CLAIM, such as username=email; repeat for more")
 	flags.BoolVar(&p.CreateUsers, "create-users", false, "create users that are not there yet")
@@ -92,16 +106,19 @@ func (p *providerFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&p.jwks, "jwks", "", "its keys (RFC 7517): @FILE, - for standard input, or the text")
 	flags.StringVar(&p.PublicKey, "public-key", "", "its one key, PEM: @FILE, - for standard input, or the text")
 	flags.StringVar(&p.Secret, "secret", "", "the shared secret, for HS256: @FILE, - for standard input, or the text")
+	flags.StringVar(&p.signIn.ClientID, "client-id", "", "our client id there: makes it a way to sign in on the page")
+	flags.StringVar(&p.signIn.ClientSecret, "client-secret", "", "our client secret there: @FILE, - for standard input, or the text")
+	flags.StringVar(&p.signIn.Label, "label", "", "what its button says")
+	flags.StringArrayVar(&p.signIn.Scopes, "scope", nil, "scope to ask for; repeat for more (default openid, email, profile)")
+	flags.BoolVar(&p.signIn.LinkByEmail, "link-by-email", false, "find users that are there by an e-mail address that it has verified")
+	flags.StringArrayVar(&p.signIn.TrustedAMR, "trusted-amr", nil, "value of amr that stands for a second factor; repeat for more")
+	flags.BoolVar(&p.signIn.Unlisted, "unlisted", false, "its button is on /login?organization=ORGANIZATION alone")
 }
 
 // read settles what the flags say.
 func (p *providerFlags) read(a *app) error {
-	for _, required := range []struct{ flag, value string }{
-		{"name", p.Name}, {"organization", p.Organization}, {"issuer", p.Issuer}, {"audience", p.Audience}, {"algorithm", strings.Join(p.Algorithms, "")},
-	} {
-		if required.value == "" {
-			return usagef("--%s is required", required.flag)
-		}
+	if err := p.readSignIn(); err != nil {
+		return err
 	}
 	for _, text := range p.claims {
 		member, claim, ok := strings.Cut(text, "=")
@@ -113,7 +130,7 @@ func (p *providerFlags) read(a *app) error {
 		}
 		p.Claims[member] = claim
 	}
-	for _, text := range []*string{&p.jwks, &p.PublicKey, &p.Secret} {
+	for _, text := range []*string{&p.jwks, &p.PublicKey, &p.Secret, &p.signIn.ClientSecret} {
 		given := *text
 		var err error
 		if *text, err = a.secretArgument(given); err != nil {
@@ -130,6 +147,26 @@ func (p *providerFlags) read(a *app) error {
 		return usagef("--jwks is not JSON")
 	}
 	p.JWKS = json.RawMessage(p.jwks)
+	return nil
+}
+
+// readSignIn settles whether people sign in at it, and wants what such a provider
+// cannot do without, or another one.
+func (p *providerFlags) readSignIn() error {
+	needed := []struct{ flag, value string }{{"name", p.Name}, {"organization", p.Organization}, {"issuer", p.Issuer}}
+	if p.signIn.ClientID == "" {
+		if p.signIn.ClientSecret != "" || p.signIn.Label != "" || p.signIn.LinkByEmail {
+			return usagef("--client-secret, --label and --link-by-email go with --client-id")
+		}
+		needed = append(needed, []struct{ flag, value string }{{"audience", p.Audience}, {"algorithm", strings.Join(p.Algorithms, "")}}...)
+	} else {
+		p.SignIn = &p.signIn
+	}
+	for _, required := range needed {
+		if required.value == "" {
+			return usagef("--%s is required", required.flag)
+		}
+	}
 	return nil
 }
 

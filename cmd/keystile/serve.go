@@ -32,6 +32,7 @@ import (
 	"keystile.dev/keystile/internal/login"
 	"keystile.dev/keystile/internal/metrics"
 	"keystile.dev/keystile/internal/oidc"
+	"keystile.dev/keystile/internal/outbound"
 	"keystile.dev/keystile/internal/partner"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/tracing"
@@ -95,11 +96,16 @@ type server struct {
 	access     *oauthtoken.Kind
 	oauth      *oidc.Server
 	federation *federation.Verifier
+	fetcher    *outbound.Client
 	limits     *limits
 	recorder   *audit.Recorder
+	notary     *audit.Notary
+	keyWatch   keyWatch
+	lag        *lag
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
+	life       keyLife
 	metrics    *metrics.Metrics
 	tracer     *tracing.Tracer
 	gate       *gate.Gate
@@ -128,6 +134,7 @@ func collectLess(getenv func(string) string) {
 // serve runs the server until ctx ends. This is all the wiring there is.
 func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (err error) {
 	s := &server{cfg: cfg, options: o, started: time.Now(), reloads: make(chan keystile.Change, 1)}
+	s.keyWatch.start(cfg.MasterKey, a.getenv)
 	s.log = newLogger(a.stderr, logLevel(cfg.Log.Level), cfg.Log.Format == "text")
 	for _, warning := range cfg.Warnings {
 		s.log.Warn(warning.Error())
@@ -146,7 +153,10 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 		s.buildOAuth,    // clients that act for them
 		s.buildConsole,  // the pages they see
 		s.buildLimits,   // how often
+		s.buildKeyLife,  // leaked keys, and what keys are used for
 		s.buildRecords,  // audit, metrics, last used, traces
+		s.buildNotary,   // checkpoints of the audit log
+		s.buildLag,      // how long a revocation takes
 		s.buildGate,     // the one path
 		s.buildSigner,   // Keystile-Assertion
 		s.buildTLS,
@@ -217,6 +227,7 @@ func (s *server) buildKinds(context.Context, *app) error {
 	s.feed.Subscribe(s.streams.Drop)
 	s.feed.Subscribe(s.noteWindows)
 	s.feed.Subscribe(s.noteReload)
+	s.feed.Subscribe(s.keyWatch.note)
 	return nil
 }
 
@@ -236,6 +247,7 @@ func (s *server) buildRecords(ctx context.Context, _ *app) error {
 	s.recorder = audit.NewRecorder(audit.Options{Write: s.house.store.RecordDecisions, Logger: s.log})
 	s.metrics = metrics.New()
 	s.addGauges()
+	s.addLifeGauges()
 	if s.cfg.OTLPEndpoint == "" {
 		return nil
 	}
@@ -251,7 +263,7 @@ func (s *server) buildGate(context.Context, *app) error {
 	}
 	s.gate, err = gate.New(table, gate.Options{
 		Kinds: []keystile.Kind{s.keys, s.onetime, s.sessions, s.temporary, s.access}, Limiter: s.limits.limiter, Strict: s.limits.strict,
-		Observers: []gate.Observer{s.metrics, s.recorder}, Now: time.Now,
+		Observers: []gate.Observer{s.metrics, s.recorder, s.life.meter}, Now: time.Now,
 	})
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -24,10 +25,7 @@ const keysetTokenID = "token_id"
 
 // openTokenIDs opens the key of token ids, or draws it if there is none yet.
 func (h *house) openTokenIDs(ctx context.Context) error {
-	sealed, err := h.store.Keyset(ctx, keysetTokenID)
-	if errors.Is(err, keystile.ErrNotFound) {
-		sealed, err = h.drawTokenIDs(ctx)
-	}
+	sealed, err := h.keysetOrDrawn(ctx, keysetTokenID, keyring.NewTokenIDKey)
 	if err != nil {
 		return err
 	}
@@ -35,18 +33,23 @@ func (h *house) openTokenIDs(ctx context.Context) error {
 	return err
 }
 
-func (h *house) drawTokenIDs(ctx context.Context) (sealed []byte, err error) {
-	drawn, err := keyring.NewTokenIDKey(randomSource, h.sealer)
+// keysetOrDrawn reads a sealed key, or draws it if there is none yet.
+func (h *house) keysetOrDrawn(ctx context.Context, name string, draw func(io.Reader, *keyring.Sealer) ([]byte, error)) (sealed []byte, err error) {
+	sealed, err = h.store.Keyset(ctx, name)
+	if !errors.Is(err, keystile.ErrNotFound) {
+		return sealed, err
+	}
+	drawn, err := draw(randomSource, h.sealer)
 	if err != nil {
 		return nil, err
 	}
 	err = h.store.Mutate(ctx, store.Actor{Name: "system"}, func(ctx context.Context, tx *store.Tx) error {
 		var err error
-		if sealed, err = tx.Keyset(ctx, keysetTokenID); !errors.Is(err, keystile.ErrNotFound) {
+		if sealed, err = tx.Keyset(ctx, name); !errors.Is(err, keystile.ErrNotFound) {
 			return err // nil: another process was first
 		}
 		sealed = drawn
-		return tx.PutKeyset(ctx, keysetTokenID, drawn)
+		return tx.PutKeyset(ctx, name, drawn)
 	})
 	return sealed, err
 }
@@ -142,12 +145,12 @@ func (s *server) buildTokens(ctx context.Context, _ *app) error {
 
 // buildFederation makes what verifies the tokens of identity providers.
 func (s *server) buildFederation() error {
-	fetcher, err := newFetcher(s.cfg, s.options.demo)
-	if err != nil {
+	var err error
+	if s.fetcher, err = newFetcher(s.cfg, s.options.demo); err != nil {
 		return err
 	}
 	s.federation, err = federation.New(federation.Options{
-		Find: findProviders(s.house.store), Open: s.house.sealer.Open, Fetch: fetcher.Get, Now: time.Now,
+		Find: findProviders(s.house.store), Open: s.house.sealer.Open, Fetch: s.fetcher.Get, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -38,6 +38,8 @@ type Options struct {
 	State State
 	// APIKeys proves the key presented to GET /v1/keys/self.
 	APIKeys keystile.Kind
+	// Leaks takes reports of leaked keys; nil: they are answered 503.
+	Leaks Leaks
 	// CursorKey seals list cursors: 32 random bytes, the same on every replica.
 	CursorKey []byte
 	// ClientAddr is the caller's address behind trusted proxies.
@@ -78,7 +80,9 @@ type API struct {
 	pending map[string]Operation
 	// byPattern finds the operation that the mux would run.
 	byPattern map[string]Operation
-	openapi   []byte
+	// named are paths of operations without any pattern.
+	named   map[string]bool
+	openapi []byte
 }
 
 // New builds the API.
@@ -92,17 +96,20 @@ func New(o Options) (*API, error) {
 	}
 	a := &API{
 		options: o, cursors: sealer, mux: http.NewServeMux(),
-		pending: map[string]Operation{}, byPattern: map[string]Operation{},
+		pending: map[string]Operation{}, byPattern: map[string]Operation{}, named: map[string]bool{},
 	}
 	for _, op := range operations {
 		a.pending[op.ID] = op
 		a.byPattern[op.Pattern()] = op
+		a.named[op.Path] = true
 	}
 	a.huma = humago.New(a.mux, humaConfig(o.Version))
 	for _, register := range []func(*API) error{
-		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders, registerKeys, registerOwnKey, registerSigningKeys,
-		registerTokenKeys, registerSessions, registerApplications, registerClients, registerAuthorizations,
-		registerRoutes, registerAdminTokens, registerAudit, registerState, registerOpenAPI,
+		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders,
+		registerKeys, registerBulkKeys, registerOwnKey, registerLeaks, registerSigningKeys,
+		registerTokenKeys, registerSessions,
+		registerApplications, registerWebhooks, registerClients, registerAuthorizations,
+		registerRoutes, registerAdminTokens, registerAudit, registerState, registerDocs, registerOpenAPI,
 	} {
 		if err := register(a); err != nil {
 			return nil, err
@@ -136,11 +143,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, known := a.find(r)
 	switch {
 	case known && op.Access == AccessOpen:
-		a.mux.ServeHTTP(w, r)
+		a.mux.ServeHTTP(w, a.withClientAddr(r))
 		return
 	case known && op.Access == AccessKey:
-		if id, ok := a.authenticateKey(w, r); ok {
-			a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOwnKey, id)))
+		if principal, ok := a.authenticateKey(w, r); ok {
+			a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOwnKey, principal)))
 		}
 		return
 	}
@@ -160,7 +167,17 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.writeRefusal(w, r, problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), "If-Match is not supported by this operation"), "")
 		return
 	}
-	a.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyCaller, c)))
+	r = r.WithContext(context.WithValue(r.Context(), keyCaller, c))
+	if len(r.Header.Values(headerIdempotency)) > 0 {
+		if op.Method != http.MethodPost {
+			// A promise that is not kept must not look as if it were.
+			a.writeRefusal(w, r, problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), "Idempotency-Key is for POST"), "")
+			return
+		}
+		a.once(w, r, c, op)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
 }
 
 // identify gives the request its id.
@@ -185,16 +202,22 @@ func unreadable(r *http.Request) *problem.Problem {
 	bad := func(detail string) *problem.Problem {
 		return problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), detail)
 	}
-	if r.URL.RawPath != "" || !strings.HasPrefix(r.URL.Path, "/") || path.Clean(r.URL.Path) != r.URL.Path {
+	// ":" is the one character of ids that some clients encode.
+	spelled := strings.NewReplacer("%3A", ":", "%3a", ":").Replace(r.URL.RawPath)
+	if r.URL.RawPath != "" && spelled != r.URL.Path || !strings.HasPrefix(r.URL.Path, "/") || path.Clean(r.URL.Path) != r.URL.Path {
 		return bad("the path is ambiguous")
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return bad("the query cannot be read")
 	}
-	for _, values := range query {
+	for name, values := range query {
 		if len(values) > 1 {
 			return bad("a query parameter is written more than once")
+		}
+		if values[0] == "" && name != "cursor" { // no cursor is the beginning
+			// A filter whose value got lost must not ask for everything.
+			return bad("a query parameter is empty")
 		}
 	}
 	return nil
@@ -207,7 +230,8 @@ func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodPut, http.MethodDelete} {
 		other := *r
 		other.Method = method
-		if _, ok := a.find(&other); ok {
+		// What a path has of its own counts before a pattern that it fits, as "self" fits {id}.
+		if op, ok := a.find(&other); ok && (op.Path == r.URL.Path || !a.named[r.URL.Path]) {
 			allow = append(allow, method)
 		}
 	}

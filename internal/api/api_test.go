@@ -44,6 +44,16 @@ type server struct {
 	failures map[netip.Addr]int
 	wait     time.Duration
 	requests int
+	// leaks are what was reported; room is how many more are taken.
+	leaks []manage.LeakReport
+	room  int
+}
+
+// Take implements api.Leaks.
+func (s *server) Take(reports []manage.LeakReport, _ netip.Addr, _ string) int {
+	n := min(len(reports), s.room)
+	s.leaks, s.room = append(s.leaks, reports[:n]...), s.room-n
+	return n
 }
 
 type lockedBuffer struct {
@@ -96,7 +106,7 @@ func newServer(t testing.TB) *server {
 	t.Helper()
 	ctx := context.Background()
 	s := &server{
-		t: t, log: &lockedBuffer{}, state: &fakeState{}, failures: map[netip.Addr]int{},
+		t: t, log: &lockedBuffer{}, state: &fakeState{}, failures: map[netip.Addr]int{}, room: 1000,
 		now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 	}
 	st, err := store.Open(ctx, store.Options{URL: "sqlite:" + filepath.Join(t.TempDir(), "keystile.db"), Now: s.clock})
@@ -122,7 +132,7 @@ func newServer(t testing.TB) *server {
 
 func (s *server) options() api.Options {
 	return api.Options{
-		Service: s.service, Routes: exampleRoutes, State: s.state, APIKeys: s.kind(),
+		Service: s.service, Routes: exampleRoutes, State: s.state, APIKeys: s.kind(), Leaks: s,
 		CursorKey: bytes.Repeat([]byte{7}, 32), Version: "test",
 		ClientAddr: func(r *http.Request) (netip.Addr, error) {
 			ap, err := netip.ParseAddrPort(r.RemoteAddr)

@@ -38,6 +38,7 @@ const (
 	keyCaller contextKey = iota
 	keyRequestID
 	keyOwnKey
+	keyClientAddr
 )
 
 func callerOf(ctx context.Context) (*caller, bool) {

@@ -29,6 +29,8 @@ type APIKey struct {
 	ExpiresAt        *time.Time `json:"expires_at" doc:"null: never"`
 	RevokedAt        *time.Time `json:"revoked_at"`
 	LastUsedAt       *time.Time `json:"last_used_at" doc:"May lag by up to five minutes"`
+	LastUsedAddress  string     `json:"last_used_address" example:"198.51.100.7" doc:"Where from, as of last_used_at or a little earlier; empty: not known"`
+	LastUsedRoute    string     `json:"last_used_route" example:"GET api.example.com/telemetry/**" doc:"For which route; empty: not known"`
 	CreatedAt        time.Time  `json:"created_at"`
 	UpdatedAt        time.Time  `json:"updated_at"`
 }
@@ -45,7 +47,8 @@ func wireKey(k keystile.APIKey, now time.Time) APIKey {
 		ID: k.ID, Organization: k.OrganizationID, Name: k.Name, Environment: string(k.Environment),
 		State: string(manage.StateOf(k, now)), Hint: k.Hint, PermittedSiteIDs: list(k.PermittedSiteIDs),
 		Scopes: words(k.Scopes), AllowedIPs: []string{}, ExpiresAt: moment(k.ExpiresAt), RevokedAt: moment(k.RevokedAt),
-		LastUsedAt: moment(k.LastUsedAt), CreatedAt: k.CreatedAt, UpdatedAt: k.UpdatedAt,
+		LastUsedAt: moment(k.LastUsedAt), LastUsedAddress: k.LastUsedAddr, LastUsedRoute: k.LastUsedRoute,
+		CreatedAt: k.CreatedAt, UpdatedAt: k.UpdatedAt,
 	}
 	if k.UserID != "" {
 		out.User = &k.UserID
@@ -62,7 +65,7 @@ func wireKey(k keystile.APIKey, now time.Time) APIKey {
 
 // steadyKey is a key without what changes by itself, for its version.
 func steadyKey(k keystile.APIKey) APIKey {
-	k.LastUsedAt = time.Time{}
+	k.LastUsedAt, k.LastUsedAddr, k.LastUsedRoute = time.Time{}, "", ""
 	out := wireKey(k, time.Time{})
 	out.State = ""
 	return out
@@ -263,20 +266,6 @@ func registerKeys(a *API) error {
 			return a.answerKey(key), nil
 		}),
 	)
-}
-
-func (a *API) listKeys(ctx context.Context, c *caller, in *ofOrganization) (*listOutput[APIKey], error) {
-	now := a.options.Service.Now()
-	return listPage(a, c, in.Paging, listing[keystile.APIKey, APIKey]{
-		binding: []string{"keys", in.Organization},
-		read: func(after string, limit int) ([]keystile.APIKey, error) {
-			return c.service.APIKeys(ctx, manage.APIKeyFilter{
-				Page: manage.Page{AfterID: after, Limit: limit}, OrganizationID: in.Organization,
-			})
-		},
-		place: func(k keystile.APIKey) string { return k.ID },
-		wire:  func(k keystile.APIKey) APIKey { return wireKey(k, now) },
-	})
 }
 
 func (a *API) rotateKey(ctx context.Context, c *caller, in *struct {

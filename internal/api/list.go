@@ -22,7 +22,10 @@ type listing[T, W any] struct {
 	read func(after string, limit int) ([]T, error)
 	// place is where a thing stands in the order.
 	place func(T) string
-	wire  func(T) W
+	// through, after read, is where it stopped before the end although it read fewer
+	// things than it might; empty: it did not. nil: it never does.
+	through func() string
+	wire    func(T) W
 }
 
 // listPage reads one page. One thing more than asked for is read, to know
@@ -41,6 +44,8 @@ func listPage[T, W any](a *API, c *caller, p Paging, from listing[T, W]) (*listO
 	if len(things) > p.Limit {
 		things = things[:p.Limit]
 		out.Body.NextCursor = a.cursors.seal(from.place(things[len(things)-1]), binding...)
+	} else if from.through != nil && from.through() != "" {
+		out.Body.NextCursor = a.cursors.seal(from.through(), binding...)
 	}
 	for _, thing := range things {
 		out.Body.Items = append(out.Body.Items, from.wire(thing))

@@ -85,7 +85,7 @@ func TestTheDocumentDoesNotDependOnTheHostAsked(t *testing.T) {
 	if plain.body != other.body || strings.Contains(s.as(200, "GET", "http://evil.example/v1/keys", "").body, "evil") {
 		t.Error("an answer is built from the Host header")
 	}
-	for _, path := range []string{"/v1/docs", "/docs", "/openapi.yaml", "/v1/openapi.yaml", "/schemas/Key.json", "/v1/schemas/Key.json"} {
+	for _, path := range []string{"/v1/docs/nothing", "/docs", "/openapi.yaml", "/v1/openapi.yaml", "/schemas/Key.json", "/v1/schemas/Key.json"} {
 		s.request("GET", path, "", "").want(401)
 	}
 }

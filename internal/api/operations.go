@@ -16,7 +16,7 @@ const (
 	// AccessGlobal: the same, and the token must not be bound to one
 	// organisation, because the operation is about all of them.
 	AccessGlobal Access = "global"
-	// AccessKey: an API key, which may read about itself.
+	// AccessKey: an API key, which may read about itself and end itself.
 	AccessKey Access = "key"
 	// AccessOpen: anybody.
 	AccessOpen Access = "open"
@@ -47,6 +47,7 @@ func (o Operation) Pattern() string { return o.Method + " " + o.Path }
 // and nowhere else.
 var operations = []Operation{
 	{ID: "get-openapi", Method: http.MethodGet, Path: "/v1/openapi.json", Access: AccessOpen, Status: 200, Summary: "This API as an OpenAPI 3.1 document"},
+	{ID: "get-docs", Method: http.MethodGet, Path: "/v1/docs", Access: AccessOpen, Status: 200, Summary: "This API as a page to read"},
 
 	{ID: "list-organizations", Method: http.MethodGet, Path: "/v1/organizations", Access: AccessToken, Scope: "organizations:read", Status: 200, Summary: "List organizations"},
 	{ID: "create-organization", Method: http.MethodPost, Path: "/v1/organizations", Access: AccessGlobal, Scope: "organizations:write", Status: 201, Summary: "Create an organization"},
@@ -83,7 +84,13 @@ var operations = []Operation{
 
 	{ID: "list-keys", Method: http.MethodGet, Path: "/v1/keys", Access: AccessToken, Scope: "keys:read", Status: 200, Summary: "List API keys"},
 	{ID: "create-key", Method: http.MethodPost, Path: "/v1/keys", Access: AccessToken, Scope: "keys:write", Status: 201, Summary: "Create or import an API key"},
+	{ID: "create-keys", Method: http.MethodPost, Path: "/v1/keys/bulk", Access: AccessToken, Scope: "keys:write", Status: 201, Summary: "Create or import up to 1000 API keys, all of them or none"},
+	{ID: "revoke-keys", Method: http.MethodPost, Path: "/v1/keys/bulk-revoke", Access: AccessToken, Scope: "keys:write", Status: 200, Summary: "End up to 1000 API keys, all of them or none"},
+	{ID: "get-key-usage", Method: http.MethodGet, Path: "/v1/keys/{id}/usage", Access: AccessToken, Scope: "keys:read", Status: 200, Summary: "How an API key was used, and a narrower key that would have been enough"},
 	{ID: "get-own-key", Method: http.MethodGet, Path: "/v1/keys/self", Access: AccessKey, Status: 200, Summary: "What the presented API key is and may do"},
+	{ID: "revoke-own-key", Method: http.MethodPost, Path: "/v1/keys/self/revoke", Access: AccessKey, Status: 200, Summary: "End the presented API key, for good"},
+	{ID: "delete-own-key", Method: http.MethodDelete, Path: "/v1/keys/self", Access: AccessKey, Status: 204, Summary: "End the presented API key, as revoke-own-key does"},
+	{ID: "report-leaked-keys", Method: http.MethodPost, Path: "/v1/keys/leaked", Access: AccessOpen, Status: 202, Summary: "Report keys that were found in the open"},
 	{ID: "get-key", Method: http.MethodGet, Path: "/v1/keys/{id}", Access: AccessToken, Scope: "keys:read", Status: 200, Summary: "Get an API key"},
 	{ID: "update-key", Method: http.MethodPatch, Path: "/v1/keys/{id}", Access: AccessToken, Scope: "keys:write", Status: 200, Conditional: true, Summary: "Change an API key"},
 	{ID: "delete-key", Method: http.MethodDelete, Path: "/v1/keys/{id}", Access: AccessToken, Scope: "keys:write", Status: 204, Summary: "Delete an API key"},
@@ -111,6 +118,16 @@ var operations = []Operation{
 	{ID: "authorize-application", Method: http.MethodPut, Path: "/v1/organizations/{id}/applications/{application}", Access: AccessToken, Scope: "authorizations:write", Status: 200, Summary: "Authorize an application in a tenant"},
 	{ID: "withdraw-application", Method: http.MethodDelete, Path: "/v1/organizations/{id}/applications/{application}", Access: AccessToken, Scope: "authorizations:write", Status: 204, Summary: "Withdraw the authorization of an application"},
 
+	{ID: "list-webhooks", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "List the webhooks of an application"},
+	{ID: "create-webhook", Method: http.MethodPost, Path: "/v1/applications/{id}/webhooks", Access: AccessToken, Scope: "applications:write", Status: 201, Summary: "Add a webhook to an application"},
+	{ID: "get-webhook", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks/{webhook}", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "Get a webhook and how it fares"},
+	{ID: "update-webhook", Method: http.MethodPatch, Path: "/v1/applications/{id}/webhooks/{webhook}", Access: AccessToken, Scope: "applications:write", Status: 200, Conditional: true, Summary: "Change, disable or enable a webhook"},
+	{ID: "delete-webhook", Method: http.MethodDelete, Path: "/v1/applications/{id}/webhooks/{webhook}", Access: AccessToken, Scope: "applications:write", Status: 204, Summary: "Delete a webhook"},
+	{ID: "rotate-webhook-secret", Method: http.MethodPost, Path: "/v1/applications/{id}/webhooks/{webhook}/rotate-secret", Access: AccessToken, Scope: "applications:write", Status: 200, Summary: "Give a webhook a new signing secret"},
+	{ID: "list-deliveries", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "List deliveries of a webhook, newest first"},
+	{ID: "get-delivery", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries/{delivery}", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "Get a delivery with its attempts"},
+	{ID: "resend-delivery", Method: http.MethodPost, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries/{delivery}/resend", Access: AccessToken, Scope: "applications:write", Status: 200, Summary: "Send a delivery again, with the same id"},
+
 	{ID: "list-clients", Method: http.MethodGet, Path: "/v1/clients", Access: AccessToken, Scope: "clients:read", Status: 200, Summary: "List OAuth clients"},
 	{ID: "create-client", Method: http.MethodPost, Path: "/v1/clients", Access: AccessToken, Scope: "clients:write", Status: 201, Summary: "Give an application an OAuth client"},
 	{ID: "get-client", Method: http.MethodGet, Path: "/v1/clients/{id}", Access: AccessToken, Scope: "clients:read", Status: 200, Summary: "Get an OAuth client"},
@@ -132,7 +149,8 @@ var operations = []Operation{
 	{ID: "get-admin-token", Method: http.MethodGet, Path: "/v1/admin-tokens/{id}", Access: AccessToken, Scope: "admin_tokens:read", Status: 200, Summary: "Get an admin token"},
 	{ID: "revoke-admin-token", Method: http.MethodPost, Path: "/v1/admin-tokens/{id}/revoke", Access: AccessToken, Scope: "admin_tokens:write", Status: 200, Summary: "End an admin token"},
 
-	{ID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Access: AccessToken, Scope: "audit:read", Status: 200, Summary: "List audit events of one chain"},
+	{ID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Access: AccessToken, Scope: "audit:read", Status: 200, Summary: "List audit events, of one chain or of all"},
+	{ID: "list-decisions", Method: http.MethodGet, Path: "/v1/audit/decisions", Access: AccessToken, Scope: "audit:read", Status: 200, Summary: "List recorded decisions, the newest first"},
 
 	{ID: "get-state", Method: http.MethodGet, Path: "/v1/state", Access: AccessGlobal, Scope: "state:read", Status: 200, Summary: "Export the state file"},
 	{ID: "apply-state", Method: http.MethodPost, Path: "/v1/state/apply", Access: AccessGlobal, Scope: "state:write", Status: 200, Summary: "Make the world match a state file"},

@@ -16,6 +16,7 @@ type Organization struct {
 	Name        string    `json:"name" example:"Sibaya Power"`
 	Environment string    `json:"environment" enum:"production,sandbox"`
 	OneTime     OneTime   `json:"onetime" doc:"What it asks of one-time signed requests"`
+	Leak        Leak      `json:"leak" doc:"What happens to its API keys that are found in the open"`
 	TenantID    string    `json:"tenant_id" example:"6a1f2f0e-7f6b-4b57-9d39-2f2d8f1f7c11"`
 	KeyPrefix   string    `json:"key_prefix" example:"opa" doc:"What new API keys begin with"`
 	MFA         string    `json:"mfa" doc:"required, optional or off, where neither the user nor their role says; empty: optional"`
@@ -27,7 +28,7 @@ type Organization struct {
 func wireOrganization(o keystile.Organization) Organization {
 	return Organization{
 		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID,
-		KeyPrefix: o.KeyPrefix, MFA: string(o.MFA), Disabled: o.Disabled, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, OneTime: wireOneTime(o.OneTime),
+		KeyPrefix: o.KeyPrefix, MFA: string(o.MFA), Disabled: o.Disabled, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, OneTime: wireOneTime(o.OneTime), Leak: wireLeak(o.Leak),
 	}
 }
 
@@ -47,6 +48,44 @@ func wireOneTime(p keystile.OneTimePolicy) OneTime {
 		out.Forms = append(out.Forms, string(form))
 	}
 	return out
+}
+
+// Leak is an organization's response to leaked API keys, on the wire.
+type Leak struct {
+	Response string  `json:"response" enum:"notify,throttle,revoke" doc:"Beside telling its administrators: nothing; hold the leaked secret to 10/1m; end it after the grace"`
+	Grace    *string `json:"grace" example:"24h0m0s" doc:"How long a leaked secret goes on before it is revoked; null unless response is revoke"`
+}
+
+func wireLeak(p keystile.LeakPolicy) Leak {
+	out := Leak{Response: string(p.Response)}
+	if p.Response == "" {
+		out.Response = string(keystile.LeakNotify)
+	}
+	if p.Response == keystile.LeakRevoke {
+		grace := p.Grace.String()
+		out.Grace = &grace
+	}
+	return out
+}
+
+// LeakUpdate changes an organization's response to leaked keys.
+type LeakUpdate struct {
+	Response string `json:"response" enum:"notify,throttle,revoke"`
+	Grace    string `json:"grace,omitempty" example:"24h" doc:"With revoke: a duration of whole seconds up to 2160h; absent: at once"`
+}
+
+// edit replaces all of the policy.
+func (u LeakUpdate) edit(p *keystile.LeakPolicy) error {
+	*p = keystile.LeakPolicy{Response: keystile.LeakResponse(u.Response)}
+	if u.Grace == "" {
+		return nil
+	}
+	grace, err := time.ParseDuration(u.Grace)
+	if err != nil {
+		return keystile.Invalidf("leak.grace", "write a duration such as 24h", "not a duration")
+	}
+	p.Grace = grace
+	return nil
 }
 
 // OneTimeUpdate changes what an organization asks of one-time requests.
@@ -87,6 +126,7 @@ type OrganizationCreate struct {
 	MFA         string         `json:"mfa,omitempty" enum:"required,optional,off" doc:"Whether a second factor is asked of its users; absent: optional"`
 	Disabled    bool           `json:"disabled,omitempty"`
 	OneTime     *OneTimeUpdate `json:"onetime,omitempty" doc:"What it asks of one-time signed requests; absent: the server's defaults"`
+	Leak        *LeakUpdate    `json:"leak,omitempty" doc:"What happens to its API keys that are found in the open; absent: notify"`
 }
 
 // OrganizationUpdate is the body of update-organization, a merge patch.
@@ -98,6 +138,7 @@ type OrganizationUpdate struct {
 	MFA         clearable[string]        `json:"mfa,omitzero" doc:"required, optional or off; null: optional"`
 	Disabled    member[bool]             `json:"disabled,omitzero"`
 	OneTime     clearable[OneTimeUpdate] `json:"onetime,omitzero" doc:"What it asks of one-time signed requests; null: the server's defaults"`
+	Leak        clearable[LeakUpdate]    `json:"leak,omitzero" doc:"What happens to its API keys that are found in the open; null: notify"`
 }
 
 func (u OrganizationUpdate) edit(o *keystile.Organization) error {
@@ -113,6 +154,12 @@ func (u OrganizationUpdate) edit(o *keystile.Organization) error {
 	o.MFA = keystile.MFAPolicy(policy)
 	if u.OneTime.Null {
 		o.OneTime = keystile.OneTimePolicy{}
+	}
+	if u.Leak.Set {
+		o.Leak = keystile.LeakPolicy{}
+		if !u.Leak.Null {
+			err = errors.Join(err, u.Leak.Value.edit(&o.Leak))
+		}
 	}
 	return errors.Join(err, u.OneTime.Value.edit(&o.OneTime))
 }
@@ -159,6 +206,11 @@ func registerOrganizations(a *API) error {
 			}
 			if in.Body.OneTime != nil {
 				if err := in.Body.OneTime.edit(&wanted.OneTime); err != nil {
+					return nil, err
+				}
+			}
+			if in.Body.Leak != nil {
+				if err := in.Body.Leak.edit(&wanted.Leak); err != nil {
 					return nil, err
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/manage"
 )
 
 // OwnKey is what an API key may know about itself.
@@ -16,31 +17,68 @@ type OwnKey struct {
 
 type ownKeyOutput struct{ Body OwnKey }
 
-// registerOwnKey registers the one operation that an API key opens. It reads,
-// and nothing more: a key can never make, widen or prolong a key.
+// registerOwnKey registers what an API key opens: it may read about itself and
+// end itself, and nothing more. A key can never make, widen or prolong a key.
 func registerOwnKey(a *API) error {
-	return handle(a, "get-own-key", func(ctx context.Context, _ *caller, _ *struct{}) (*ownKeyOutput, error) {
-		id, ok := ctx.Value(keyOwnKey).(string)
-		if !ok {
-			return nil, errNoToken // unreachable, like a handler without its caller
-		}
-		key, err := a.options.Service.APIKey(ctx, id)
-		if err != nil {
+	return registerAll(
+		handle(a, "get-own-key", func(ctx context.Context, _ *caller, _ *struct{}) (*ownKeyOutput, error) {
+			principal, err := ownPrincipal(ctx)
+			if err != nil {
+				return nil, err
+			}
+			key, err := a.options.Service.APIKey(ctx, principal.CredentialID)
+			if err != nil {
+				return nil, err
+			}
+			return a.answerOwnKey(key, principal), nil
+		}),
+		handle(a, "revoke-own-key", a.revokeOwnKey),
+		handle(a, "delete-own-key", func(ctx context.Context, c *caller, in *struct{}) (*struct{}, error) {
+			_, err := a.revokeOwnKey(ctx, c, in)
 			return nil, err
-		}
-		return &ownKeyOutput{Body: OwnKey{wireKey(key, a.options.Service.Now())}}, nil
-	})
+		}),
+	)
+}
+
+// ownPrincipal is who the presented key was proven to be.
+func ownPrincipal(ctx context.Context) (*keystile.Principal, error) {
+	principal, ok := ctx.Value(keyOwnKey).(*keystile.Principal)
+	if !ok {
+		return nil, errNoToken // unreachable, like a handler without its caller
+	}
+	return principal, nil
+}
+
+// answerOwnKey shows what the key may really do: a personal key may what its user may.
+func (a *API) answerOwnKey(key keystile.APIKey, principal *keystile.Principal) *ownKeyOutput {
+	key.Scopes, key.PermittedSiteIDs, key.Limit = principal.Scopes, principal.SiteIDs, principal.Limit
+	return &ownKeyOutput{Body: OwnKey{wireKey(key, a.options.Service.Now())}}
+}
+
+// revokeOwnKey ends the presented key. Whoever holds a key may do that: it is what
+// an honest finder and a careful owner want, and all that a thief could do of it.
+func (a *API) revokeOwnKey(ctx context.Context, _ *caller, _ *struct{}) (*ownKeyOutput, error) {
+	principal, err := ownPrincipal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id := principal.CredentialID
+	key, err := a.options.Service.RevokeKey(ctx, manage.Actor{Name: "key:" + id, RequestID: requestID(ctx)}, id)
+	if err != nil {
+		return nil, err
+	}
+	return a.answerOwnKey(key, principal), nil
 }
 
 // authenticateKey finds out which API key a request carries. Where it cannot,
 // it has answered and ok is false.
-func (a *API) authenticateKey(w http.ResponseWriter, r *http.Request) (id string, ok bool) {
+func (a *API) authenticateKey(w http.ResponseWriter, r *http.Request) (principal *keystile.Principal, ok bool) {
 	principal, err := a.proveKey(r.Context(), r)
 	if err != nil {
 		a.denied(w, r, err)
-		return "", false
+		return nil, false
 	}
-	return principal.CredentialID, true
+	return principal, true
 }
 
 // proveKey finds and verifies the API key of a request. It consumes nothing.

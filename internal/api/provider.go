@@ -27,6 +27,7 @@ type IdentityProvider struct {
 	Claims       map[string]string `json:"claims" nullable:"false" doc:"Which claim holds which member of the user"`
 	CreateUsers  bool              `json:"create_users" doc:"Whether unknown users are created"`
 	Disabled     bool              `json:"disabled"`
+	SignIn       *ProviderSignIn   `json:"sign_in,omitempty" doc:"How people sign in at it on the page; absent: they do not"`
 	CreatedAt    time.Time         `json:"created_at"`
 	UpdatedAt    time.Time         `json:"updated_at"`
 }
@@ -35,7 +36,7 @@ func wireProvider(p keystile.IdentityProvider) IdentityProvider {
 	out := IdentityProvider{
 		Name: p.Name, Organization: p.OrganizationID, Roles: list(p.Roles), Issuer: p.Issuer, Audience: p.Audience, Algorithms: []string{},
 		HasSecret: len(p.SealedSecret) > 0, Claims: map[string]string{}, CreateUsers: p.CreateUsers, Disabled: p.Disabled,
-		CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		SignIn: wireSignIn(p.SignIn), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
 	for _, algorithm := range p.Algorithms {
 		out.Algorithms = append(out.Algorithms, string(algorithm))
@@ -83,15 +84,16 @@ func (k KeySource) onto(in *manage.NewIdentityProvider) error {
 
 // IdentityProviderCreate is the body of create-identity-provider.
 type IdentityProviderCreate struct {
-	Name         string            `json:"name" example:"external-sso"`
-	Organization string            `json:"organization,omitempty" example:"sibaya-power" doc:"Absent: the one the admin token is bound to"`
-	Roles        []string          `json:"roles,omitempty" nullable:"false" example:"[\"role_analyst\"]"`
-	Issuer       string            `json:"issuer" example:"https://sso.example.com" doc:"The iss of its tokens"`
-	Audience     string            `json:"audience" example:"keystile" doc:"The aud of its tokens"`
-	Algorithms   []string          `json:"algorithms" nullable:"false" enum:"HS256,RS256,ES256,EdDSA" example:"[\"RS256\"]" doc:"HS256 with secret, the others without"`
-	Claims       map[string]string `json:"claims,omitempty" doc:"Members: username, email, name, role_id, customer_ids, group_id, skin_id"`
-	CreateUsers  bool              `json:"create_users,omitempty"`
-	Disabled     bool              `json:"disabled,omitempty"`
+	Name         string             `json:"name" example:"external-sso"`
+	Organization string             `json:"organization,omitempty" example:"sibaya-power" doc:"Absent: the one the admin token is bound to"`
+	Roles        []string           `json:"roles,omitempty" nullable:"false" example:"[\"role_analyst\"]"`
+	Issuer       string             `json:"issuer" example:"https://sso.example.com" doc:"The iss of its tokens"`
+	Audience     string             `json:"audience,omitempty" example:"keystile" doc:"The aud of its tokens; absent with sign_in: its client_id"`
+	Algorithms   []string           `json:"algorithms,omitempty" nullable:"false" enum:"HS256,RS256,ES256,EdDSA" example:"[\"RS256\"]" doc:"HS256 with secret, the others without; absent with sign_in: RS256"`
+	Claims       map[string]string  `json:"claims,omitempty" doc:"Members: username, email, name, role_id, customer_ids, group_id, skin_id"`
+	CreateUsers  bool               `json:"create_users,omitempty"`
+	Disabled     bool               `json:"disabled,omitempty"`
+	SignIn       *ProviderSignInSet `json:"sign_in,omitempty" doc:"Makes it a way to sign in on the page, by OpenID Connect. Its keys may then be left out: they are where the issuer says"`
 	KeySource
 }
 
@@ -100,6 +102,7 @@ func (in IdentityProviderCreate) newProvider() (manage.NewIdentityProvider, erro
 		Name: in.Name, OrganizationID: in.Organization, Roles: in.Roles, Issuer: in.Issuer, Audience: in.Audience,
 		Algorithms: algorithms(in.Algorithms), Claims: in.Claims, CreateUsers: in.CreateUsers, Disabled: in.Disabled,
 	}}
+	in.SignIn.onto(&out)
 	return out, in.onto(&out)
 }
 
@@ -114,13 +117,14 @@ func algorithms(names []string) []keystile.SigningAlgorithm {
 // IdentityProviderUpdate is the body of update-identity-provider, a merge patch.
 // A source of keys replaces the one there is.
 type IdentityProviderUpdate struct {
-	Roles       clearable[[]string]          `json:"roles,omitzero"`
-	Issuer      member[string]               `json:"issuer,omitzero"`
-	Audience    member[string]               `json:"audience,omitzero"`
-	Algorithms  member[[]string]             `json:"algorithms,omitzero"`
-	Claims      clearable[map[string]string] `json:"claims,omitzero"`
-	CreateUsers member[bool]                 `json:"create_users,omitzero"`
-	Disabled    member[bool]                 `json:"disabled,omitzero" doc:"A disabled one signs in nobody; the sessions it opened end"`
+	Roles       clearable[[]string]           `json:"roles,omitzero"`
+	Issuer      member[string]                `json:"issuer,omitzero"`
+	Audience    member[string]                `json:"audience,omitzero"`
+	Algorithms  member[[]string]              `json:"algorithms,omitzero"`
+	Claims      clearable[map[string]string]  `json:"claims,omitzero"`
+	CreateUsers member[bool]                  `json:"create_users,omitzero"`
+	Disabled    member[bool]                  `json:"disabled,omitzero" doc:"A disabled one signs in nobody; the sessions it opened end"`
+	SignIn      clearable[*ProviderSignInSet] `json:"sign_in,omitzero" doc:"Replaces the settings there are; the client secret stays if it is left out and client_id does not change. null: people do not sign in at it"`
 	KeySource
 }
 
@@ -135,6 +139,9 @@ func (u IdentityProviderUpdate) edit(in *manage.NewIdentityProvider) error {
 	)
 	if u.Algorithms.Set {
 		p.Algorithms = algorithms(names)
+	}
+	if u.SignIn.Set {
+		u.SignIn.Value.onto(in)
 	}
 	if u.given() {
 		err = errors.Join(err, u.onto(in))

@@ -60,7 +60,7 @@ func handle[I, O any](a *API, id string, fn handler[I, O], more ...func(*huma.Op
 	}
 	huma.Register(a.huma, described, func(ctx context.Context, in *I) (*O, error) {
 		c, ok := callerOf(ctx)
-		if !ok && op.Access != AccessKey {
+		if !ok && op.Access != AccessKey && op.Access != AccessOpen {
 			// Unreachable while ServeHTTP is the only way here; if it ever is
 			// reachable, nobody is let in.
 			return nil, a.refuse(ctx, id, errNoToken)
@@ -96,8 +96,15 @@ func describe(op Operation) huma.Operation {
 	case AccessOpen:
 		described.Errors = nil
 	}
-	if strings.Contains(op.Path, "{id}") {
+	if op.Access != AccessOpen {
 		described.Errors = append(described.Errors, http.StatusNotFound)
+	}
+	if op.Method == http.MethodPost && (op.Access == AccessToken || op.Access == AccessGlobal) {
+		longest := maxIdempotencyKey
+		described.Parameters = []*huma.Param{{
+			Name: headerIdempotency, In: "header", Schema: &huma.Schema{Type: huma.TypeString, MaxLength: &longest, Pattern: "^[!-~]+$"},
+			Description: "Makes the request have its effect once within 24 h, however often it is sent; 10 minutes after it, answers omit secrets. Another request with the same key is refused.",
+		}}
 	}
 	if op.Method != http.MethodGet {
 		described.Errors = append(described.Errors, http.StatusConflict)

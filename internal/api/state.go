@@ -78,7 +78,7 @@ func registerState(a *API) error {
 	}
 	asFile := func(op *huma.Operation) {
 		op.Responses = map[string]*huma.Response{"200": {
-			Description: "The state file", Content: map[string]*huma.MediaType{yamlType: {Schema: &huma.Schema{Type: huma.TypeString}}},
+			Description: "The state file", Content: map[string]*huma.MediaType{yamlType: {Schema: &huma.Schema{Type: huma.TypeObject, Description: "YAML, as docs/reference/state.md describes it"}}},
 		}}
 	}
 	return registerAll(

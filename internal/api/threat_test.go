@@ -22,13 +22,16 @@ import (
 // target is an operation's path with an id in it.
 // target is the path of an operation on a thing; what hangs on it is named by any id.
 func target(op api.Operation, id string) string {
-	return strings.NewReplacer("{id}", id, "{application}", "00000000-0000-4000-8000-000000000001", "{key}", "akey_1").Replace(op.Path)
+	return strings.NewReplacer("{id}", id, "{application}", "00000000-0000-4000-8000-000000000001", "{key}", "akey_1",
+		"{webhook}", "00000000-0000-4000-9000-000000000001", "{delivery}", "msg_1").Replace(op.Path)
 }
 
 func TestThreat39_OnlyTheListedOperationsAnswerWithoutAnAdminToken(t *testing.T) {
 	s := newServer(t)
 	key := s.organization("acme", "Roof", "key_a")
-	open := map[string]bool{"get-openapi": true, "get-own-key": true}
+	open := map[string]bool{
+		"get-openapi": true, "get-docs": true, "report-leaked-keys": true, "get-own-key": true, "revoke-own-key": true, "delete-own-key": true,
+	}
 	unknown := "kadm_" + strings.Repeat("0", 38)
 	for _, op := range s.handler.Operations() {
 		if (op.Access == api.AccessOpen || op.Access == api.AccessKey) != open[op.ID] {
@@ -192,6 +195,8 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 	theirUser := s.as(201, "POST", "/v1/users", `{"organization":"other","username":"their-user@example.com"}`).text("id")
 	s.as(201, "POST", "/v1/identity-providers", `{"name":"their-provider","organization":"other","issuer":"i","audience":"a","algorithms":["RS256"],"jwks_url":"https://x.example/"}`)
 	theirApp := s.as(201, "POST", "/v1/applications", `{"organization":"other","name":"Theirs","kind":"backend"}`).text("id")
+	s.as(201, "POST", "/v1/applications/"+theirApp+"/webhooks",
+		`{"id":"00000000-0000-4000-9000-000000000001","event":"app_status_changed","form":"signed_post","url_template":"https://h.example/"}`)
 	foreign := map[string]string{
 		"users": theirUser, "identity-providers": "their-provider", "sessions": "ses_theirs", "applications": theirApp,
 		"organizations": "other", "sites": "Plant", "keys": "key_b", "admin-tokens": "adm_bound_other", "signing-keys": "their-signing-key",
@@ -199,6 +204,8 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 	bodies := map[string]string{
 		"rotate-key": `{"overlap":"0s"}`, "rotate-signing-key": `{"overlap":"0s"}`, "set-user-password": `{"password":"seventeen otters juggle quietly"}`,
 		"move-application": `{"review":"in_review"}`, "request-authorization": `{"tenant":"acme"}`,
+		"create-webhook":        `{"event":"app_status_changed","form":"signed_post","url_template":"https://h.example/"}`,
+		"rotate-webhook-secret": `{"overlap":"0s"}`,
 	}
 	checked := 0
 	for _, op := range s.handler.Operations() {

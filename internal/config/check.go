@@ -51,6 +51,9 @@ func (c *checker) check() {
 	c.checkOutbound()
 	c.checkMail()
 	c.checkEndpoint()
+	if c.Audit.CheckpointFile != "" {
+		c.Audit.CheckpointFile = c.fromBase("audit.checkpoint_file", c.Audit.CheckpointFile)
+	}
 	c.convertRoutes()
 }
 

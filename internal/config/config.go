@@ -22,7 +22,7 @@ type Config struct {
 	StoreFile      string          `yaml:"store_file" default:"" doc:"A file that holds the value of store, for URLs with a password."`
 	Shared         keystile.Secret `yaml:"shared" default:"memory" example:"valkey://127.0.0.1:6379" doc:"Where rate limits and what may be used only once are counted: memory for one server, valkey://HOST:PORT (valkeys:// with TLS) for several."`
 	SharedFile     string          `yaml:"shared_file" default:"" doc:"A file that holds the value of shared, for URLs with a password."`
-	MasterKey      string          `yaml:"master_key" default:"file:master.key" example:"env:KEYSTILE_MASTER_KEY_BASE64" doc:"The key that everything sealed in the store hangs on: file:PATH or env:NAME of 32 random bytes as base64 (openssl rand -base64 32). The file must be readable by its owner only."`
+	MasterKey      string          `yaml:"master_key" default:"file:master.key" example:"env:KEYSTILE_MASTER_KEY_BASE64" doc:"The key that everything sealed in the store hangs on: file:PATH or env:NAME of 32 random bytes as base64 (openssl rand -base64 32), or vault:https://HOST:8200/MOUNT/KEY, a key of the transit engine of Vault (VAULT_TOKEN or VAULT_TOKEN_FILE, VAULT_NAMESPACE). The file must be readable by its owner only."`
 	TrustedProxies []netip.Prefix  `yaml:"trusted_proxies" default:"" example:"127.0.0.0/8" doc:"Networks of the proxies whose X-Forwarded-* headers are believed. Default: none."`
 	Dialects       Dialects        `yaml:"dialects" doc:"The platforms whose wire formats are spoken. Without this section all four are on with their defaults; with it, only those it names."`
 	Tokens         Tokens          `yaml:"tokens" doc:"Session tokens under public keys."`
@@ -32,6 +32,7 @@ type Config struct {
 	ForwardAuth    ForwardAuth     `yaml:"forward_auth" doc:"The decision endpoint for proxies, /forward-auth."`
 	RouteEntries   []RouteEntry    `yaml:"routes" doc:"What the gateway and every decision endpoint enforce. The most specific match wins; two routes that match the same request are refused."`
 	Limits         Limits          `yaml:"limits" doc:"Bounds on memory, time and work."`
+	Audit          Audit           `yaml:"audit" doc:"How the audit log is sealed and how long it is kept."`
 	Log            Log             `yaml:"log" doc:"The log, on standard error."`
 	OTLPEndpoint   string          `yaml:"otlp_endpoint" default:"" example:"http://127.0.0.1:4318" doc:"OpenTelemetry collector (OTLP over HTTP) that traces are sent to. Empty: none."`
 	DrainTimeout   time.Duration   `yaml:"drain_timeout" default:"15s" max:"10m" doc:"How long running requests may take to end after SIGTERM."`
@@ -154,6 +155,14 @@ type Limits struct {
 	MaxBody         yamlfile.Size `yaml:"max_body" default:"10MiB" doc:"Largest request body that the gateway forwards, for routes that name none."`
 	UpstreamTimeout time.Duration `yaml:"upstream_timeout" default:"30s" min:"1ms" doc:"How long an upstream may take to take the request and begin its answer, for routes that name none."`
 	ClientTimeout   time.Duration `yaml:"client_timeout" default:"60s" min:"1s" doc:"How long a client may be silent while its body is awaited."`
+}
+
+// Audit says how the audit log is sealed and how long it is kept.
+type Audit struct {
+	SealEvery      time.Duration `yaml:"seal_every" default:"5m" min:"1s" max:"24h" doc:"How often a signed checkpoint is made of each chain that has grown. What no checkpoint vouches for yet can still be rewritten by whoever writes to the store."`
+	CheckpointFile string        `yaml:"checkpoint_file" default:"" example:"/var/log/keystile/checkpoints.jsonl" doc:"A file that checkpoints are added to, one JSON object a line, best on another machine's disk. Empty: they are in the log alone, as audit checkpoint."`
+	KeepChanges    time.Duration `yaml:"keep_changes" default:"0s" max:"876000h" doc:"How long events of changes are kept. 0s: for ever."`
+	KeepDecisions  time.Duration `yaml:"keep_decisions" default:"2160h" max:"876000h" doc:"How long recorded decisions are kept. 0s: for ever."`
 }
 
 // Log configures the log.

@@ -63,7 +63,7 @@ func (c *checker) checkShared() {
 
 // checkMasterKey checks how the key is named. Reading it is the keyring's.
 func (c *checker) checkMasterKey() {
-	const remedy = "write file:PATH or env:NAME"
+	const remedy = "write file:PATH, env:NAME or vault:https://HOST:8200/MOUNT/KEY"
 	kind, name, ok := strings.Cut(c.MasterKey, ":")
 	switch {
 	case c.MasterKey == "":
@@ -81,6 +81,7 @@ func (c *checker) checkMasterKey() {
 		if isDirectory(path) {
 			c.add("master_key", "name the key file", "names a directory")
 		}
+	case kind == "vault": // the URL is the keyring's to read
 	case strings.Contains(kind, "vault") || strings.Contains(kind, "kms"):
 		c.add("master_key", remedy, "keys in a key management service are not in this build")
 	default:

@@ -172,7 +172,7 @@ func (c *Console) grantPage(v *visit, offer *manage.Offer) (answer, *form) {
 	submit := "Authorise"
 	if stands {
 		end.Value, submit = lastDay(standing.ExpiresAt), "Save"
-		view.Facts = append(view.Facts, fact{"Authorised since", moment(standing.CreatedAt)}, fact{"Until", moment(standing.ExpiresAt)})
+		view.Facts = append(view.Facts, fact{"Authorised or changed", moment(standing.UpdatedAt)}, fact{"Until", moment(standing.ExpiresAt)})
 	}
 	if asked {
 		view.Facts = append(view.Facts, fact{"Asked you on", moment(standing.RequestedAt)})

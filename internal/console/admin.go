@@ -45,6 +45,8 @@ type Member interface {
 	Tenancy
 	Makers
 	Reach
+	Hooks
+	HookLog
 }
 
 // Reviewer is what somebody decides about the applications of all partners.
@@ -150,7 +152,7 @@ func (c *Console) adminRoutes() []route {
 		made                   = makersPath + "/{application}"
 		reviews                = reviewsPath + "/{application}"
 	)
-	return []route{
+	return append([]route{
 		{"GET " + admin, member, c.administration},
 
 		{"GET " + accessPath, member, c.member(grants, c.access)},
@@ -177,7 +179,7 @@ func (c *Console) adminRoutes() []route {
 		{"GET " + reviewsPath, member, c.reviewer(c.reviews)},
 		{"GET " + reviews, recent, c.reviewer(c.review)},
 		{"POST " + reviews, recent, c.reviewer(c.decide)},
-	}
+	}, c.hookRoutes(made, makes)...)
 }
 
 // actor is who a change is written down as.
@@ -194,16 +196,10 @@ func (v *visit) applicationID() (string, error) {
 	return id, nil
 }
 
-// adminView is the content of admin.html.
-type adminView struct {
-	Organization string
-	Duties       []duty
-}
-
 func (c *Console) administration(v *visit) (answer, error) {
 	list := dutiesOf(&v.user)
 	if len(list) == 0 {
 		return answer{}, manage.ErrNotPermitted
 	}
-	return show("admin", "Administration", adminView{v.user.OrganizationID, list}), nil
+	return show("admin", "Administration", list), nil
 }

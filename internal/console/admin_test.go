@@ -187,7 +187,7 @@ func TestATenantsAdministratorDecidesWhatAnApplicationMayDo(t *testing.T) {
 	if strings.Contains(page.body, "Waiting for your answer") {
 		t.Error("it still waits")
 	}
-	page = p.mustSee(path, `value="2027-01-31"`, "Withdraw", "Authorised since")
+	page = p.mustSee(path, `value="2027-01-31"`, "Withdraw", "Authorised or changed")
 	if n := strings.Count(page.body, " checked"); n != 1 {
 		t.Errorf("%d permissions are ticked", n)
 	}
@@ -322,6 +322,84 @@ func TestAPartnerAsksATenant(t *testing.T) {
 	draft := o.application(keystile.ReviewDraft, "Draft")
 	if page := p.send("/admin/applications/"+draft.ID+"/requests", "tenant", "sunny"); page.status != http.StatusConflict {
 		t.Errorf("a draft asks: %d", page.status)
+	}
+}
+
+func TestAPartnerIsToldByWebhooksAndReadsTheirLog(t *testing.T) {
+	o := newOffice(t)
+	app := o.application(keystile.ReviewApproved, "Roof Tools", "designs:read")
+	p, path := o.signedIn("developer@example.com"), "/admin/applications/"+app.ID
+	p.mustSee(path, "Your server is told of nothing")
+	p.mustSee(path+"/webhooks/new", "&lt;SESSION_TOKEN&gt;")
+	page := p.send(path+"/webhooks/new", "event", "app_status_changed", "form", "get", "url_template", "http://hooks.example/", "header_name", "", "header_value", "", "description", "")
+	if page.status != http.StatusUnprocessableEntity || !strings.Contains(page.body, `id="url_template-problem"`) || !strings.Contains(page.body, `id="header_name-problem"`) {
+		t.Fatalf("%d %s", page.status, page.body)
+	}
+	const template = "https://hooks.example/<TENANT_ID>?s=<SESSION_TOKEN>&now=<STATUS>"
+	page = p.send(path+"/webhooks/new", "event", "app_status_changed", "form", "get", "url_template", template, "header_name", "Authorization", "header_value", "Bearer canary-value", "description", "Tenants")
+	hook := page.to
+	if page.status != http.StatusSeeOther || !strings.HasPrefix(hook, path+"/webhooks/") {
+		t.Fatalf("%d to %q\n%s", page.status, hook, page.body)
+	}
+	if page := p.mustSee(hook, "Nothing was told yet", "Authorization", "&lt;SESSION_TOKEN&gt;"); strings.Contains(page.body, "canary-value") {
+		t.Error("the header's value is shown")
+	}
+	must(o.manage.Authorize(t.Context(), operator, manage.Grant{ApplicationID: app.ID, TenantID: "sunny", Permissions: []keystile.Scope{"designs:read"}}))(t)
+	page = p.mustSee(hook, "Waits", "sunny, enabled", "Not tried yet")
+	found := regexp.MustCompile(`href="([^"]*/deliveries/[^"]+)"`).FindStringSubmatch(page.body)
+	if found == nil {
+		t.Fatal(page.body)
+	}
+	if page := p.mustSee(found[1], "It was not tried yet"); strings.Contains(page.body, "Send again") {
+		t.Error("what waits can be sent again")
+	}
+	if page := p.mustSee(hook + "/edit"); strings.Contains(page.body, "canary-value") || !strings.Contains(page.body, " checked") {
+		t.Error("the form shows the header's value, or does not show that it is on")
+	}
+	mustLead(t, p.send(hook+"/edit", "event", "app_status_changed", "url_template", template, "header_name", "Authorization", "header_value", "", "description", "Quiet"), hook)
+	p.mustSee(path, "Quiet", "Off")
+	if page := p.get(hook + "/secret"); page.status != http.StatusNotFound {
+		t.Errorf("the secret of a GET: %d", page.status)
+	}
+	mustLead(t, p.send(hook+"/delete"), path)
+	p.mustSee(path, "Your server is told of nothing", "The webhook was deleted")
+
+	page = p.send(path+"/webhooks/new", "event", "application_key_expired", "form", "signed_post", "url_template", "https://hooks.example/keys", "header_name", "", "header_value", "", "description", "")
+	first := regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`).FindString(page.body)
+	if page.status != http.StatusOK || first == "" {
+		t.Fatalf("%d %s", page.status, page.body)
+	}
+	signed := regexp.MustCompile(`href="([^"]*/webhooks/[^"]+)"`).FindStringSubmatch(page.body)[1]
+	p.mustSee(signed+"/secret", "signed with both")
+	if page := p.send(signed + "/secret"); strings.Contains(page.body, first) || !strings.Contains(page.body, "whsec_") {
+		t.Errorf("the next secret: %s", page.body)
+	}
+	p.mustSee(signed, "Earlier secret signs until")
+	if strings.Contains(o.log.String(), "whsec_") || strings.Contains(o.log.String(), "canary-value") {
+		t.Error("a secret is in the log")
+	}
+}
+
+func TestThreat30_NobodyReachesAnotherApplicationsWebhooks(t *testing.T) {
+	o := newOffice(t)
+	app, other := o.application(keystile.ReviewApproved, "Roof Tools"), o.application(keystile.ReviewDraft, "Other")
+	made := must(o.manage.CreateWebhook(t.Context(), operator, manage.NewWebhook{Webhook: keystile.Webhook{ApplicationID: app.ID, Event: keystile.EventKeyExpired, Form: keystile.WebhookSignedPost, URLTemplate: "https://hooks.example/"}}))(t)
+	for name, path := range map[string]string{"maker@example.com": "/admin/applications/" + other.ID, "rival@example.com": "/admin/applications/" + app.ID, "platform@example.com": "/admin/applications/" + app.ID} {
+		p := o.signedIn(name)
+		for _, sub := range []string{"", "/edit", "/delete", "/secret", "/deliveries/msg_x"} {
+			if page := p.get(path + "/webhooks/" + made.Webhook.ID + sub); page.status != http.StatusNotFound {
+				t.Errorf("%s: %s: %d", name, sub, page.status)
+			}
+			if sub == "" {
+				continue
+			}
+			if page := p.send(path+"/webhooks/"+made.Webhook.ID+sub, "event", "application_key_expired", "url_template", "https://evil.example/"); page.status != http.StatusNotFound {
+				t.Errorf("%s: post to %s: %d", name, sub, page.status)
+			}
+		}
+	}
+	if w := must(o.manage.Webhook(t.Context(), app.ID, made.Webhook.ID))(t); w.URLTemplate != "https://hooks.example/" {
+		t.Errorf("it points to %s", w.URLTemplate)
 	}
 }
 
@@ -510,7 +588,9 @@ func TestThreat24_AdministratorsPagesOpenToNobodyWithoutASession(t *testing.T) {
 		if !strings.HasPrefix(path, "/admin") {
 			return
 		}
-		path = strings.ReplaceAll(path, "{application}", "5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c")
+		for _, name := range []string{"{application}", "{webhook}", "{delivery}"} {
+			path = strings.ReplaceAll(path, name, "5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c")
+		}
 		r := formRequest(path, nil)
 		if method == http.MethodGet {
 			r = httptest.NewRequest(method, testOrigin+path, nil)

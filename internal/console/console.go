@@ -20,6 +20,8 @@ type Options struct {
 	Applications Applications
 	// Authorizer answers clients of the authorization server; nil: there is none.
 	Authorizer Authorizer
+	// Providers signs people in at identity providers; nil: the server has none.
+	Providers Providers
 	// Administration is what administrators do here; nil: nothing.
 	Administration Administration
 	// Origin is where browsers reach the pages: scheme, host and port of public_url.

@@ -16,6 +16,8 @@ type signInView struct {
 	Form *form
 	// Passkey is the form that signs in with a passkey instead; nil: there are none here.
 	Passkey *form
+	// Buttons are the identity providers to sign in at.
+	Buttons []buttonView
 	// Reset is whether a link to reset the password can be mailed.
 	Reset bool
 	// Again is set where somebody signed in already is asked to prove who they are.
@@ -31,33 +33,56 @@ func (c *Console) signInForm(v *visit) (answer, error) {
 	if hint := v.query("hint"); hint != "" && !v.signedIn() {
 		username = hint
 	}
-	return c.signInPage(v, back, username, ""), nil
+	return c.signInPage(v, asked{back: back, username: username, organization: v.query("organization")}, "")
+}
+
+// asked is what a sign-in page keeps from one try to the next.
+type asked struct {
+	back, username string
+	// organization chooses the providers that are offered; empty: those that are listed.
+	organization string
 }
 
 // signInPage is the page, with the same body for whoever is refused: an unknown
 // name, a wrong password and a locked account look alike (threat 26).
-func (c *Console) signInPage(v *visit, back, username, problem string) answer {
+func (c *Console) signInPage(v *visit, a asked, problem string) (answer, error) {
+	buttons, err := c.buttons(v, a.organization, a.back, v.signedIn())
+	if err != nil {
+		return answer{}, err
+	}
 	f := v.newForm("/login", "Sign in",
-		&field{Name: "username", Label: "Username or e-mail address", Type: "text", Autocomplete: "username", Value: username, Focus: username == "", MaxLength: 320},
-		&field{Name: "password", Label: "Password", Type: "password", Autocomplete: "current-password", Focus: username != ""},
-	).hide("return_to", back)
+		&field{Name: "username", Label: "Username or e-mail address", Type: "text", Autocomplete: "username", Value: a.username, Focus: a.username == "", MaxLength: 320},
+		&field{Name: "password", Label: "Password", Type: "password", Autocomplete: "current-password", Focus: a.username != ""},
+	).hide("return_to", a.back)
+	if a.organization != "" {
+		f.hide("organization", a.organization)
+	}
 	f.Problem = problem
-	view := signInView{Form: f, Reset: c.options.Reset, Again: v.signedIn()}
+	view := signInView{Form: f, Buttons: buttons, Reset: c.options.Reset, Again: v.signedIn()}
 	if c.options.Passkeys {
-		view.Passkey = v.newForm("/login/passkey", "Sign in with a passkey").hide("return_to", back)
+		view.Passkey = v.newForm("/login/passkey", "Sign in with a passkey").hide("return_to", a.back)
 	}
 	title := "Sign in"
 	if view.Again {
 		title = "Confirm it is you"
 	}
-	return show("login", title, view)
+	return show("login", title, view), nil
+}
+
+// again is the page once more, for whoever was refused.
+func (c *Console) again(v *visit, a asked, problem string) (answer, error) {
+	page, err := c.signInPage(v, a, problem)
+	return page.refused(http.StatusForbidden), err
 }
 
 func (c *Console) signIn(v *visit) (answer, error) {
-	back, username := returnTo(v.form.Get("return_to")), strings.TrimSpace(v.form.Get("username"))
+	kept := asked{back: returnTo(v.form.Get("return_to")), username: strings.TrimSpace(v.form.Get("username")), organization: v.form.Get("organization")}
 	password := v.form.Get("password")
-	if username == "" || password == "" {
-		a := c.signInPage(v, back, username, "")
+	if kept.username == "" || password == "" {
+		a, err := c.signInPage(v, kept, "")
+		if err != nil {
+			return answer{}, err
+		}
 		for _, x := range a.content.(signInView).Form.Fields { //nolint:errcheck // it is what signInPage shows
 			if v.form.Get(x.Name) == "" {
 				x.Problem = "Enter your " + strings.ToLower(x.Label[:1]) + x.Label[1:] + "."
@@ -65,16 +90,16 @@ func (c *Console) signIn(v *visit) (answer, error) {
 		}
 		return a.refused(http.StatusUnprocessableEntity), nil
 	}
-	outcome, err := c.people.Password(v.context(), v.caller, username, keystile.Secret(password))
+	outcome, err := c.people.Password(v.context(), v.caller, kept.username, keystile.Secret(password))
 	switch {
 	case errors.Is(err, login.ErrInvalidCredentials):
-		return c.signInPage(v, back, username, "That username and password do not match an account.").refused(http.StatusForbidden), nil
+		return c.again(v, kept, "That username and password do not match an account.")
 	case errors.Is(err, login.ErrInactive):
-		return c.signInPage(v, back, username, "This account is not active. Ask whoever manages your organisation.").refused(http.StatusForbidden), nil
+		return c.again(v, kept, "This account is not active. Ask whoever manages your organisation.")
 	case err != nil:
 		return answer{}, err
 	}
-	return c.proceed(v, outcome, back)
+	return c.proceed(v, outcome, kept.back)
 }
 
 // proceed follows an outcome: on to what stands before the session, or in.

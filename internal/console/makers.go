@@ -81,6 +81,9 @@ type madeView struct {
 	Moves  []link
 	Keys   []keyRow
 	NewKey string
+	// Hooks are its webhooks, and NewHook is where one is added; empty: it is retired.
+	Hooks   []hookRow
+	NewHook string
 	// Tenants are those that answered, and Ask asks another one; nil: it works nowhere yet.
 	Tenants []tenantRow
 	Ask     *form
@@ -107,8 +110,9 @@ type keyRow struct {
 
 // tenantRow is what one tenant answered.
 type tenantRow struct {
-	Tenant      string
-	State       badge
+	Tenant string
+	State  badge
+	// Permissions and Until are of a yes that stands.
 	Permissions []permission
 	Since       time.Time
 	Until       time.Time
@@ -116,7 +120,7 @@ type tenantRow struct {
 
 // stateTexts say what a state means for whoever makes an application.
 var stateTexts = map[keystile.ReviewState]string{
-	keystile.ReviewDraft:     "Nobody has reviewed it. Submit it when it is ready.",
+	keystile.ReviewDraft:     "Submit it for review when it is ready.",
 	keystile.ReviewInReview:  "A reviewer of the platform looks at it. What is reviewed cannot be changed meanwhile.",
 	keystile.ReviewApproved:  "Tenants can authorise it, and it works in those that did.",
 	keystile.ReviewSuspended: "The platform suspended it: it works nowhere.",
@@ -133,15 +137,6 @@ func (c *Console) madeApplication(v *visit, m Member) (answer, error) {
 
 // madePage is the page of one application; ask is the form that went wrong, or nil.
 func (c *Console) madePage(v *visit, m Member, app *keystile.Application, ask *form) (answer, error) {
-	keys, err := m.ApplicationKeys(v.context(), app.ID)
-	if err != nil {
-		return answer{}, err
-	}
-	tenants, err := m.ApplicationTenants(v.context(), app.ID, manage.Page{Limit: maxKnown})
-	if err != nil {
-		return answer{}, err
-	}
-	path := makersPath + "/" + app.ID
 	view := madeView{
 		Facts: []fact{
 			{"Application id", app.ID},
@@ -156,25 +151,62 @@ func (c *Console) madePage(v *visit, m Member, app *keystile.Application, ask *f
 	if app.Environment == keystile.Sandbox && (app.Review == keystile.ReviewDraft || app.Review == keystile.ReviewInReview) {
 		view.StateText += " In the sandbox it works already."
 	}
-	view.steps(v, app, path)
-	now := c.options.Now()
-	for _, k := range keys {
-		row := keyRow{ApplicationKey: k, State: keyState(&k, now)}
-		if row.State.Look != "bad" {
-			row.Revoke = path + "/keys/revoke?" + url.Values{"key": {k.ID}}.Encode()
-		}
-		view.Keys = append(view.Keys, row)
-	}
-	slices.SortStableFunc(view.Keys, func(a, b keyRow) int { return b.CreatedAt.Compare(a.CreatedAt) })
-	for _, t := range tenants {
-		view.Tenants = append(view.Tenants, tenantRow{Tenant: t.TenantID, State: standingOf(&t, now), Permissions: permissionsOf(t.Permissions), Since: t.UpdatedAt, Until: t.ExpiresAt})
-	}
+	view.steps(v, app, makersPath+"/"+app.ID)
 	if manage.Works(app.Environment, app.Review) {
 		if view.Ask = ask; ask == nil {
 			view.Ask = v.askForm(app)
 		}
 	}
+	err := c.keysOf(v, m, app, &view)
+	if err == nil {
+		err = c.tenantsOf(v, m, app, &view)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	hooks, err := m.Webhooks(v.context(), app.ID, manage.Page{Limit: maxKnown})
+	if err != nil {
+		return answer{}, err
+	}
+	for i := range hooks {
+		view.Hooks = append(view.Hooks, hookRowOf(&hooks[i]))
+	}
 	return show("made", app.Name, view), nil
+}
+
+// keysOf fills in the application's keys, the newest first.
+func (c *Console) keysOf(v *visit, m Member, app *keystile.Application, view *madeView) error {
+	keys, err := m.ApplicationKeys(v.context(), app.ID)
+	if err != nil {
+		return err
+	}
+	now := c.options.Now()
+	for _, k := range keys {
+		row := keyRow{ApplicationKey: k, State: keyState(&k, now)}
+		if row.State.Look != "bad" {
+			row.Revoke = makersPath + "/" + app.ID + "/keys/revoke?" + url.Values{"key": {k.ID}}.Encode()
+		}
+		view.Keys = append(view.Keys, row)
+	}
+	slices.SortStableFunc(view.Keys, func(a, b keyRow) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return nil
+}
+
+// tenantsOf fills in what tenants answered.
+func (c *Console) tenantsOf(v *visit, m Member, app *keystile.Application, view *madeView) error {
+	tenants, err := m.ApplicationTenants(v.context(), app.ID, manage.Page{Limit: maxKnown})
+	if err != nil {
+		return err
+	}
+	now := c.options.Now()
+	for _, t := range tenants {
+		row := tenantRow{Tenant: t.TenantID, State: standingOf(&t, now), Since: t.UpdatedAt}
+		if t.Stands(now) {
+			row.Permissions, row.Until = permissionsOf(t.Permissions), t.ExpiresAt
+		}
+		view.Tenants = append(view.Tenants, row)
+	}
+	return nil
 }
 
 // steps fills in what can be done with an application where it stands.
@@ -184,7 +216,7 @@ func (view *madeView) steps(v *visit, app *keystile.Application, path string) {
 		view.Edit = path + "/edit"
 	}
 	if app.Review != keystile.ReviewRetired {
-		view.NewKey = path + "/keys/new"
+		view.NewKey, view.NewHook = path+"/keys/new", path+"/webhooks/new"
 	}
 	for _, to := range manage.PartnerMoves(app.Review) {
 		switch to {

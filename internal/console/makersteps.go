@@ -182,20 +182,17 @@ func (c *Console) askTenant(v *visit, m Member) (answer, error) {
 		return answer{}, err
 	}
 	f, tenant := v.askForm(&app), strings.TrimSpace(v.form.Get("tenant"))
-	f.Fields[0].Value = tenant
+	f.Fields[0].Value, f.Fields[0].Problem = tenant, "There is no such tenant in the application's environment."
 	switch {
 	case tenant == "":
 		f.Fields[0].Problem = "Enter the id of a tenant."
-	case !keystile.ValidID(tenant):
-		f.Fields[0].Problem = "There is no such tenant in the application's environment."
-	default:
+	case keystile.ValidID(tenant):
 		err = m.RequestAuthorization(v.context(), v.actor(), app.ID, tenant)
 		if err == nil {
 			return c.done(makersPath+"/"+app.ID, "tenant-asked"), nil
 		}
-		if errors.Is(err, keystile.ErrNotFound) {
-			f.Fields[0].Problem = "There is no such tenant in the application's environment."
-		} else if !f.blame(err) {
+		var invalid *keystile.Invalid
+		if !errors.As(err, &invalid) && !errors.Is(err, keystile.ErrNotFound) {
 			return answer{}, err
 		}
 	}

@@ -29,6 +29,9 @@ var Paths = []string{"/login", "/login/", "/logout", "/account", "/account/", "/
 // routes is every page.
 func (c *Console) routes() []route {
 	routes := c.accountRoutes()
+	if c.options.Providers != nil {
+		routes = append(routes, c.providerRoutes()...)
+	}
 	if c.options.Applications != nil {
 		routes = append(routes,
 			route{"GET /account/applications", member, c.applications},

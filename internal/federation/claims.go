@@ -26,15 +26,18 @@ const (
 // claims are the members of a payload, each as it stands.
 type claims map[string]json.RawMessage
 
-// identify checks what a token says of itself and maps what it says of a person.
-// Its signature has been verified.
-func identify(p *keystile.IdentityProvider, payload []byte, now time.Time) (Identity, error) {
-	var c claims
+// readClaims reads the payload of a token whose signature has been verified.
+func readClaims(payload []byte) (c claims, err error) {
 	// This decoder refuses a member that is there twice.
 	if !utf8.Valid(payload) || !bytes.HasPrefix(bytes.TrimLeft(payload, " \t\r\n"), []byte("{")) || json.Unmarshal(payload, &c) != nil {
-		return Identity{}, refuse("the payload is not one JSON object with each member once")
+		return nil, refuse("the payload is not one JSON object with each member once")
 	}
-	if err := c.checkIssued(p); err != nil {
+	return c, nil
+}
+
+// identify checks what a token says of itself and maps what it says of a person.
+func (c claims) identify(p *keystile.IdentityProvider, audience string, now time.Time) (Identity, error) {
+	if err := c.checkIssued(p, audience); err != nil {
 		return Identity{}, err
 	}
 	if err := c.checkTimes(now); err != nil {
@@ -45,12 +48,12 @@ func identify(p *keystile.IdentityProvider, payload []byte, now time.Time) (Iden
 
 // checkIssued says whether the token is of this issuer, for us, and of a kind that
 // says who somebody is.
-func (c claims) checkIssued(p *keystile.IdentityProvider) error {
+func (c claims) checkIssued(p *keystile.IdentityProvider, audience string) error {
 	issuer, err := c.text("iss", true)
 	if err != nil {
 		return err
 	}
-	if p.Issuer == "" || p.Audience == "" {
+	if p.Issuer == "" || audience == "" {
 		return refuse("provider " + p.Name + " has no issuer or no audience")
 	}
 	if issuer != p.Issuer {
@@ -60,7 +63,7 @@ func (c claims) checkIssued(p *keystile.IdentityProvider) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(audiences, p.Audience) {
+	if !slices.Contains(audiences, audience) {
 		return refuse("it is for another audience")
 	}
 	party, err := c.text("azp", false)
@@ -68,7 +71,7 @@ func (c claims) checkIssued(p *keystile.IdentityProvider) error {
 		return err
 	}
 	// OpenID Connect Core, section 3.1.3.7: of several audiences one asked for it.
-	if len(audiences) > 1 && party != p.Audience {
+	if len(audiences) > 1 && party != audience {
 		return refuse("it was issued to another party")
 	}
 	if _, there := c["events"]; there {

@@ -1,6 +1,8 @@
 package federation
 
 import (
+	"time"
+
 	keystile "keystile.dev/keystile"
 )
 
@@ -19,6 +21,15 @@ type Identity struct {
 	Email, Name, RoleID string
 	CustomerIDs         []string
 	GroupID, SkinID     string
+	// OnPage: the person signed in at the provider just now, on our sign-in page. The rest
+	// is empty where it is false.
+	OnPage bool
+	// EmailProven says that the provider says, in so many words, that it has verified Email.
+	EmailProven bool
+	// SecondFactor says that the provider asked for one, in words that Provider.SignIn trusts.
+	SecondFactor bool
+	// AuthenticatedAt is when the provider asked for proof, which may be long ago; zero: it does not say.
+	AuthenticatedAt time.Time
 }
 
 // ErrInvalidToken is a "no": the provider is unknown or disabled, or its token is not good,

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"keystile.dev/keystile/internal/jws"
 )
 
 // How long fetched keys are used.
@@ -28,30 +26,32 @@ const (
 // a part of it, so that no two share what they were given.
 type place struct{ provider, url string }
 
-// sets keeps the keys that providers serve.
-type sets struct {
+// sets keeps what providers serve: their keys, or where their endpoints are.
+type sets[T any] struct {
 	fetch func(ctx context.Context, url string, limit int64) ([]byte, error)
+	limit int64
+	parse func([]byte) (*T, error)
 	now   func() time.Time
 
 	mu    sync.Mutex
-	known map[place]*served
+	known map[place]*served[T]
 }
 
 // served is what is known of one place. Its lock is held while it is fetched, so
 // that many who ask at once are one fetch.
-type served struct {
+type served[T any] struct {
 	mu      sync.Mutex
-	set     *jws.Set // nil: none yet
+	set     *T // nil: none yet
 	fetched time.Time
 	tried   time.Time
 	failure error // of the last try
 }
 
-func newSets(fetch func(context.Context, string, int64) ([]byte, error), now func() time.Time) *sets {
-	return &sets{fetch: fetch, now: now, known: map[place]*served{}}
+func newSets[T any](o Options, limit int64, parse func([]byte) (*T, error)) *sets[T] {
+	return &sets[T]{fetch: o.Fetch, limit: limit, parse: parse, now: o.Now, known: map[place]*served[T]{}}
 }
 
-func (s *sets) at(p place) *served {
+func (s *sets[T]) at(p place) *served[T] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.known[p]
@@ -59,13 +59,13 @@ func (s *sets) at(p place) *served {
 		if len(s.known) >= maxSets {
 			clear(s.known)
 		}
-		k = &served{}
+		k = &served[T]{}
 		s.known[p] = k
 	}
 	return k
 }
 
-func (s *sets) drop(provider string) {
+func (s *sets[T]) drop(provider string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for p := range s.known {
@@ -75,7 +75,7 @@ func (s *sets) drop(provider string) {
 	}
 }
 
-func (s *sets) dropAll() {
+func (s *sets[T]) dropAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.known)
@@ -83,7 +83,7 @@ func (s *sets) dropAll() {
 
 // of is the set of a place: remembered, fetched, or, while it cannot be fetched,
 // the last one for as long as that counts.
-func (s *sets) of(ctx context.Context, p place) (*jws.Set, error) {
+func (s *sets[T]) of(ctx context.Context, p place) (*T, error) {
 	k := s.at(p)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -108,7 +108,7 @@ func (s *sets) of(ctx context.Context, p place) (*jws.Set, error) {
 
 // again fetches a set for a key that it does not hold, unless that was tried in
 // the last 30 seconds. It says whether the set was fetched.
-func (s *sets) again(ctx context.Context, p place) bool {
+func (s *sets[T]) again(ctx context.Context, p place) bool {
 	k := s.at(p)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -117,12 +117,12 @@ func (s *sets) again(ctx context.Context, p place) bool {
 
 // renew fetches, under the lock of the place. The fetch is not given up with the
 // caller who happened to need it: others wait for it, and it is bounded by itself.
-func (s *sets) renew(ctx context.Context, p place, k *served) bool {
+func (s *sets[T]) renew(ctx context.Context, p place, k *served[T]) bool {
 	k.tried = s.now()
-	data, err := s.fetch(context.WithoutCancel(ctx), p.url, jws.MaxSet)
-	var set *jws.Set
+	data, err := s.fetch(context.WithoutCancel(ctx), p.url, s.limit)
+	var set *T
 	if err == nil {
-		set, err = jws.ParseSet(data)
+		set, err = s.parse(data)
 	}
 	if k.failure = err; err != nil {
 		return false

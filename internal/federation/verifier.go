@@ -29,7 +29,9 @@ type Options struct {
 // Verifier verifies tokens of identity providers. It is safe for concurrent use.
 type Verifier struct {
 	o    Options
-	sets *sets
+	sets *sets[jws.Set]
+	// configurations are the discovery documents of issuers that people sign in at.
+	configurations *sets[configuration]
 }
 
 // New makes a Verifier.
@@ -37,7 +39,7 @@ func New(o Options) (*Verifier, error) {
 	if o.Find == nil || o.Open == nil || o.Fetch == nil || o.Now == nil {
 		return nil, errors.New("federation: Find, Open, Fetch and Now are required")
 	}
-	return &Verifier{o: o, sets: newSets(o.Fetch, o.Now)}, nil
+	return &Verifier{o: o, sets: newSets(o, jws.MaxSet, jws.ParseSet), configurations: newSets(o, maxConfiguration, parseConfiguration)}, nil
 }
 
 // Apply drops the fetched keys of a provider that changed.
@@ -45,8 +47,10 @@ func (v *Verifier) Apply(change keystile.Change) {
 	switch change.Kind {
 	case keystile.ChangeProvider:
 		v.sets.drop(change.ID)
+		v.configurations.drop(change.ID)
 	case keystile.ChangeAll:
 		v.sets.dropAll()
+		v.configurations.dropAll()
 	default: // nothing else is about providers
 	}
 }
@@ -54,28 +58,50 @@ func (v *Verifier) Apply(change keystile.Change) {
 // Verify says whom a provider's token stands for. A "no" is [ErrInvalidToken]; any
 // other error means that it cannot be told: the store or the provider's keys are away.
 func (v *Verifier) Verify(ctx context.Context, provider string, token keystile.Secret) (Identity, error) {
+	p, err := v.enabled(ctx, provider)
+	if err != nil {
+		return Identity{}, err
+	}
+	payload, err := v.signed(ctx, &p, types, token)
+	if err != nil {
+		return Identity{}, err
+	}
+	c, err := readClaims(payload)
+	if err != nil {
+		return Identity{}, err
+	}
+	return c.identify(&p, p.Audience, v.o.Now())
+}
+
+// enabled reads a provider that may sign somebody in.
+func (v *Verifier) enabled(ctx context.Context, provider string) (keystile.IdentityProvider, error) {
 	p, organization, err := v.o.Find(ctx, provider)
 	switch {
 	case errors.Is(err, keystile.ErrNotFound):
-		return Identity{}, refuse("there is no such provider")
+		return p, refuse("there is no such provider")
 	case err != nil:
-		return Identity{}, fmt.Errorf("read an identity provider: %w: %w", keystile.ErrUnavailable, err)
+		return p, fmt.Errorf("read an identity provider: %w: %w", keystile.ErrUnavailable, err)
 	case p.Name != provider || organization.ID != p.OrganizationID:
-		return Identity{}, refuse("the store compares names more loosely than we do")
+		return p, refuse("the store compares names more loosely than we do")
 	case p.Disabled, organization.Disabled:
-		return Identity{}, refuse("provider " + p.Name + " or its organisation is disabled")
+		return p, refuse("provider " + p.Name + " or its organisation is disabled")
 	}
+	return p, nil
+}
+
+// signed is the payload of a token of one of the types that the provider signed.
+func (v *Verifier) signed(ctx context.Context, p *keystile.IdentityProvider, types []string, token keystile.Secret) ([]byte, error) {
 	parsed, err := jws.Parse(token.Reveal())
 	if err != nil {
-		return Identity{}, refuse(err.Error())
+		return nil, refuse(err.Error())
 	}
-	if err := checkHeader(&p, parsed); err != nil {
-		return Identity{}, err
+	if err := checkHeader(p, types, parsed); err != nil {
+		return nil, err
 	}
-	if err := v.checkSignature(ctx, &p, parsed); err != nil {
-		return Identity{}, err
+	if err := v.checkSignature(ctx, p, parsed); err != nil {
+		return nil, err
 	}
-	return identify(&p, parsed.Payload, v.o.Now())
+	return parsed.Payload, nil
 }
 
 // types are the "typ" of tokens that say who somebody is. Tokens of other types
@@ -83,7 +109,7 @@ func (v *Verifier) Verify(ctx context.Context, provider string, token keystile.S
 // out, that a key was proven (RFC 8725, section 3.11).
 var types = []string{"", "jwt", "at+jwt", "application/jwt", "application/at+jwt"}
 
-func checkHeader(p *keystile.IdentityProvider, t *jws.Token) error {
+func checkHeader(p *keystile.IdentityProvider, types []string, t *jws.Token) error {
 	if t.Algorithm == "" || !slices.Contains(p.Algorithms, t.Algorithm) {
 		return refuse("provider " + p.Name + " signs with other algorithms")
 	}
@@ -97,7 +123,14 @@ func checkHeader(p *keystile.IdentityProvider, t *jws.Token) error {
 // by the provider alone, and a secret verifies HS256 and nothing else does.
 func (v *Verifier) checkSignature(ctx context.Context, p *keystile.IdentityProvider, t *jws.Token) error {
 	if p.JWKSURL != "" {
-		return v.checkFetched(ctx, p, t)
+		return v.checkFetched(ctx, place{p.Name, p.JWKSURL}, t)
+	}
+	if p.SignIn != nil && p.JWKS == "" && p.PublicKey == "" && len(p.SealedSecret) == 0 {
+		found, err := v.configuration(ctx, p)
+		if err != nil {
+			return err
+		}
+		return v.checkFetched(ctx, place{p.Name, found.JWKSURI}, t)
 	}
 	verify, err := v.own(p)
 	if err != nil {
@@ -148,11 +181,10 @@ func publicKey(text string) (*jws.Key, error) {
 
 // checkFetched asks the keys that the provider serves, fetched again if they do
 // not know the one that the token names.
-func (v *Verifier) checkFetched(ctx context.Context, p *keystile.IdentityProvider, t *jws.Token) error {
-	place := place{p.Name, p.JWKSURL}
+func (v *Verifier) checkFetched(ctx context.Context, place place, t *jws.Token) error {
 	set, err := v.sets.of(ctx, place)
 	if err != nil {
-		return fmt.Errorf("the keys of provider %s: %w: %w", p.Name, keystile.ErrUnavailable, err)
+		return fmt.Errorf("the keys of provider %s: %w: %w", place.provider, keystile.ErrUnavailable, err)
 	}
 	key := set.Find(t)
 	if key == nil && v.sets.again(ctx, place) {

@@ -62,14 +62,14 @@ func TestThreat04_AWeakOrMissingMasterKeyIsRefused(t *testing.T) {
 		env  string
 		want string
 	}{
-		"empty":                  {"", "", "write file:PATH or env:NAME"},
+		"empty":                  {"", "", "write file:PATH, env:NAME or vault:"},
 		"no such file":           {"file:" + filepath.Join(dir, "absent"), "", "open the key file"},
 		"unset variable":         {"env:KEY", "", "is not set"},
 		"not base64":             {"env:KEY", "!!!", "not standard base64"},
 		"16 bytes":               {"env:KEY", "AAECAwQFBgcICQoLDA0ODw==", "has 16 bytes"},
 		"all zero":               {"env:KEY", strings.Repeat("A", 43) + "=", "weak"},
 		"readable by others":     {write("open", good, 0o644), "", "chmod 600"},
-		"an unknown provider":    {"gcpkms://projects/x", "", "this build knows"},
+		"an unknown provider":    {"gcpkms://projects/x", "", "not in this build"},
 		"an empty file":          {write("empty", "", 0o600), "", "has 0 bytes"},
 		"a key of one character": {"env:KEY", "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=", "weak"},
 	} {

@@ -24,8 +24,15 @@ var ErrWrongMaster = errors.New("sealed under another master key")
 
 // Master is the key that wraps the sealing keyset. It is safe for concurrent use.
 type Master struct {
-	id   string
-	aead *subtle.AESGCM
+	id      string
+	wrapper wrapper
+}
+
+// wrapper encrypts under one master key, here or elsewhere, and binds what it
+// encrypts to a place.
+type wrapper interface {
+	Encrypt(plain, place []byte) ([]byte, error)
+	Decrypt(sealed, place []byte) ([]byte, error)
 }
 
 // NewMaster makes a Master of 32 random bytes. Keys that are plainly not
@@ -43,7 +50,7 @@ func NewMaster(raw []byte) (*Master, error) {
 	}
 	mac := hmac.New(sha256.New, raw)
 	mac.Write([]byte("keystile master key id"))
-	return &Master{id: "mk_" + hex.EncodeToString(mac.Sum(nil)[:6]), aead: aead}, nil
+	return &Master{id: "mk_" + hex.EncodeToString(mac.Sum(nil)[:6]), wrapper: aead}, nil
 }
 
 func distinctBytes(raw []byte) int {
@@ -54,12 +61,13 @@ func distinctBytes(raw []byte) int {
 	return len(seen)
 }
 
-// ID names the key without telling anything about it: "mk_" and 12 hex digits.
+// ID names the key without telling anything about it: "mk_" and 12 hex digits, or
+// where it is kept, "vault/transit/keystile".
 func (m *Master) ID() string { return m.id }
 
 // wrapped values begin with the id of the key they need: "mk_…:" + AES-256-GCM.
 func (m *Master) wrap(plain, place []byte) ([]byte, error) {
-	sealed, err := m.aead.Encrypt(plain, place)
+	sealed, err := m.wrapper.Encrypt(plain, place)
 	if err != nil {
 		return nil, fmt.Errorf("wrap with master key %s: %w", m.id, err)
 	}
@@ -74,20 +82,21 @@ func (m *Master) unwrap(wrapped, place []byte) ([]byte, error) {
 	if string(id) != m.id {
 		return nil, fmt.Errorf("the store needs master key %s, and %s was given: %w", id, m.id, ErrWrongMaster)
 	}
-	plain, err := m.aead.Decrypt(sealed, place)
+	plain, err := m.wrapper.Decrypt(sealed, place)
 	if err != nil {
-		return nil, fmt.Errorf("unwrap with master key %s: the stored value is damaged: %w", m.id, err)
+		return nil, fmt.Errorf("unwrap with master key %s: %w", m.id, err)
 	}
 	return plain, nil
 }
 
-// LoadMaster reads a master key as configuration names it: "file:PATH" or
-// "env:NAME", 32 bytes as standard base64. A key file that others may read is
-// refused.
+// LoadMaster finds a master key as configuration names it: "file:PATH" or
+// "env:NAME", 32 bytes as standard base64; "vault:URL/MOUNT/KEY", a key of the
+// transit engine of Vault, with the token in VAULT_TOKEN. A key file that others
+// may read is refused.
 func LoadMaster(spec string, getenv func(string) string) (*Master, error) {
 	kind, name, ok := strings.Cut(spec, ":")
 	if !ok || name == "" {
-		return nil, fmt.Errorf("master_key %q: write file:PATH or env:NAME", spec)
+		return nil, fmt.Errorf("master_key %q: %s", spec, masterRemedy)
 	}
 	var text string
 	switch kind {
@@ -100,8 +109,12 @@ func LoadMaster(spec string, getenv func(string) string) (*Master, error) {
 		if text = getenv(name); text == "" {
 			return nil, fmt.Errorf("master_key: the environment variable %s is not set", name)
 		}
+	case "vault":
+		return newVaultMaster(name, getenv)
+	case "awskms", "gcpkms", "azurekms":
+		return newKMSMaster(spec)
 	default:
-		return nil, fmt.Errorf("master_key %q: this build knows file:PATH and env:NAME only", spec)
+		return nil, fmt.Errorf("master_key %q: %s", spec, masterRemedy)
 	}
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil {
@@ -113,6 +126,8 @@ func LoadMaster(spec string, getenv func(string) string) (*Master, error) {
 	}
 	return m, nil
 }
+
+const masterRemedy = "write file:PATH, env:NAME or vault:https://HOST:8200/MOUNT/KEY"
 
 func readKeyFile(path string) (string, error) {
 	f, err := os.Open(filepath.Clean(path))

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // MaxPeppers is how many peppers a look-up tries: the current one and two retired.
@@ -71,37 +72,49 @@ func (p *Pepper) digest(sum [32]byte) (out [32]byte) {
 
 // Digester makes the stored digests of secrets. It is safe for concurrent use.
 type Digester struct {
-	peppers []Pepper // the current one first
+	peppers atomic.Pointer[[]Pepper] // the current one first
 }
 
 // NewDigester takes the current pepper and at most two retired ones.
 func NewDigester(current Pepper, retired ...Pepper) (*Digester, error) {
+	d := &Digester{}
+	return d, d.Replace(current, retired...)
+}
+
+// Replace takes other peppers, as after a rotation. What runs meanwhile uses
+// either; with an error the old ones stay.
+func (d *Digester) Replace(current Pepper, retired ...Pepper) error {
 	if current.pool == nil {
-		return nil, errors.New("there is no current pepper")
+		return errors.New("there is no current pepper")
 	}
 	if len(retired) > MaxPeppers-1 {
-		return nil, fmt.Errorf("%d retired peppers are in use, and a look-up tries at most %d: let keys of the oldest be used or rotate them", len(retired), MaxPeppers-1)
+		return fmt.Errorf("%d retired peppers are in use, and a look-up tries at most %d: let keys of the oldest be used or rotate them", len(retired), MaxPeppers-1)
 	}
-	return &Digester{peppers: append([]Pepper{current}, retired...)}, nil
+	all := append([]Pepper{current}, retired...)
+	d.peppers.Store(&all)
+	return nil
 }
 
 // Digest is the stored digest of a secret whose SHA-256 is sum, under the current pepper.
 func (d *Digester) Digest(sum [32]byte) (digest [32]byte, pepperID string) {
-	return d.peppers[0].digest(sum), d.peppers[0].ID
+	current := &(*d.peppers.Load())[0]
+	return current.digest(sum), current.ID
 }
 
 // Candidates appends to buf the digests of sum under every live pepper, current first.
 func (d *Digester) Candidates(sum [32]byte, buf [][32]byte) [][32]byte {
-	for i := range d.peppers {
-		buf = append(buf, d.peppers[i].digest(sum))
+	peppers := *d.peppers.Load()
+	for i := range peppers {
+		buf = append(buf, peppers[i].digest(sum))
 	}
 	return buf
 }
 
 // Knows says whether a stored digest with this pepper id can be looked up.
 func (d *Digester) Knows(pepperID string) bool {
-	for i := range d.peppers {
-		if d.peppers[i].ID == pepperID {
+	peppers := *d.peppers.Load()
+	for i := range peppers {
+		if peppers[i].ID == pepperID {
 			return true
 		}
 	}

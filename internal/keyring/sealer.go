@@ -3,10 +3,13 @@ package keyring
 import (
 	"bytes"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
+
+	keystile "keystile.dev/keystile"
 )
 
 // sealingPlace binds the wrapped keyset to its row.
@@ -17,6 +20,17 @@ type Sealer struct {
 	handle *keyset.Handle
 	aead   tink.AEAD
 	master *Master
+	// away is why nothing may be sealed now.
+	away atomic.Pointer[error]
+}
+
+// Rewrap returns the same keyset wrapped under another master key.
+func (s *Sealer) Rewrap(master *Master) ([]byte, error) {
+	var buf bytes.Buffer
+	if err := s.handle.Write(keyset.NewBinaryWriter(&buf), &masterAEAD{master: master}); err != nil {
+		return nil, fmt.Errorf("wrap the sealing keyset: %w", err)
+	}
+	return buf.Bytes(), nil
 }
 
 // NewSealer draws a fresh sealing keyset and returns it with its wrapped form
@@ -26,12 +40,12 @@ func NewSealer(master *Master) (*Sealer, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a sealing keyset: %w", err)
 	}
-	var buf bytes.Buffer
-	if err := handle.Write(keyset.NewBinaryWriter(&buf), &masterAEAD{master: master}); err != nil {
-		return nil, nil, fmt.Errorf("wrap the sealing keyset: %w", err)
-	}
 	s, err := newSealer(master, handle)
-	return s, buf.Bytes(), err
+	if err != nil {
+		return nil, nil, err
+	}
+	wrapped, err := s.Rewrap(master)
+	return s, wrapped, err
 }
 
 // OpenSealer opens a wrapped sealing keyset. Under another master key it
@@ -61,11 +75,33 @@ func (s *Sealer) MasterID() string { return s.master.ID() }
 
 // Seal encrypts plain for one place, "table/row/column"; it opens nowhere else.
 func (s *Sealer) Seal(plain []byte, place string) ([]byte, error) {
+	if away := s.away.Load(); away != nil {
+		return nil, fmt.Errorf("seal %s: the master key is away: %w: %w", place, keystile.ErrUnavailable, *away)
+	}
 	sealed, err := s.aead.Encrypt(plain, []byte(place))
 	if err != nil {
 		return nil, fmt.Errorf("seal %s: %w", place, err)
 	}
 	return sealed, nil
+}
+
+// MasterAway says why the master key cannot be had; nil: it can. What is sealed
+// without it could be lost with this process, so nothing is until it is back;
+// what is sealed already opens all the same.
+func (s *Sealer) MasterAway(why error) {
+	if why == nil {
+		s.away.Store(nil)
+		return
+	}
+	s.away.Store(&why)
+}
+
+// Away is what MasterAway said last.
+func (s *Sealer) Away() error {
+	if why := s.away.Load(); why != nil {
+		return *why
+	}
+	return nil
 }
 
 // Open decrypts what Seal made for the same place.

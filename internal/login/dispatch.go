@@ -32,21 +32,27 @@ type proof struct {
 	provider string
 	// key is the API key that was used; empty: none.
 	key string
+	// at is when somebody else asked for it; zero: just now.
+	at time.Time
 }
 
 // complete adds MethodMFA where more than one factor is among the methods. A passkey with its user
 // verified is two: what one has, and what one is or knows.
 func (p proof) complete() []keystile.AuthMethod {
+	if slices.Contains(p.methods, keystile.MethodMFA) {
+		return p.methods
+	}
 	if len(p.methods) > 1 || slices.Contains(p.methods, keystile.MethodPasskey) {
 		return append(slices.Clone(p.methods), keystile.MethodMFA)
 	}
 	return p.methods
 }
 
-// second says whether a second factor is among the methods.
+// second says whether a second factor is among the methods; MethodMFA is before completion
+// the word of a provider that is trusted with it.
 func (p proof) second() bool {
 	return slices.ContainsFunc(p.methods, func(m keystile.AuthMethod) bool {
-		return m == keystile.MethodTOTP || m == keystile.MethodPasskey || m == keystile.MethodRecovery
+		return m == keystile.MethodMFA || m == keystile.MethodTOTP || m == keystile.MethodPasskey || m == keystile.MethodRecovery
 	})
 }
 
@@ -136,9 +142,13 @@ func (s *Service) open(ctx context.Context, tx *store.Tx, c Caller, at step) (ke
 		return keystile.Session{}, err
 	}
 	now := s.now()
+	proven := now
+	if !at.proof.at.IsZero() && at.proof.at.Before(now) {
+		proven = at.proof.at // a session never says that more was proven, or later
+	}
 	session := keystile.Session{
 		ID: "ses_" + id, UserID: at.user.ID, OrganizationID: at.user.OrganizationID, Door: c.Door, Methods: at.proof.complete(),
-		AuthenticatedAt: now, APIKeyID: at.proof.key, ProviderName: at.proof.provider,
+		AuthenticatedAt: proven, APIKeyID: at.proof.key, ProviderName: at.proof.provider,
 		ClientAddr: addressText(c), UserAgent: userAgent(c), CreatedAt: now, ExpiresAt: now.Add(s.o.SessionLife),
 	}
 	if err := errors.Join(

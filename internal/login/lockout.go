@@ -94,11 +94,17 @@ func (s *Service) counters(ctx context.Context, c Caller, userID, name string) (
 	if !known {
 		all = append(all, counter{key: s.keyed("failures of account", account), limit: accountLimit, quiet: accountQuiet})
 	}
-	if !s.exempt(c.Addr) {
-		all = append(all, counter{key: s.keyed("failures of address", single(c.Addr)), limit: addressLimit, quiet: quiet})
-	}
+	all = append(all, s.ofAddress(c)...)
 	slices.SortFunc(all, func(a, b counter) int { return bytes.Compare(a.key[:], b.key[:]) })
 	return all, nil
+}
+
+// ofAddress is the count from a caller's address; none for known proxies.
+func (s *Service) ofAddress(c Caller) []counter {
+	if s.exempt(c.Addr) {
+		return nil
+	}
+	return []counter{{key: s.keyed("failures of address", single(c.Addr)), limit: addressLimit, quiet: quiet}}
 }
 
 func (s *Service) bucket(text string) string {

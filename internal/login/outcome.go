@@ -67,6 +67,15 @@ type Identity struct {
 	Email, Name, RoleID string
 	CustomerIDs         []string
 	GroupID, SkinID     string
+	// OnPage: the person signed in at the provider just now, on our sign-in page. Then a user
+	// that is there is found by Email alone, and only if the provider links by it.
+	OnPage bool
+	// EmailProven says that the provider says, in so many words, that it has verified Email.
+	EmailProven bool
+	// SecondFactor says that the provider asked for one, in words that Provider.SignIn trusts.
+	SecondFactor bool
+	// AuthenticatedAt is when the provider asked for proof, which may be long ago; zero: now.
+	AuthenticatedAt time.Time
 }
 
 // PasskeyCeremony is a WebAuthn ceremony that was begun.
@@ -93,6 +102,8 @@ type TOTPEnrolment struct {
 var (
 	// ErrInvalidCredentials: wrong password, unknown name, or an identity or key that opens nothing. Which, is not told.
 	ErrInvalidCredentials = errors.New("invalid credentials")
+	// ErrCancelled: the person did not allow it at the identity provider. It comes with ErrInvalidCredentials.
+	ErrCancelled = errors.New("cancelled at the identity provider")
 	// ErrInactive: the credentials were right, and the user or their organisation is disabled.
 	ErrInactive = errors.New("user account is inactive")
 	// ErrInvalidCode: the code or passkey is wrong or was used before; the challenge stands.

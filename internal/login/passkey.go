@@ -21,6 +21,7 @@ const (
 	forSignIn    purpose = "sign in"
 	forEnrolment purpose = "enrol a passkey"
 	forTOTP      purpose = "enrol an authenticator app"
+	forProvider  purpose = "sign in at a provider"
 )
 
 // ticket is what a sealed token holds: state that the client carries, so that anybody may begin
@@ -34,7 +35,9 @@ type ticket struct {
 	SessionID string          `json:"s,omitempty"`
 	State     json.RawMessage `json:"c,omitempty"`
 	// TOTP is the secret that is offered.
-	TOTP      []byte    `json:"k,omitempty"`
+	TOTP []byte `json:"k,omitempty"`
+	// Back is where to go on afterwards.
+	Back      string    `json:"b,omitempty"`
 	ExpiresAt time.Time `json:"e"`
 }
 

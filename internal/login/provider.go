@@ -17,7 +17,13 @@ const maxIdentity = 512
 
 // Provider signs in the user an identity provider vouched for, and creates them if
 // the provider may. The same factors are asked for as after a password.
-func (s *Service) Provider(ctx context.Context, c Caller, id Identity) (out Outcome, err error) {
+func (s *Service) Provider(ctx context.Context, c Caller, id Identity) (Outcome, error) {
+	return s.vouched(ctx, c, id, ticket{})
+}
+
+// vouched is Provider. A ticket with an id, of a sign-in on the page, is spent in the same
+// transaction: it leads to one session or challenge, however often it is sent.
+func (s *Service) vouched(ctx context.Context, c Caller, id Identity, t ticket) (out Outcome, err error) {
 	if !id.acceptable() {
 		return Outcome{}, ErrInvalidCredentials
 	}
@@ -32,7 +38,7 @@ func (s *Service) Provider(ctx context.Context, c Caller, id Identity) (out Outc
 	var refused error
 	err = s.mutate(ctx, store.Actor{Name: "identity_provider:" + id.Provider.Name, RequestID: c.RequestID}, func(ctx context.Context, tx *store.Tx) error {
 		out, refused = Outcome{}, nil
-		at := step{proof: proof{methods: []keystile.AuthMethod{keystile.MethodProvider}, provider: id.Provider.Name}}
+		at := step{proof: id.proof()}
 		who, err := userID, error(nil)
 		if who == "" {
 			who, err = s.createFor(ctx, tx, id, name)
@@ -52,6 +58,9 @@ func (s *Service) Provider(ctx context.Context, c Caller, id Identity) (out Outc
 		if refused = inactive(at.user, at.found.Organization); refused != nil {
 			return nil
 		}
+		if err := s.spendTicket(ctx, tx, c, t, who); err != nil {
+			return err
+		}
 		out, err = s.proceed(ctx, tx, c, at)
 		return err
 	})
@@ -65,6 +74,15 @@ func (s *Service) Provider(ctx context.Context, c Caller, id Identity) (out Outc
 func (id Identity) acceptable() bool {
 	return !id.Provider.Disabled && id.EmailVerified && id.Issuer != "" && id.Subject != "" && len(id.Issuer)+len(id.Subject) <= maxIdentity &&
 		(id.RoleID == "" || slices.Contains(id.Provider.Roles, id.RoleID))
+}
+
+// proof is what a provider's word proves.
+func (id Identity) proof() proof {
+	p := proof{methods: []keystile.AuthMethod{keystile.MethodProvider}, provider: id.Provider.Name, at: id.AuthenticatedAt}
+	if id.SecondFactor {
+		p.methods = append(p.methods, keystile.MethodMFA)
+	}
+	return p
 }
 
 // pin ties the provider's subject to a user whom it may vouch for, unless it is.
@@ -88,7 +106,7 @@ func vouchable(u keystile.User, p keystile.IdentityProvider) bool {
 // refusal is what a contradiction in the store means to somebody who signs in.
 func refusal(err error) error {
 	if errors.Is(err, keystile.ErrConflict) {
-		return &answer{ErrInvalidCredentials}
+		return &answer{fmt.Errorf("%w: a user of that name or identity is there, and is not linked", ErrInvalidCredentials)}
 	}
 	return err
 }
@@ -100,16 +118,42 @@ func (s *Service) identified(ctx context.Context, id Identity, name username.Nam
 	if err == nil || !notFound(err) {
 		return userID, true, err
 	}
+	if id.OnPage {
+		linked, ok := id.linkedName()
+		if !ok { // whoever is there is not theirs to become; one that is made is
+			return "", false, creatable(id)
+		}
+		name = linked
+	}
 	found, err := s.o.Store.FindUser(ctx, name.Canonical)
 	switch {
 	case err == nil && found.User.OrganizationID == id.Provider.OrganizationID:
 		return found.User.ID, false, nil
-	case err == nil, notFound(err) && !id.Provider.CreateUsers:
-		return "", false, ErrInvalidCredentials
+	case err == nil:
+		return "", false, fmt.Errorf("%w: the name is of another organisation's user", ErrInvalidCredentials)
 	case notFound(err):
-		return "", false, nil
+		return "", false, creatable(id)
 	}
 	return "", false, err
+}
+
+// creatable says whether a provider may make a user for an identity.
+func creatable(id Identity) error {
+	if !id.Provider.CreateUsers {
+		return fmt.Errorf("%w: no user is found by it, and the provider creates none", ErrInvalidCredentials)
+	}
+	return nil
+}
+
+// linkedName is the name by which a sign-in on the page finds a user that is there: an
+// address that the provider says it has verified, where the provider is told to link.
+func (id Identity) linkedName() (username.Name, bool) {
+	s := id.Provider.SignIn
+	if s == nil || !s.LinkByEmail || !id.EmailProven {
+		return username.Name{}, false
+	}
+	name, err := username.Parse(id.Email)
+	return name, err == nil && name.IsEmail
 }
 
 // createFor makes the user that a provider vouched for.

@@ -52,6 +52,8 @@ type Options struct {
 	Issuer string
 	// SessionLife is the absolute life of a session; 0: 30 days.
 	SessionLife time.Duration
+	// Providers runs sign-ins at identity providers; nil: there are none on the page.
+	Providers Providers
 	// MFA holds where neither user, role nor organisation states a policy; empty: optional.
 	MFA keystile.MFAPolicy
 	// RateExempt are networks of known proxies: their addresses have no failure count of their own.

@@ -28,18 +28,39 @@ type (
 	AdminTokenFilter = store.AdminTokenFilter
 	// EventFilter says which events are wanted.
 	EventFilter = store.EventFilter
+	// EventPlace is where an event stands among those of every chain.
+	EventPlace = store.EventPlace
+	// DecisionFilter says which recorded decisions are wanted.
+	DecisionFilter = store.DecisionFilter
 )
 
-// Events lists the audit events of one chain in their order. A caller bound to
+// Events lists audit events, those of one chain in their order. A caller bound to
 // an organisation sees that organisation's chain.
 func (s *Service) Events(ctx context.Context, filter EventFilter) ([]keystile.Event, error) {
 	var ok bool
 	if filter.OrganizationID, ok = s.scope(filter.OrganizationID); !ok {
 		return nil, nil
 	}
+	if s.boundTo() != "" {
+		filter.All = false
+	}
 	events, err := s.Store.Events(ctx, filter)
 	if err != nil {
 		return nil, fmt.Errorf("list audit events: %w", err)
 	}
 	return events, nil
+}
+
+// Decisions lists recorded decisions. A caller bound to an organisation sees that
+// organisation's.
+func (s *Service) Decisions(ctx context.Context, filter DecisionFilter) ([]keystile.DecisionRecord, error) {
+	var ok bool
+	if filter.OrganizationID, ok = s.scope(filter.OrganizationID); !ok {
+		return nil, nil
+	}
+	decisions, err := s.Store.Decisions(ctx, filter)
+	if err != nil {
+		return nil, fmt.Errorf("list decisions: %w", err)
+	}
+	return decisions, nil
 }

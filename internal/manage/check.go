@@ -141,17 +141,26 @@ func (p *problems) runes(field, text, allowed string) {
 	for _, r := range text {
 		switch {
 		case strings.ContainsRune(allowed, r):
-		case unicode.IsControl(r), unicode.In(r, unicode.Zl, unicode.Zp):
+		case breaksLines(r):
 			p.add(field, "write it on one line", "holds the control character U+%04X", r)
 			return
 		case unicode.Is(unicode.Bidi_Control, r):
 			p.add(field, "leave it out", "holds the text direction control U+%04X", r)
 			return
-		case r == '\uFEFF', r >= 0xE0000 && r <= 0xE007F:
+		case invisible(r):
 			p.add(field, "leave it out", "holds the invisible character U+%04X", r)
 			return
 		}
 	}
+}
+
+func breaksLines(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) }
+
+func invisible(r rune) bool { return r == '\uFEFF' || r >= 0xE0000 && r <= 0xE007F }
+
+// unprintable characters hide or reorder text on a screen or in a log.
+func unprintable(r rune) bool {
+	return breaksLines(r) || unicode.Is(unicode.Bidi_Control, r) || invisible(r)
 }
 
 // scopes checks the scopes of a key or role: scope-tokens of RFC 6749, section

@@ -16,7 +16,7 @@ import (
 )
 
 // keyIDs are words that stand where a key's id stands in the API's paths.
-var keyIDs = []string{"self", "leaked"}
+var keyIDs = []string{"self", "leaked", "bulk", "bulk-revoke"}
 
 // NewKey says what an API key is to be. At most one of Secret, SHA256 and
 // Digests is set: the key is imported; with none of them a secret is generated.

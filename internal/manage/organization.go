@@ -48,6 +48,7 @@ func (s *Service) CreateOrganizationTx(ctx context.Context, tx *store.Tx, in key
 // completeOrganization fills what a new organisation leaves to defaults.
 func (s *Service) completeOrganization(org keystile.Organization) (keystile.Organization, error) {
 	var err error
+	org.Leak = steadyLeak(org.Leak)
 	if org.ID == "" {
 		if org.ID, err = s.newID("org_"); err != nil {
 			return org, err
@@ -117,6 +118,7 @@ func checkOrganization(p problems, org keystile.Organization) error {
 		p.add("key_prefix", "use 1 to 16 of a-z 0-9 and no prefix that names another kind of credential", "not a usable key prefix")
 	}
 	checkOneTime(&p, org.OneTime)
+	checkLeak(&p, org.Leak)
 	p.mfa("mfa", org.MFA)
 	return p.err()
 }
@@ -145,6 +147,28 @@ func checkOneTime(p *problems, policy keystile.OneTimePolicy) {
 	}
 }
 
+// steadyLeak writes the default response in one way.
+func steadyLeak(p keystile.LeakPolicy) keystile.LeakPolicy {
+	if p.Response == keystile.LeakNotify {
+		p.Response = ""
+	}
+	return p
+}
+
+func checkLeak(p *problems, policy keystile.LeakPolicy) {
+	switch policy.Response {
+	case "", keystile.LeakNotify, keystile.LeakThrottle, keystile.LeakRevoke:
+	default:
+		p.add("leak.response", "use notify, throttle or revoke", "not a response to a leak")
+	}
+	switch {
+	case policy.Grace < 0 || policy.Grace > MaxLeakGrace || policy.Grace%time.Second != 0:
+		p.add("leak.grace", "use whole seconds from 0s to 2160h", "not a grace")
+	case policy.Grace > 0 && policy.Response != keystile.LeakRevoke:
+		p.add("leak.grace", "leave it out, or let leak.response be revoke", "means nothing without revoking")
+	}
+}
+
 func checkEnvironment(p *problems, env keystile.Environment) {
 	if env != keystile.Production && env != keystile.Sandbox {
 		p.add("environment", "use production or sandbox", "not an environment")
@@ -152,8 +176,8 @@ func checkEnvironment(p *problems, env keystile.Environment) {
 }
 
 // UpdateOrganization lets edit change an organisation. Its id and times are
-// not edit's to set. A token bound to the organisation may change its name and
-// key prefix and nothing else: whether an organisation is on, and in which
+// not edit's to set. A token bound to the organisation may change its name, key
+// prefix and response to leaks and nothing else: whether an organisation is on, and in which
 // environment, is for whoever runs the server.
 func (s *Service) UpdateOrganization(ctx context.Context, a store.Actor, id string, edit func(*keystile.Organization) error) (keystile.Organization, error) {
 	return change(ctx, s, a, func(ctx context.Context, tx *store.Tx) (keystile.Organization, error) {
@@ -178,6 +202,7 @@ func (s *Service) UpdateOrganizationTx(ctx context.Context, tx *store.Tx, id str
 		return keystile.Organization{}, err
 	}
 	org.ID, org.CreatedAt, org.UpdatedAt = old.ID, old.CreatedAt, old.UpdatedAt
+	org.Leak = steadyLeak(org.Leak)
 	if len(org.OneTime.Forms) == 0 {
 		org.OneTime.Forms = nil
 	}
@@ -185,9 +210,9 @@ func (s *Service) UpdateOrganizationTx(ctx context.Context, tx *store.Tx, id str
 		return old, nil
 	}
 	own := old
-	own.Name, own.KeyPrefix = org.Name, org.KeyPrefix
+	own.Name, own.KeyPrefix, own.Leak = org.Name, org.KeyPrefix, org.Leak
 	if s.boundTo() != "" && !reflect.DeepEqual(org, own) {
-		return keystile.Organization{}, fmt.Errorf("change more than the name and key prefix of organization %q: %w", id, ErrNotPermitted)
+		return keystile.Organization{}, fmt.Errorf("change more than the name, key prefix and response to leaks of organization %q: %w", id, ErrNotPermitted)
 	}
 	if err := checkOrganization(p, org); err != nil {
 		return keystile.Organization{}, err

@@ -19,6 +19,10 @@ type NewIdentityProvider struct {
 	// Secret is the HS256 secret; Sealed is one as an export of this store wrote it.
 	Secret keystile.Secret
 	Sealed []byte
+	// ClientSecret is our client secret at the provider, for Provider.SignIn;
+	// SealedClientSecret is one as an export of this store wrote it.
+	ClientSecret       keystile.Secret
+	SealedClientSecret []byte
 }
 
 // CreateIdentityProvider makes an identity provider. Its organisation and roles
@@ -70,6 +74,14 @@ func (s *Service) completeProvider(p *problems, in NewIdentityProvider) (keystil
 	}
 	if in.Secret != "" || in.Sealed != nil {
 		provider.SealedSecret = secret
+	}
+	client, err := s.clientSecret(p, in)
+	if err != nil {
+		return provider, err
+	}
+	if client != nil && provider.SignIn != nil {
+		settings := *provider.SignIn
+		settings.SealedSecret, provider.SignIn = client, &settings
 	}
 	p.adopt(CheckIdentityProvider(&provider, in.Secret != "" || len(provider.SealedSecret) > 0))
 	return provider, nil
@@ -136,6 +148,10 @@ func (s *Service) UpdateIdentityProviderTx(ctx context.Context, tx *store.Tx, na
 	in := NewIdentityProvider{Provider: old}
 	in.Provider.Roles, in.Provider.Algorithms = slices.Clone(old.Roles), slices.Clone(old.Algorithms)
 	in.Provider.Claims = maps.Clone(old.Claims)
+	if old.SignIn != nil {
+		settings := *old.SignIn
+		in.Provider.SignIn = &settings
+	}
 	var p problems
 	if err := p.take(edit(&in)); err != nil {
 		return keystile.IdentityProvider{}, err

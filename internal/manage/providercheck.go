@@ -54,6 +54,7 @@ func (in NewIdentityProvider) Warnings() []string {
 // a secret. Its error is *keystile.Invalid, or several joined.
 func CheckIdentityProvider(in *keystile.IdentityProvider, secret bool) error {
 	var p problems
+	settleSignIn(in, secret)
 	p.id("name", in.Name)
 	for field, value := range map[string]string{"issuer": in.Issuer, "audience": in.Audience} {
 		if value == "" || len(value) > maxIssuer || !printable(value) {
@@ -76,6 +77,7 @@ func CheckIdentityProvider(in *keystile.IdentityProvider, secret bool) error {
 		seen[id] = true
 	}
 	checkClaims(&p, in.Claims)
+	checkSignIn(&p, in)
 	checkProviderKeys(&p, in, secret)
 	if len(in.Roles) == 0 {
 		in.Roles = nil
@@ -107,6 +109,10 @@ func checkProviderKeys(p *problems, in *keystile.IdentityProvider, secret bool) 
 		if is {
 			sources++
 		}
+	}
+	if sources == 0 && in.SignIn != nil { // they are where the issuer says
+		checkAlgorithms(p, in.Algorithms, false)
+		return
 	}
 	if sources != 1 {
 		p.add("jwks_url", "keep one of jwks_url, jwks, public_key and secret", "there are %d sources of keys, not one", sources)

@@ -50,3 +50,14 @@ func newEpoch(random io.Reader, window time.Duration) (e epoch, err error) {
 	e.window = window
 	return e, nil
 }
+
+// NewEpoch names a ledger that nobody has, for a store to remember: whatever
+// ledger is found there is incomplete then. wide is how far ahead tokens may have
+// been taken; where the epoch before says farther, that counts.
+func NewEpoch(random io.Reader, wide time.Duration, before string) (string, error) {
+	if was, ok, err := parseEpoch(before); ok && err == nil {
+		wide = max(wide, was.window)
+	}
+	e, err := newEpoch(random, wide)
+	return e.String(), err
+}

@@ -189,11 +189,16 @@ func (s *section) list(name string, values []string) {
 	if len(values) == 0 {
 		return
 	}
+	s.raw(name, flow(values))
+}
+
+// flow is a list in one line.
+func flow(values []string) string {
 	quoted := make([]string, len(values))
 	for i, v := range values {
 		quoted[i] = scalar(v)
 	}
-	s.raw(name, "["+strings.Join(quoted, ", ")+"]")
+	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
 // scalar writes text so that every YAML reader takes it for the same text:
@@ -241,6 +246,7 @@ func (x *exporter) organizations(ctx context.Context, s *section) error {
 		}
 		s.oneTime(o.OneTime)
 		s.text("mfa", string(o.MFA))
+		s.leak(o.Leak)
 		return nil
 	})
 }

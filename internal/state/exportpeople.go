@@ -140,7 +140,7 @@ func (x *exporter) provider(s *section, p *keystile.IdentityProvider) error {
 		s.raw("jwks", p.JWKS) // JSON is YAML (YAML 1.2, section 1.3)
 	case p.PublicKey != "":
 		s.block("public_key", p.PublicKey)
-	default:
+	case len(p.SealedSecret) > 0:
 		value, err := x.sealed(p.SealedSecret)
 		if err != nil {
 			return err
@@ -156,5 +156,5 @@ func (x *exporter) provider(s *section, p *keystile.IdentityProvider) error {
 	}
 	s.flag("create_users", p.CreateUsers)
 	s.flag("disabled", p.Disabled)
-	return nil
+	return x.signIn(s, p.SignIn)
 }

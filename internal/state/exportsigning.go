@@ -23,6 +23,17 @@ func (s *section) oneTime(p keystile.OneTimePolicy) {
 	}
 }
 
+func (s *section) leak(p keystile.LeakPolicy) {
+	if p.Response == "" {
+		return
+	}
+	members := "response: " + string(p.Response)
+	if p.Grace != 0 {
+		members += ", grace: " + windowText(p.Grace)
+	}
+	s.raw("leak", "{"+members+"}")
+}
+
 // block writes a text of whole lines as it stands.
 func (s *section) block(name, text string) {
 	const indent = "\n      "

@@ -22,6 +22,7 @@ type organization struct {
 	KeyPrefix   string  `yaml:"key_prefix" doc:"Start of its new API keys: 1-16 of a-z 0-9. Absent: opa."`
 	Disabled    bool    `yaml:"disabled" doc:"Its credentials are refused. Absent: false."`
 	OneTime     oneTime `yaml:"onetime" doc:"What it asks of one-time signed requests."`
+	Leak        leak    `yaml:"leak" doc:"What happens to its API keys that are found in the open. Absent: its administrators are told."`
 	MFA         string  `yaml:"mfa" enum:"required optional off" doc:"Whether a second factor is asked of its users where neither they nor their role state anything. Absent: optional."`
 }
 
@@ -34,6 +35,21 @@ type oneTime struct {
 // policy is what it means.
 func (o oneTime) policy() keystile.OneTimePolicy {
 	return keystile.OneTimePolicy{ClockWindow: o.ClockWindow, Forms: converted[keystile.OneTimeForm](o.Forms)}
+}
+
+// leak is an organisation's response to leaked keys, as a file writes it.
+type leak struct {
+	Response string        `yaml:"response" enum:"notify throttle revoke" example:"revoke" doc:"Beside telling its administrators: nothing, hold the leaked secret to 10/1m, or end it after the grace. Absent: notify."`
+	Grace    time.Duration `yaml:"grace" example:"24h" doc:"With revoke: how long a leaked secret goes on, whole seconds up to 2160h. Absent: it ends at once."`
+}
+
+// policy is what it means.
+func (l leak) policy() keystile.LeakPolicy {
+	p := keystile.LeakPolicy{Response: keystile.LeakResponse(l.Response), Grace: l.Grace}
+	if p.Response == keystile.LeakNotify {
+		p.Response = ""
+	}
+	return p
 }
 
 // checkOneTime checks it, as package manage will.
@@ -174,7 +190,7 @@ func (o *organization) wanted(old keystile.Organization) keystile.Organization {
 	want := old
 	want.ID = o.ID
 	want.Name, want.Environment, want.KeyPrefix, want.Disabled = o.Name, keystile.Environment(o.Environment), o.KeyPrefix, o.Disabled
-	want.OneTime, want.MFA = o.OneTime.policy(), keystile.MFAPolicy(o.MFA)
+	want.OneTime, want.MFA, want.Leak = o.OneTime.policy(), keystile.MFAPolicy(o.MFA), o.Leak.policy()
 	if want.Name == "" {
 		want.Name = o.ID
 	}
@@ -215,6 +231,8 @@ func (k *organizations) update(ctx context.Context, tx *store.Tx, r *run, e *ent
 	d.text("onetime.clock_window", windowText(old.OneTime.ClockWindow), windowText(want.OneTime.ClockWindow))
 	list(&d, "onetime.forms", old.OneTime.Forms, want.OneTime.Forms)
 	d.text("mfa", string(old.MFA), string(want.MFA))
+	d.text("leak.response", string(old.Leak.Response), string(want.Leak.Response))
+	d.text("leak.grace", windowText(old.Leak.Grace), windowText(want.Leak.Grace))
 	if len(d) == 0 {
 		return nil
 	}

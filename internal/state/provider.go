@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,9 +22,9 @@ type identityProvider struct {
 	Organization string            `yaml:"organization,required" doc:"Organization whose users it may sign in."`
 	Roles        []string          `yaml:"roles" doc:"Roles it may assert; others are refused."`
 	Issuer       string            `yaml:"issuer,required" doc:"The iss of its tokens."`
-	Audience     string            `yaml:"audience,required" doc:"The aud of its tokens."`
-	Algorithms   []string          `yaml:"algorithms,required" enum:"HS256 RS256 ES256 EdDSA" doc:"Algorithms its tokens may be signed with: HS256 with secret, the others without."`
-	JWKSURL      string            `yaml:"jwks_url" doc:"Where its keys are published: https, or http to this machine."`
+	Audience     string            `yaml:"audience" doc:"The aud of its tokens. Absent: sign_in.client_id."`
+	Algorithms   []string          `yaml:"algorithms" enum:"HS256 RS256 ES256 EdDSA" doc:"Algorithms its tokens may be signed with: HS256 with secret, the others without. Absent with sign_in: RS256."`
+	JWKSURL      string            `yaml:"jwks_url" doc:"Where its keys are published: https, or http to this machine. With sign_in it may be absent: they are then where the issuer says."`
 	JWKS         any               `yaml:"jwks" doc:"In place of jwks_url: its keys (RFC 7517)."`
 	PublicKey    string            `yaml:"public_key" doc:"In place of jwks_url: its one key, PEM."`
 	Secret       keystile.Secret   `yaml:"secret" doc:"In place of jwks_url: the shared secret, for HS256."`
@@ -31,6 +32,7 @@ type identityProvider struct {
 	Claims       map[string]string `yaml:"claims" doc:"Which claim holds which member of the user: username, email, name, role_id, customer_ids, group_id, skin_id."`
 	CreateUsers  bool              `yaml:"create_users" doc:"Whether unknown users are created."`
 	Disabled     bool              `yaml:"disabled" doc:"It signs in nobody. Absent: false."`
+	SignIn       *signIn           `yaml:"sign_in" doc:"Makes it a way to sign in on the page, by OpenID Connect."`
 
 	// provider is what the entry says, checked, without a secret.
 	provider keystile.IdentityProvider
@@ -55,7 +57,7 @@ func (k *identityProviders) check(c *checker) {
 		e := &k.entries[i]
 		p := e.value
 		reference(c, e, "organization", p.Organization)
-		if p.Name == "" || p.Issuer == "" || p.Audience == "" || len(p.Algorithms) == 0 {
+		if p.Name == "" || p.Issuer == "" || p.SignIn != nil && p.SignIn.ClientID == "" {
 			continue // missing, which the decoder reported
 		}
 		key := "identity provider " + p.Name
@@ -75,8 +77,9 @@ func checkProvider(c *checker, e *entry[identityProvider]) {
 	p.provider = keystile.IdentityProvider{
 		Name: p.Name, OrganizationID: p.Organization, Roles: slices.Clone(p.Roles), Issuer: p.Issuer, Audience: p.Audience,
 		Algorithms: converted[keystile.SigningAlgorithm](p.Algorithms), JWKSURL: p.JWKSURL, PublicKey: p.PublicKey,
-		Claims: maps.Clone(p.Claims), CreateUsers: p.CreateUsers, Disabled: p.Disabled,
+		Claims: maps.Clone(p.Claims), CreateUsers: p.CreateUsers, Disabled: p.Disabled, SignIn: p.SignIn.settings(),
 	}
+	p.SignIn.checkSecret(c, e)
 	if p.JWKS != nil {
 		text, err := json.Marshal(p.JWKS)
 		if err != nil {
@@ -146,6 +149,9 @@ func (k *identityProviders) look(ctx context.Context, tx *store.Tx, r *run) erro
 		if p.Sealed != nil {
 			lookAtSealed(r, e, "sealed", p.Sealed)
 		}
+		if p.SignIn != nil && p.SignIn.Sealed != nil {
+			lookAtSealed(r, e, "sign_in.sealed", p.SignIn.Sealed)
+		}
 	}
 	return nil
 }
@@ -181,6 +187,12 @@ func (k *identityProviders) write(ctx context.Context, tx *store.Tx, r *run) err
 			if e.value.Sealed != nil {
 				in.Sealed = e.value.Sealed.data
 			}
+			if s := e.value.SignIn; s != nil {
+				in.ClientSecret = s.ClientSecret
+				if s.Sealed != nil {
+					in.SealedClientSecret = s.Sealed.data
+				}
+			}
 			if _, err = r.service.CreateIdentityProviderTx(ctx, tx, in); err == nil {
 				r.created("identity_provider", e.value.Name)
 			}
@@ -195,7 +207,8 @@ func (k *identityProviders) write(ctx context.Context, tx *store.Tx, r *run) err
 func (k *identityProviders) update(ctx context.Context, tx *store.Tx, r *run, e *entry[identityProvider], old keystile.IdentityProvider) error {
 	d := providerDiff(old, e.value.provider)
 	want := manage.NewIdentityProvider{Provider: e.value.provider}
-	if err := k.secret(r, e.value, old, &want, &d); err != nil {
+	want.Provider.SignIn = e.value.SignIn.settings() // of its own: the secret is put into it
+	if err := errors.Join(k.secret(r, e.value, old, &want, &d), clientSecret(r, e.value.SignIn, old, &want, &d)); err != nil {
 		return err
 	}
 	if len(d) == 0 {
@@ -258,6 +271,7 @@ func providerDiff(old, want keystile.IdentityProvider) diff {
 	d.text("claims", claimsText(old.Claims), claimsText(want.Claims))
 	d.text("create_users", fmt.Sprint(old.CreateUsers), fmt.Sprint(want.CreateUsers))
 	d.text("disabled", fmt.Sprint(old.Disabled), fmt.Sprint(want.Disabled))
+	signInDiff(&d, old.SignIn, want.SignIn)
 	return d
 }
 

@@ -1,11 +1,8 @@
 package store
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -198,34 +195,7 @@ func eventHash(e *keystile.Event) [32]byte {
 	return h.sum()
 }
 
-// EventFilter chooses events of one chain, in the order they happened.
-type EventFilter struct {
-	// OrganizationID names the chain; empty is the global one.
-	OrganizationID string
-	// AfterSeq: only events after it.
-	AfterSeq int64
-	// Limit as in Page.
-	Limit int
-}
-
-// Events lists audit events.
-func (r *reads) Events(ctx context.Context, f EventFilter) ([]keystile.Event, error) {
-	rows, err := r.q.ListAuditEvents(ctx, f.OrganizationID, f.AfterSeq, rowLimit(f.Limit))
-	if err != nil {
-		return nil, r.fail("list audit events", err)
-	}
-	return mapRows(rows, eventOf, r.fail, "list audit events")
-}
-
-// Events lists audit events, those of this transaction among them.
-func (t *Tx) Events(ctx context.Context, f EventFilter) ([]keystile.Event, error) {
-	if err := t.writeEvents(ctx); err != nil {
-		return nil, err
-	}
-	return t.reads.Events(ctx, f)
-}
-
-func eventOf(row gen.AuditEvent) (keystile.Event, error) {
+func eventOf(row gen.AuditEvent) keystile.Event {
 	e := keystile.Event{
 		OrganizationID: row.OrganizationID, Seq: row.Seq, At: timeOf(row.At), Actor: row.Actor, Action: row.Action,
 		Target: row.Target, Detail: row.Detail, RequestID: row.RequestID,
@@ -234,155 +204,5 @@ func eventOf(row gen.AuditEvent) (keystile.Event, error) {
 	// and VerifyChain finds that it does not fit.
 	copy(e.PrevHash[:], row.PrevHash)
 	copy(e.Hash[:], row.Hash)
-	return e, nil
-}
-
-// DecisionsChain names the chain of recorded decisions for [Store.VerifyChain].
-// "#" keeps it apart from organisations' ids.
-const DecisionsChain = "#decisions"
-
-// ChainError says where an audit chain is broken.
-type ChainError struct {
-	// Chain is an organisation's id, "" for the global chain, or DecisionsChain.
-	Chain string
-	// Seq is the first entry that does not fit.
-	Seq int64
-	// Problem says what is wrong with it.
-	Problem string
-}
-
-// Error implements error.
-func (e *ChainError) Error() string {
-	return fmt.Sprintf("audit chain %q is broken at entry %d: %s", e.Chain, e.Seq, e.Problem)
-}
-
-// Chains lists every chain of the audit log, DecisionsChain among them once
-// there are decisions.
-func (s *Store) Chains(ctx context.Context) ([]string, error) {
-	chains, err := s.q.ListAuditChains(ctx)
-	if err != nil {
-		return nil, s.fail("list audit chains", err)
-	}
-	decisions, err := s.q.ListDecisionsBySeq(ctx, 0, 1)
-	if err != nil {
-		return nil, s.fail("list audit chains", err)
-	}
-	if len(decisions) > 0 && !slices.Contains(chains, DecisionsChain) {
-		chains = append(chains, DecisionsChain)
-	}
-	return chains, nil
-}
-
-// VerifyChain reads a chain from its first entry and answers a *[ChainError] if
-// an entry was changed, removed, inserted or moved, or if the end is not where
-// the chain's head says. Entries cut off together with a head that was made to
-// fit show only against a checkpoint kept outside the store.
-func (s *Store) VerifyChain(ctx context.Context, id string) error {
-	v := verifier{chain: id}
-	page := v.events
-	if id == DecisionsChain {
-		page = v.decisions
-	}
-	for last := int64(-1); ; last = v.seq {
-		for n := 1; n > 0; {
-			var err error
-			if n, err = page(ctx, s); err != nil {
-				return s.verifyError(err)
-			}
-		}
-		// The head is read after the entries, so an honest one is never behind
-		// them. If it is ahead, entries came meanwhile, or were cut off.
-		head, err := s.q.GetAuditHead(ctx, id)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return s.fail("verify the audit chain", err)
-		}
-		if err == nil && head.Seq > v.seq && v.seq > last {
-			continue
-		}
-		return v.atEnd(head, err != nil)
-	}
-}
-
-func (s *Store) verifyError(err error) error {
-	if broken := (*ChainError)(nil); errors.As(err, &broken) {
-		return err
-	}
-	return s.fail("verify the audit chain", err)
-}
-
-// verifier walks one chain.
-type verifier struct {
-	chain string
-	seq   int64
-	hash  [32]byte
-}
-
-func (v *verifier) atEnd(head gen.AuditHead, missing bool) error {
-	problem := ""
-	switch {
-	case missing && v.seq > 0:
-		problem = "the chain's head was removed"
-	case !missing && v.seq < head.Seq:
-		problem = fmt.Sprintf("the last %d entries were removed", head.Seq-v.seq)
-	case !missing && (v.seq > head.Seq || !bytes.Equal(head.Hash, v.hash[:])):
-		problem = "the chain's head does not fit its last entry"
-	}
-	if problem == "" {
-		return nil
-	}
-	return &ChainError{Chain: v.chain, Seq: v.seq + 1, Problem: problem}
-}
-
-// verifyPage is how many entries are held at a time.
-const verifyPage = 1000
-
-func (v *verifier) events(ctx context.Context, s *Store) (int, error) {
-	rows, err := s.Events(ctx, EventFilter{OrganizationID: v.chain, AfterSeq: v.seq, Limit: verifyPage})
-	if err != nil {
-		return 0, err
-	}
-	for i := range rows {
-		e := &rows[i]
-		if err := v.step(e.Seq, e.PrevHash, e.Hash, eventHash(e)); err != nil {
-			return 0, err
-		}
-	}
-	return len(rows), nil
-}
-
-func (v *verifier) decisions(ctx context.Context, s *Store) (int, error) {
-	rows, err := s.q.ListDecisionsBySeq(ctx, v.seq, verifyPage)
-	if err != nil {
-		return 0, err
-	}
-	for _, row := range rows {
-		d := decisionOf(row)
-		var prev, sum [32]byte
-		copy(prev[:], row.PrevHash)
-		copy(sum[:], row.Hash)
-		if err := v.step(row.Seq, prev, sum, decisionHash(row.Seq, prev, &d)); err != nil {
-			return 0, err
-		}
-	}
-	return len(rows), nil
-}
-
-func (v *verifier) step(seq int64, prev, got, want [32]byte) error {
-	if problem := cmp.Or(gap(v.seq, seq), mismatch(prev != v.hash, "it does not follow the entry before it"),
-		mismatch(got != want, "its contents do not fit its hash")); problem != "" {
-		return &ChainError{Chain: v.chain, Seq: v.seq + 1, Problem: problem}
-	}
-	v.seq, v.hash = seq, got
-	return nil
-}
-
-func gap(last, seq int64) string {
-	return mismatch(seq != last+1, fmt.Sprintf("the entry after %d is %d", last, seq))
-}
-
-func mismatch(is bool, problem string) string {
-	if is {
-		return problem
-	}
-	return ""
+	return e
 }

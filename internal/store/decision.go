@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"math"
-	"time"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/store/gen"
@@ -74,53 +72,9 @@ func decisionHash(seq int64, prev [32]byte, d *keystile.DecisionRecord) [32]byte
 	return h.sum()
 }
 
-// DecisionFilter chooses recorded decisions; empty members choose all.
-type DecisionFilter struct {
-	OrganizationID string
-	CredentialID   string
-	Reason         keystile.Reason
-	// Since and Until bound the time of the decision: at or after, and before.
-	Since, Until time.Time
-	// Limit as in Page; Offset skips that many.
-	Limit, Offset int
-}
-
-// Decisions lists recorded decisions, the newest first.
-func (s *Store) Decisions(ctx context.Context, f DecisionFilter) ([]keystile.DecisionRecord, error) {
-	since, until := int64(math.MinInt64), int64(math.MaxInt64)
-	if !f.Since.IsZero() {
-		since = micros(f.Since)
-	}
-	if !f.Until.IsZero() {
-		until = micros(f.Until)
-	}
-	all := gen.ListDecisionsParams{
-		Since: since, Until: until, CredentialID: f.CredentialID, Reason: string(f.Reason), RowLimit: rowLimit(f.Limit),
-		RowOffset: int32(max(0, min(f.Offset, math.MaxInt32))),
-	}
-	var rows []gen.AuditDecision
-	var err error
-	if f.OrganizationID == "" {
-		rows, err = s.q.ListDecisions(ctx, all)
-	} else {
-		rows, err = s.q.ListDecisionsOfOrganization(ctx, gen.ListDecisionsOfOrganizationParams{
-			OrganizationID: f.OrganizationID, Since: all.Since, Until: all.Until, CredentialID: all.CredentialID, Reason: all.Reason,
-			RowLimit: all.RowLimit, RowOffset: all.RowOffset,
-		})
-	}
-	if err != nil {
-		return nil, s.fail("list decisions", err)
-	}
-	decisions := make([]keystile.DecisionRecord, len(rows))
-	for i, row := range rows {
-		decisions[i] = decisionOf(row)
-	}
-	return decisions, nil
-}
-
 func decisionOf(row gen.AuditDecision) keystile.DecisionRecord {
 	return keystile.DecisionRecord{
-		At: timeOf(row.At), RequestID: row.RequestID, OrganizationID: row.OrganizationID, Kind: keystile.KindName(row.Kind),
+		Seq: row.Seq, At: timeOf(row.At), RequestID: row.RequestID, OrganizationID: row.OrganizationID, Kind: keystile.KindName(row.Kind),
 		CredentialID: row.CredentialID, RouteID: row.RouteID, Point: keystile.Point(row.Point), Method: row.Method, Path: row.Path,
 		ClientAddr: row.ClientAddr, Allowed: row.Allowed, Observed: row.Observed, Reason: keystile.Reason(row.Reason), Cause: row.Cause,
 	}

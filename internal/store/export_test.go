@@ -26,3 +26,20 @@ func (s *Store) Classify(err error) (unavailable bool, text string) {
 	kind, text := s.engine.classify(err)
 	return kind == failureUnavailable, text
 }
+
+// Tables are the names of the store's tables that a backup holds.
+func (s *Store) Tables(ctx context.Context) (names []string, err error) {
+	tables, err := s.tables(ctx, s.reader)
+	for _, t := range tables {
+		names = append(names, t.Name)
+	}
+	return names, err
+}
+
+// Voids are the statements by which a restore ends what was good once.
+func Voids() (statements []string) {
+	for _, v := range voids {
+		statements = append(statements, v.statement)
+	}
+	return statements
+}

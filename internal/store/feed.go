@@ -82,6 +82,21 @@ func changeOf(row gen.Change) (keystile.Change, error) {
 	return keystile.Change{Revision: row.Revision, Kind: keystile.ChangeKind(row.Kind), ID: row.ID}, nil
 }
 
+// Tell writes a change to the feed as another process would: listeners of this
+// Store hear of it as they hear of changes made elsewhere. It is no change of
+// anything, and has no audit event.
+func (s *Store) Tell(ctx context.Context, kind keystile.ChangeKind, id string) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		t := newTx(s, tx, Actor{}, map[string]bool{})
+		t.Announce(kind, id)
+		return t.writeChanges(ctx)
+	})
+	return s.fail("write to the feed", err)
+}
+
 // PurgeChanges deletes at most batch of the oldest changes that were made
 // before olderThan and says how many.
 func (s *Store) PurgeChanges(ctx context.Context, olderThan time.Time, batch int) (purged int64, err error) {

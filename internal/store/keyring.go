@@ -89,27 +89,68 @@ func (t *Tx) DeletePepper(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range all {
-		if p.ID != id {
+	i := slices.IndexFunc(all, func(p Pepper) bool { return p.ID == id })
+	switch {
+	case i < 0:
+		return notFound("pepper", id)
+	case all[i].Current:
+		return conflict("pepper %q is the current one; make another current first", id)
+	}
+	uses, err := t.store.pepperUses(ctx, t.tx, id)
+	if err != nil {
+		return t.fail("delete pepper "+id, err)
+	}
+	if len(uses) > 0 {
+		return conflict("pepper %q still has digests; they move to the current one as their keys are used", id)
+	}
+	if err := t.q.DeletePepper(ctx, id); err != nil {
+		return t.fail("delete pepper "+id, err)
+	}
+	t.Announce(keystile.ChangeAll, "")
+	return t.Record(ctx, "", "pepper.delete", "pepper:"+id, map[string]any{})
+}
+
+// PepperUses counts the digests under a pepper by table; it reads every digest.
+func (s *Store) PepperUses(ctx context.Context, id string) (map[string]int64, error) {
+	uses, err := s.pepperUses(ctx, s.reader, id)
+	return uses, s.fail("count the digests of pepper "+clip(id), err)
+}
+
+// pepperUses asks every table that has digests: whatever table names its pepper in
+// a column pepper_id.
+func (s *Store) pepperUses(ctx context.Context, q searcher, id string) (map[string]int64, error) {
+	tables, err := s.tables(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	uses := map[string]int64{}
+	for _, t := range tables {
+		if !slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == "pepper_id" }) {
 			continue
 		}
-		if p.Current {
-			return conflict("pepper %q is the current one; make another current first", id)
-		}
-		named, err := t.q.PepperNamed(ctx, id)
+		n, err := count(ctx, q, "SELECT count(*) FROM "+quoted(t.Name)+" WHERE pepper_id = $1", id)
 		if err != nil {
-			return t.fail("delete pepper "+id, err)
+			return nil, err
 		}
-		if named.Bool || !named.Valid {
-			return conflict("pepper %q still has digests; they move to the current one as their keys are used", id)
+		if n > 0 {
+			uses[t.Name] = n
 		}
-		if err := t.q.DeletePepper(ctx, id); err != nil {
-			return t.fail("delete pepper "+id, err)
-		}
-		t.Announce(keystile.ChangeAll, "")
-		return t.Record(ctx, "", "pepper.delete", "pepper:"+id, map[string]any{})
 	}
-	return notFound("pepper", id)
+	return uses, nil
+}
+
+func count(ctx context.Context, q searcher, text string, args ...any) (n int64, err error) {
+	rows, err := q.QueryContext(ctx, text, args...)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := rows.Scan(&n); err != nil {
+			return 0, err
+		}
+	}
+	return n, rows.Err()
 }
 
 // Keyset reads a sealed set of keys by name.
@@ -151,6 +192,22 @@ func (t *Tx) PutKeyset(ctx context.Context, name string, sealed []byte) error {
 		return t.fail("put keyset "+name, err)
 	}
 	return t.Record(ctx, "", "keyset.put", "keyset:"+name, map[string]any{"created": before == nil})
+}
+
+// DeleteKeyset removes a sealed set of keys. One that is not there is
+// [keystile.ErrNotFound].
+func (t *Tx) DeleteKeyset(ctx context.Context, name string) error {
+	if _, _, err := t.lock(ctx, ""); err != nil {
+		return err
+	}
+	n, err := t.q.DeleteKeyset(ctx, name)
+	if err != nil {
+		return t.fail("delete keyset "+clip(name), err)
+	}
+	if n == 0 {
+		return notFound("keyset", name)
+	}
+	return t.Record(ctx, "", "keyset.delete", "keyset:"+name, map[string]any{})
 }
 
 // Meta reads a fact about the store itself by name. Absent ones are

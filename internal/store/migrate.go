@@ -33,18 +33,25 @@ func (s *Store) Migrate(ctx context.Context, progress func(version int64, name s
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}
-	return s.migrate(ctx, all, progress)
+	if err := s.migrate(ctx, all, progress); err != nil {
+		return err
+	}
+	return s.refuseHalfRestored(ctx)
 }
 
-func (s *Store) migrate(ctx context.Context, all fs.FS, progress func(int64, string)) (err error) {
-	if err := s.writable(); err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
+func (s *Store) migrate(ctx context.Context, all fs.FS, progress func(int64, string)) error {
 	provider, err := s.provider(all)
 	if err != nil {
 		return err
 	}
-	newest := newestVersion(provider)
+	return s.migrateTo(ctx, provider, newestVersion(provider), progress)
+}
+
+// migrateTo brings the schema up to a version, which need not be the newest.
+func (s *Store) migrateTo(ctx context.Context, provider *goose.Provider, newest int64, progress func(int64, string)) (err error) {
+	if err := s.writable(); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
 	if done, err := s.current(ctx, newest); done || err != nil {
 		return err
 	}
@@ -67,6 +74,9 @@ func (s *Store) migrate(ctx context.Context, all fs.FS, progress func(int64, str
 		}
 		if progress != nil {
 			progress(result.Source.Version, path.Base(result.Source.Path))
+		}
+		if result.Source.Version >= newest {
+			return nil
 		}
 	}
 }

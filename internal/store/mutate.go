@@ -62,6 +62,7 @@ func (s *Store) Mutate(ctx context.Context, a Actor, fn func(context.Context, *T
 	a.Name, a.RequestID = clean(a.Name), clean(a.RequestID)
 	var changes []keystile.Change
 	known := map[string]bool{}
+	fn, committed := with(ctx, fn)
 	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		t := newTx(s, tx, a, known)
 		if err := t.run(ctx, fn); err != nil {
@@ -73,6 +74,7 @@ func (s *Store) Mutate(ctx context.Context, a Actor, fn func(context.Context, *T
 	if err != nil {
 		return s.fail("change the store", err)
 	}
+	committed()
 	s.announce(changes)
 	return nil
 }
@@ -85,7 +87,7 @@ func newTx(s *Store, tx *sql.Tx, a Actor, known map[string]bool) *Tx {
 		chains: map[string]*chain{}, told: map[keystile.Change]bool{},
 		owners: map[string]bool{}, siteOwners: map[string]string{}, roles: map[string]bool{},
 	}
-	t.q = gen.New(&preparedTx{Tx: tx, stmts: map[string]statement{}})
+	t.q, t.searches = gen.New(&preparedTx{Tx: tx, stmts: map[string]statement{}}), tx
 	t.fail = t.note
 	return t
 }

@@ -97,6 +97,12 @@ func (s *Store) RaiseNonceBounds(ctx context.Context, b NonceBounds) error {
 	return s.fail(op, err)
 }
 
+// RaiseNonceBounds is the same inside a transaction.
+func (t *Tx) RaiseNonceBounds(ctx context.Context, b NonceBounds) error {
+	_, err := t.q.RaiseNonceBounds(ctx, boundMicros(b.Floor), boundMicros(b.Refuse))
+	return t.fail("raise the bounds of spent nonces", err)
+}
+
 // PurgeNonces deletes at most limit keys that were to be kept until an instant
 // or less, oldest first, in a transaction of its own, and says how many.
 func (s *Store) PurgeNonces(ctx context.Context, before time.Time, limit int) (int64, error) {

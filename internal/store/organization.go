@@ -50,7 +50,7 @@ func (t *Tx) CreateOrganization(ctx context.Context, o keystile.Organization) er
 		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID, KeyPrefix: o.KeyPrefix,
 		Disabled: o.Disabled, CreatedAt: micros(o.CreatedAt), UpdatedAt: micros(o.UpdatedAt),
 		OnetimeClockWindow: o.OneTime.ClockWindow.Microseconds(), OnetimeForms: joinList(o.OneTime.Forms),
-		Mfa: string(o.MFA),
+		Mfa: string(o.MFA), LeakResponse: string(o.Leak.Response), LeakGrace: o.Leak.Grace.Microseconds(),
 	})
 	if err != nil {
 		return t.fail("create organization "+o.ID, err)
@@ -83,7 +83,7 @@ func (t *Tx) UpdateOrganization(ctx context.Context, o keystile.Organization) er
 		ID: o.ID, Name: o.Name, Environment: string(o.Environment), TenantID: o.TenantID, KeyPrefix: o.KeyPrefix,
 		Disabled: o.Disabled, UpdatedAt: micros(t.now),
 		OnetimeClockWindow: o.OneTime.ClockWindow.Microseconds(), OnetimeForms: joinList(o.OneTime.Forms),
-		Mfa: string(o.MFA),
+		Mfa: string(o.MFA), LeakResponse: string(o.Leak.Response), LeakGrace: o.Leak.Grace.Microseconds(),
 	})
 	if err != nil {
 		return t.fail("update organization "+o.ID, err)
@@ -195,7 +195,8 @@ func organizationOf(row gen.Organization) (keystile.Organization, error) {
 	return keystile.Organization{
 		ID: row.ID, Name: row.Name, Environment: keystile.Environment(row.Environment), TenantID: row.TenantID,
 		KeyPrefix: row.KeyPrefix, Disabled: row.Disabled, CreatedAt: timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt),
-		MFA: keystile.MFAPolicy(row.Mfa),
+		MFA:  keystile.MFAPolicy(row.Mfa),
+		Leak: leakPolicyOf(row.LeakResponse, row.LeakGrace),
 		OneTime: keystile.OneTimePolicy{
 			ClockWindow: time.Duration(row.OnetimeClockWindow) * time.Microsecond, Forms: splitList[keystile.OneTimeForm](row.OnetimeForms),
 		},
@@ -213,10 +214,28 @@ func organizationMembers(o keystile.Organization) []member {
 		{"onetime.clock_window", windowText(o.OneTime.ClockWindow)},
 		{"onetime.forms", texts(o.OneTime.Forms)},
 		{"mfa", string(o.MFA)},
+		{"leak.response", string(o.Leak.Response)},
+		{"leak.grace", windowText(o.Leak.Grace)},
 	}
 }
 
-// windowText is a clock window as a member's value; "" for the default.
+func leakPolicyOf(response string, grace int64) keystile.LeakPolicy {
+	return keystile.LeakPolicy{Response: keystile.LeakResponse(response), Grace: time.Duration(grace) * time.Microsecond}
+}
+
+func checkLeakPolicy(p keystile.LeakPolicy) error {
+	switch p.Response {
+	case "", keystile.LeakNotify, keystile.LeakThrottle, keystile.LeakRevoke:
+	default:
+		return keystile.Invalidf("leak.response", "use notify, throttle or revoke", "%q is not a response to a leak", clip(string(p.Response)))
+	}
+	if p.Grace < 0 || p.Grace%time.Microsecond != 0 {
+		return keystile.Invalidf("leak.grace", "use a duration such as 24h", "%s is not a time that can be kept", p.Grace)
+	}
+	return nil
+}
+
+// windowText is a duration, such as a clock window, as a member's value; "" for the default.
 func windowText(d time.Duration) string {
 	if d == 0 {
 		return ""
@@ -232,6 +251,9 @@ func checkOrganization(o keystile.Organization) error {
 		return keystile.Invalidf("onetime.clock_window", "use a duration such as 60s", "%s is not a clock window that can be kept", w)
 	}
 	if err := checkList("onetime.forms", o.OneTime.Forms); err != nil {
+		return err
+	}
+	if err := checkLeakPolicy(o.Leak); err != nil {
 		return err
 	}
 	if err := checkMFA(o.MFA); err != nil {

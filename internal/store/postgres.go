@@ -60,7 +60,7 @@ func openPostgres(ctx context.Context, s *Store, o Options) error {
 	// Stated, not left to the database's default: the locks lean on it.
 	s.txOptions = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 	queries := gen.New(db)
-	s.q, s.lookups = queries, queries
+	s.q, s.lookups, s.searches = queries, queries, s.reader
 	return s.fail("open the store", db.PingContext(ctx))
 }
 

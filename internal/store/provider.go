@@ -121,6 +121,9 @@ func (t *Tx) UpdateIdentityProvider(ctx context.Context, p keystile.IdentityProv
 	if !bytes.Equal(before.SealedSecret, p.SealedSecret) {
 		detail["secret"] = "changed" // which is all that may be said of it
 	}
+	if !bytes.Equal(clientSecret(before), clientSecret(p)) {
+		detail["sign_in.client_secret"] = "changed"
+	}
 	if len(detail) == 0 {
 		return nil
 	}
@@ -134,7 +137,7 @@ func (t *Tx) UpdateIdentityProvider(ctx context.Context, p keystile.IdentityProv
 	err = t.q.UpdateIdentityProvider(ctx, gen.UpdateIdentityProviderParams{
 		Name: p.Name, Roles: row.Roles, Issuer: row.Issuer, Audience: row.Audience, Algorithms: row.Algorithms,
 		JwksUrl: row.JwksUrl, Jwks: row.Jwks, PublicKey: row.PublicKey, SealedSecret: row.SealedSecret, Claims: row.Claims,
-		CreateUsers: row.CreateUsers, Disabled: row.Disabled, UpdatedAt: micros(t.now),
+		CreateUsers: row.CreateUsers, Disabled: row.Disabled, UpdatedAt: micros(t.now), SignIn: row.SignIn, SealedClientSecret: row.SealedClientSecret,
 	})
 	if err != nil {
 		return t.fail("update identity provider "+p.Name, err)
@@ -203,10 +206,14 @@ func checkProviderFields(p keystile.IdentityProvider) error {
 			return err
 		}
 	}
+	if err := checkSignIn(p.SignIn); err != nil {
+		return err
+	}
 	return checkProviderKeys(p)
 }
 
-// checkProviderKeys refuses a provider whose tokens could be verified by nothing
+// checkProviderKeys refuses a provider whose tokens could be verified by nothing (the keys
+// of one that people sign in at are where its issuer says)
 // or in two ways, and one whose public key could serve as an HMAC secret.
 func checkProviderKeys(p keystile.IdentityProvider) error {
 	sources := 0
@@ -215,7 +222,7 @@ func checkProviderKeys(p keystile.IdentityProvider) error {
 			sources++
 		}
 	}
-	if sources != 1 {
+	if sources != 1 && (sources != 0 || p.SignIn == nil) {
 		return keystile.Invalidf("jwks_url", "give one of jwks_url, jwks, public_key and secret", "an identity provider has one source of keys, not %d", sources)
 	}
 	if len(p.Algorithms) == 0 {
@@ -234,7 +241,12 @@ func providerRow(p keystile.IdentityProvider) (gen.IdentityProvider, error) {
 	if err != nil {
 		return gen.IdentityProvider{}, fmt.Errorf("write the claims of identity provider %s: %w", p.Name, err)
 	}
+	signIn, err := signInText(p)
+	if err != nil {
+		return gen.IdentityProvider{}, err
+	}
 	return gen.IdentityProvider{
+		SignIn: signIn, SealedClientSecret: clientSecret(p),
 		Name: p.Name, OrganizationID: p.OrganizationID, Roles: joinList(p.Roles), Issuer: p.Issuer, Audience: p.Audience,
 		Algorithms: joinList(p.Algorithms), JwksUrl: p.JWKSURL, Jwks: p.JWKS, PublicKey: p.PublicKey,
 		SealedSecret: append([]byte{}, p.SealedSecret...), // never nil, which would be NULL
@@ -255,6 +267,10 @@ func providerOf(row gen.IdentityProvider) (keystile.IdentityProvider, error) {
 	if err := json.Unmarshal([]byte(row.Claims), &p.Claims); err != nil {
 		return keystile.IdentityProvider{}, fmt.Errorf("identity provider %s: read the stored claims: %w", row.Name, err)
 	}
+	var err error
+	if p.SignIn, err = signInOf(row); err != nil {
+		return keystile.IdentityProvider{}, err
+	}
 	if err := checkProviderKeys(p); err != nil {
 		return keystile.IdentityProvider{}, fmt.Errorf("identity provider %s: what is stored contradicts itself", row.Name)
 	}
@@ -266,7 +282,7 @@ func providerMembers(p keystile.IdentityProvider) []member {
 	if len(p.Claims) > 0 {
 		claims = maps.Clone(p.Claims)
 	}
-	return []member{
+	return append([]member{
 		{"name", p.Name},
 		{"organization", p.OrganizationID},
 		{"roles", texts(p.Roles)},
@@ -279,5 +295,5 @@ func providerMembers(p keystile.IdentityProvider) []member {
 		{"claims", claims},
 		{"create_users", p.CreateUsers},
 		{"disabled", p.Disabled},
-	}
+	}, signInMembers(p.SignIn)...)
 }

@@ -80,7 +80,7 @@ func (t *Tx) insertSecret(ctx context.Context, secret keystile.APIKeySecret) err
 	}
 	n, err := t.q.InsertAPIKeySecret(ctx, gen.InsertAPIKeySecretParams{
 		Digest: secret.Digest[:], KeyID: secret.KeyID, PepperID: secret.PepperID,
-		CreatedAt: micros(secret.CreatedAt), ExpiresAt: nullMicros(secret.ExpiresAt),
+		CreatedAt: micros(secret.CreatedAt), ExpiresAt: nullMicros(secret.ExpiresAt), LeakedAt: nullMicros(secret.LeakedAt),
 	})
 	if err != nil {
 		return t.fail("add a secret to API key "+secret.KeyID, err)
@@ -98,6 +98,7 @@ func secretOf(row gen.ApiKeySecret) (keystile.APIKeySecret, error) {
 	}
 	return keystile.APIKeySecret{
 		KeyID: row.KeyID, Digest: digest, PepperID: row.PepperID, CreatedAt: timeOf(row.CreatedAt), ExpiresAt: nullTimeOf(row.ExpiresAt),
+		LeakedAt: nullTimeOf(row.LeakedAt),
 	}, nil
 }
 
@@ -228,11 +229,13 @@ func lookupOf(row *gen.FindAPIKeySecretsRow) (APIKeyLookup, error) {
 	return APIKeyLookup{
 		Secret: keystile.APIKeySecret{
 			KeyID: row.KeyID, Digest: digest, PepperID: row.PepperID, CreatedAt: timeOf(row.SecretCreatedAt), ExpiresAt: nullTimeOf(row.SecretExpiresAt),
+			LeakedAt: nullTimeOf(row.LeakedAt),
 		},
 		Key: k,
 		Organization: keystile.Organization{
 			ID: row.OrganizationID, Name: row.OrganizationName, Environment: keystile.Environment(row.OrganizationEnvironment), TenantID: row.TenantID,
 			KeyPrefix: row.KeyPrefix, Disabled: row.Disabled, CreatedAt: timeOf(row.OrganizationCreatedAt), UpdatedAt: timeOf(row.OrganizationUpdatedAt),
+			Leak: leakPolicyOf(row.LeakResponse, row.LeakGrace),
 		},
 		Revision: row.Revision,
 	}, nil

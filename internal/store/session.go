@@ -113,7 +113,7 @@ func (t *Tx) CreateSession(ctx context.Context, s keystile.Session) error {
 	if err := checkList("methods", s.Methods); err != nil {
 		return err
 	}
-	n, err := t.q.InsertSession(ctx, gen.InsertSessionParams(sessionRow(s)))
+	n, err := t.q.InsertSession(ctx, sessionRow(s))
 	if err != nil {
 		return t.fail("create a session", err)
 	}
@@ -261,8 +261,8 @@ func (t *Tx) PutAuthToken(ctx context.Context, a AuthToken) error {
 	return t.fail("keep the personal API key of user "+clip(a.UserID), t.q.PutAuthToken(ctx, a.UserID, a.APIKeyID, a.Sealed, micros(t.now)))
 }
 
-func sessionRow(s keystile.Session) gen.Session {
-	return gen.Session{
+func sessionRow(s keystile.Session) gen.InsertSessionParams {
+	return gen.InsertSessionParams{
 		ID: s.ID, UserID: s.UserID, OrganizationID: s.OrganizationID, Door: string(s.Door), Methods: joinList(s.Methods),
 		AuthenticatedAt: micros(s.AuthenticatedAt), ApiKeyID: s.APIKeyID, ProviderName: s.ProviderName,
 		ClientAddr: clean(s.ClientAddr), UserAgent: clean(s.UserAgent), CreatedAt: micros(s.CreatedAt),

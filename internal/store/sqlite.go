@@ -67,7 +67,7 @@ func openSQLite(ctx context.Context, s *Store, name string, o Options) error {
 		s.writer.SetMaxIdleConns(1)
 	}
 	queries := gen.New(&preparedReads{db: s.reader, stmts: map[string]statement{}})
-	s.q, s.lookups = queries, queries
+	s.q, s.lookups, s.searches = queries, queries, s.reader
 	if err := e.identify(ctx, s.writer); err != nil {
 		return s.fail("open the store", err)
 	}

@@ -58,8 +58,15 @@ type Store struct {
 // Tx from within its transaction.
 type reads struct {
 	q *gen.Queries
+	// searches runs the texts that a search makes, which are too many to be kept prepared.
+	searches searcher
 	// fail gives an engine's error its meaning.
 	fail func(op string, err error) error
+}
+
+// searcher is a pool or a transaction, for texts that are not generated.
+type searcher interface {
+	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
 }
 
 // Open opens a store and checks that it answers and is Keystile's. An absent

@@ -70,22 +70,29 @@ func (c *Courier) facts(ctx context.Context, d *keystile.WebhookDelivery) (f fac
 	if d.TenantID == "" {
 		return f, nil
 	}
+	err = c.tenant(ctx, d, &f)
+	return f, err
+}
+
+// tenant adds what is to be known of the tenant that an event is about. One that is
+// gone is told of without its id.
+func (c *Courier) tenant(ctx context.Context, d *keystile.WebhookDelivery, f *facts) error {
 	tenant, err := c.o.Store.Organization(ctx, d.TenantID)
 	if errors.Is(err, keystile.ErrNotFound) {
-		return f, nil
+		return nil
 	}
 	if err != nil {
-		return f, err
+		return err
 	}
 	f.tenant = tenant.TenantID
 	yes, err := c.o.Store.Authorization(ctx, f.app.ID, d.TenantID)
-	if err != nil && !errors.Is(err, keystile.ErrNotFound) {
-		return f, err
+	if errors.Is(err, keystile.ErrNotFound) {
+		return nil
 	}
 	if err == nil && yes.Stands(c.o.Now()) && f.app.Review.WorksIn(f.app.Environment) && !tenant.Disabled {
 		f.standing = &yes
 	}
-	return f, nil
+	return err
 }
 
 // session draws the session token of an attempt: none of a disabled application,

@@ -162,7 +162,7 @@ func TestEveryCommandOfTheDemoShowsWhatItsHeadingSays(t *testing.T) {
 			}
 		}
 	}
-	if pasted < 19 {
+	if pasted < 20 {
 		t.Errorf("only %d commands were printed", pasted)
 	}
 	d.stop()
@@ -183,6 +183,7 @@ func (d *demonstration) people() {
 		"What a key may do":                    {{`{"valid":true,"permitted_site_ids":["Sibaya"]}`}},
 		"Aurora: a partner's application":      {{`{"token":{"bearer_token":"tk_test_`, ` UTC"}}`}},
 		"The temporary key reads that":         {{`"Hillside 12"`, " 404 ", `"code":"not_found"`}},
+		"An embedded application":              {{`<h1>Roof Viewer</h1>`, `Hillside 12`, `0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01`}},
 		"NAO: a session by password shows the": {{`"auth_token":"`, `"jwt":"`}, {`"Central Station"`}, {`"Central Station"`, `"type":"user"`, " 401 ", `"errors"`}},
 	} {
 		commands := d.under(heading)

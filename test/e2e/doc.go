@@ -18,6 +18,7 @@
 //	                          requests without a pause from now on
 //	loaded NAME               ends that, and wants each request answered so
 //	field VAR PATH            sets VAR to a member of the JSON on stdout: id, 0.id
+//	tamper STATEMENT          changes the store behind the program's back
 //	mode FILE PERMISSIONS     wants the file's permissions, such as 0600
 //
 // Nothing here reads the program's source.

@@ -197,6 +197,9 @@ func (k *Kind) judge(record Record, sum [32]byte, now time.Time) warm.Result {
 	if record.Owner != nil {
 		record.Owner.lend(entry)
 	}
+	if !record.Secret.LeakedAt.IsZero() && record.Organization.Leak.Response == keystile.LeakThrottle {
+		throttle(entry.Principal)
+	}
 	if !until.IsZero() {
 		entry.NotAfter = until.UnixNano()
 	}
@@ -234,6 +237,18 @@ func (o *Owner) lend(entry *warm.Entry) {
 	p.Scopes, p.SiteIDs = o.Role.Scopes, o.SiteIDs
 	entry.Also = []warm.Subject{{Kind: keystile.ChangeUser, ID: u.ID}, {Kind: keystile.ChangeRole, ID: u.RoleID}}
 }
+
+// throttle holds a leaked secret to keystile.LeakRate, unless it may do less
+// already. Other secrets of the key have a principal, and a counter, of their own.
+func throttle(p *keystile.Principal) {
+	if p.Limit == nil || rateOf(p.Limit) > rateOf(&keystile.LeakRate) {
+		limit := keystile.LeakRate
+		p.Limit = &limit
+	}
+}
+
+// rateOf is a limit in requests a second.
+func rateOf(r *keystile.Rate) float64 { return float64(r.Requests) / r.Window.Seconds() }
 
 // ended says whether an end has come: a key is dead at its expiry, not after it.
 func ended(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }

@@ -304,3 +304,33 @@ func TestAPersonalKeyMayDoWhatItsUserMayAndHangsOnThem(t *testing.T) {
 		t.Errorf("a key of nobody's with an owner: %q, %v", reason, err)
 	}
 }
+
+func TestALeakedSecretIsThrottledWhereItsOrganizationSaysSoAndNoOther(t *testing.T) {
+	w := newWorld()
+	tight, loose := keystile.Rate{Requests: 1, Window: time.Minute}, keystile.Rate{Requests: 1000, Window: time.Minute}
+	for _, c := range []struct {
+		name     string
+		response keystile.LeakResponse
+		leaked   bool
+		own      *keystile.Rate
+		want     string
+	}{
+		{"leaked", keystile.LeakThrottle, true, nil, keystile.LeakRate.String()},
+		{"leaked, with a looser limit", keystile.LeakThrottle, true, &loose, keystile.LeakRate.String()},
+		{"leaked, with a tighter limit", keystile.LeakThrottle, true, &tight, tight.String()},
+		{"not leaked", keystile.LeakThrottle, false, &loose, loose.String()},
+		{"only told of", keystile.LeakNotify, true, &loose, loose.String()},
+	} {
+		w.org.Leak.Response = c.response
+		secret, _ := w.add(t, func(r *apikey.Record) {
+			r.Key.Limit = c.own
+			if c.leaked {
+				r.Secret.LeakedAt = w.now
+			}
+		})
+		p, err := w.kind(t).Verify(t.Context(), keystile.Presented{Digest: apikey.Sum(secret), Value: secret})
+		if err != nil || p.Limit == nil || p.Limit.String() != c.want {
+			t.Errorf("%s: %+v, %v; want %s", c.name, p, err, c.want)
+		}
+	}
+}

@@ -34,10 +34,10 @@ func (q *Queries) ExpireOtherAPIKeySecrets(ctx context.Context, expiresAt sql.Nu
 }
 
 const findAPIKeySecret = `-- name: FindAPIKeySecret :one
-SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at,
+SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at, s.leaked_at,
     k.organization_id, k.name, k.environment, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm,
     k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at, k.user_id,
-    o.name AS organization_name, o.environment AS organization_environment, o.tenant_id, o.key_prefix, o.disabled,
+    o.name AS organization_name, o.environment AS organization_environment, o.tenant_id, o.key_prefix, o.disabled, o.leak_response, o.leak_grace,
     o.created_at AS organization_created_at, o.updated_at AS organization_updated_at,
     f.revision
 FROM api_key_secrets AS s
@@ -53,6 +53,7 @@ type FindAPIKeySecretRow struct {
 	PepperID                string
 	SecretCreatedAt         int64
 	SecretExpiresAt         sql.NullInt64
+	LeakedAt                sql.NullInt64
 	OrganizationID          string
 	Name                    string
 	Environment             string
@@ -73,6 +74,8 @@ type FindAPIKeySecretRow struct {
 	TenantID                string
 	KeyPrefix               string
 	Disabled                bool
+	LeakResponse            string
+	LeakGrace               int64
 	OrganizationCreatedAt   int64
 	OrganizationUpdatedAt   int64
 	Revision                int64
@@ -88,6 +91,7 @@ func (q *Queries) FindAPIKeySecret(ctx context.Context, digest []byte) (FindAPIK
 		&i.PepperID,
 		&i.SecretCreatedAt,
 		&i.SecretExpiresAt,
+		&i.LeakedAt,
 		&i.OrganizationID,
 		&i.Name,
 		&i.Environment,
@@ -108,6 +112,8 @@ func (q *Queries) FindAPIKeySecret(ctx context.Context, digest []byte) (FindAPIK
 		&i.TenantID,
 		&i.KeyPrefix,
 		&i.Disabled,
+		&i.LeakResponse,
+		&i.LeakGrace,
 		&i.OrganizationCreatedAt,
 		&i.OrganizationUpdatedAt,
 		&i.Revision,
@@ -116,10 +122,10 @@ func (q *Queries) FindAPIKeySecret(ctx context.Context, digest []byte) (FindAPIK
 }
 
 const findAPIKeySecrets = `-- name: FindAPIKeySecrets :many
-SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at,
+SELECT s.digest, s.key_id, s.pepper_id, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at, s.leaked_at,
     k.organization_id, k.name, k.environment, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm,
     k.hint, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at, k.user_id,
-    o.name AS organization_name, o.environment AS organization_environment, o.tenant_id, o.key_prefix, o.disabled,
+    o.name AS organization_name, o.environment AS organization_environment, o.tenant_id, o.key_prefix, o.disabled, o.leak_response, o.leak_grace,
     o.created_at AS organization_created_at, o.updated_at AS organization_updated_at,
     f.revision
 FROM api_key_secrets AS s
@@ -135,6 +141,7 @@ type FindAPIKeySecretsRow struct {
 	PepperID                string
 	SecretCreatedAt         int64
 	SecretExpiresAt         sql.NullInt64
+	LeakedAt                sql.NullInt64
 	OrganizationID          string
 	Name                    string
 	Environment             string
@@ -155,6 +162,8 @@ type FindAPIKeySecretsRow struct {
 	TenantID                string
 	KeyPrefix               string
 	Disabled                bool
+	LeakResponse            string
+	LeakGrace               int64
 	OrganizationCreatedAt   int64
 	OrganizationUpdatedAt   int64
 	Revision                int64
@@ -175,6 +184,7 @@ func (q *Queries) FindAPIKeySecrets(ctx context.Context, digest []byte, digest_2
 			&i.PepperID,
 			&i.SecretCreatedAt,
 			&i.SecretExpiresAt,
+			&i.LeakedAt,
 			&i.OrganizationID,
 			&i.Name,
 			&i.Environment,
@@ -195,6 +205,8 @@ func (q *Queries) FindAPIKeySecrets(ctx context.Context, digest []byte, digest_2
 			&i.TenantID,
 			&i.KeyPrefix,
 			&i.Disabled,
+			&i.LeakResponse,
+			&i.LeakGrace,
 			&i.OrganizationCreatedAt,
 			&i.OrganizationUpdatedAt,
 			&i.Revision,
@@ -213,8 +225,8 @@ func (q *Queries) FindAPIKeySecrets(ctx context.Context, digest []byte, digest_2
 }
 
 const insertAPIKeySecret = `-- name: InsertAPIKeySecret :execrows
-INSERT INTO api_key_secrets (digest, key_id, pepper_id, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO api_key_secrets (digest, key_id, pepper_id, created_at, expires_at, leaked_at)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT DO NOTHING
 `
 
@@ -224,6 +236,7 @@ type InsertAPIKeySecretParams struct {
 	PepperID  string
 	CreatedAt int64
 	ExpiresAt sql.NullInt64
+	LeakedAt  sql.NullInt64
 }
 
 func (q *Queries) InsertAPIKeySecret(ctx context.Context, arg InsertAPIKeySecretParams) (int64, error) {
@@ -233,6 +246,7 @@ func (q *Queries) InsertAPIKeySecret(ctx context.Context, arg InsertAPIKeySecret
 		arg.PepperID,
 		arg.CreatedAt,
 		arg.ExpiresAt,
+		arg.LeakedAt,
 	)
 	if err != nil {
 		return 0, err
@@ -241,7 +255,7 @@ func (q *Queries) InsertAPIKeySecret(ctx context.Context, arg InsertAPIKeySecret
 }
 
 const listAPIKeySecrets = `-- name: ListAPIKeySecrets :many
-SELECT digest, key_id, pepper_id, created_at, expires_at FROM api_key_secrets WHERE key_id = $1 ORDER BY created_at, digest
+SELECT digest, key_id, pepper_id, created_at, expires_at, leaked_at FROM api_key_secrets WHERE key_id = $1 ORDER BY created_at, digest
 `
 
 func (q *Queries) ListAPIKeySecrets(ctx context.Context, keyID string) ([]ApiKeySecret, error) {
@@ -259,6 +273,7 @@ func (q *Queries) ListAPIKeySecrets(ctx context.Context, keyID string) ([]ApiKey
 			&i.PepperID,
 			&i.CreatedAt,
 			&i.ExpiresAt,
+			&i.LeakedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -271,6 +286,48 @@ func (q *Queries) ListAPIKeySecrets(ctx context.Context, keyID string) ([]ApiKey
 		return nil, err
 	}
 	return items, nil
+}
+
+const listEndedLeakedAPIKeys = `-- name: ListEndedLeakedAPIKeys :many
+SELECT k.id FROM api_key_secrets AS s
+JOIN api_keys AS k ON k.id = s.key_id
+WHERE s.leaked_at IS NOT NULL AND s.expires_at <= $1 AND k.revoked_at IS NULL
+  AND NOT EXISTS (SELECT 1 FROM api_key_secrets AS other
+    WHERE other.key_id = s.key_id AND (other.expires_at IS NULL OR other.expires_at > $1))
+ORDER BY k.id LIMIT $2
+`
+
+// Keys whose leaked secret has ended and that have no other one.
+func (q *Queries) ListEndedLeakedAPIKeys(ctx context.Context, at sql.NullInt64, rowLimit int32) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listEndedLeakedAPIKeys, at, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const markAPIKeySecretLeaked = `-- name: MarkAPIKeySecretLeaked :exec
+UPDATE api_key_secrets SET leaked_at = $1, expires_at = $2 WHERE digest = $3
+`
+
+func (q *Queries) MarkAPIKeySecretLeaked(ctx context.Context, leakedAt sql.NullInt64, expiresAt sql.NullInt64, digest []byte) error {
+	_, err := q.db.ExecContext(ctx, markAPIKeySecretLeaked, leakedAt, expiresAt, digest)
+	return err
 }
 
 const rehashAPIKeySecret = `-- name: RehashAPIKeySecret :exec

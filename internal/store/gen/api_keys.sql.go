@@ -10,6 +10,29 @@ import (
 	"database/sql"
 )
 
+const aPIKeyScanEnd = `-- name: APIKeyScanEnd :one
+SELECT id FROM api_keys WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2
+`
+
+// Where a scan of so many keys ends; no row: they end before.
+func (q *Queries) APIKeyScanEnd(ctx context.Context, afterID string, rows int32) (string, error) {
+	row := q.db.QueryRowContext(ctx, aPIKeyScanEnd, afterID, rows)
+	var id string
+	err := row.Scan(&id)
+	return id, err
+}
+
+const aPIKeyScanEndOfOrganization = `-- name: APIKeyScanEndOfOrganization :one
+SELECT id FROM api_keys WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT 1 OFFSET $3
+`
+
+func (q *Queries) APIKeyScanEndOfOrganization(ctx context.Context, organizationID string, afterID string, rows int32) (string, error) {
+	row := q.db.QueryRowContext(ctx, aPIKeyScanEndOfOrganization, organizationID, afterID, rows)
+	var id string
+	err := row.Scan(&id)
+	return id, err
+}
+
 const deleteAPIKey = `-- name: DeleteAPIKey :exec
 DELETE FROM api_keys WHERE id = $1
 `
@@ -19,8 +42,187 @@ func (q *Queries) DeleteAPIKey(ctx context.Context, id string) error {
 	return err
 }
 
+const filterAPIKeys = `-- name: FilterAPIKeys :many
+SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id, last_used_addr, last_used_route FROM api_keys
+WHERE TRUE
+  AND id > $1 AND id <= $2
+  AND (CAST($3 AS text) = ''
+    OR $3 = 'revoked' AND revoked_at IS NOT NULL
+    OR $3 = 'expired' AND revoked_at IS NULL AND expires_at <= $4
+    OR $3 = 'active' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4))
+  AND (CAST($5 AS text) = ''
+    OR replace(' ' || permitted_site_ids || ' ', $5, '') <> ' ' || permitted_site_ids || ' ')
+  AND (CAST($6 AS text) = ''
+    OR replace(' ' || scopes || ' ', $6, '') <> ' ' || scopes || ' '
+    OR replace(' ' || scopes || ' ', CAST($7 AS text), '') <> ' ' || scopes || ' ')
+  AND (CAST($8 AS text) = '' OR substr(hint, 1, length($8)) = $8
+    OR hint <> '' AND substr($8, 1, length(hint)) = hint)
+  AND (CAST($9 AS bigint) = 0 OR COALESCE(last_used_at, created_at) < $9)
+  AND (CAST($10 AS bigint) = 0 OR expires_at < $10)
+ORDER BY id LIMIT $11
+`
+
+type FilterAPIKeysParams struct {
+	AfterID       string
+	ThroughID     string
+	State         string
+	At            sql.NullInt64
+	SpacedSite    string
+	SpacedScope   string
+	SpacedNoun    string
+	Head          string
+	IdleSince     int64
+	ExpiresBefore int64
+	RowLimit      int32
+}
+
+// Empty texts and zeros ask for nothing. Lists are searched as in ListLiveAPIKeysPermittingSite.
+func (q *Queries) FilterAPIKeys(ctx context.Context, arg FilterAPIKeysParams) ([]ApiKey, error) {
+	rows, err := q.db.QueryContext(ctx, filterAPIKeys,
+		arg.AfterID,
+		arg.ThroughID,
+		arg.State,
+		arg.At,
+		arg.SpacedSite,
+		arg.SpacedScope,
+		arg.SpacedNoun,
+		arg.Head,
+		arg.IdleSince,
+		arg.ExpiresBefore,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ApiKey
+	for rows.Next() {
+		var i ApiKey
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Name,
+			&i.Environment,
+			&i.PermittedSiteIds,
+			&i.Scopes,
+			&i.AllowedIps,
+			&i.Rate,
+			&i.RateAlgorithm,
+			&i.Hint,
+			&i.ExpiresAt,
+			&i.RevokedAt,
+			&i.LastUsedAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.UserID,
+			&i.LastUsedAddr,
+			&i.LastUsedRoute,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const filterAPIKeysOfOrganization = `-- name: FilterAPIKeysOfOrganization :many
+SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id, last_used_addr, last_used_route FROM api_keys
+WHERE organization_id = $1
+  AND id > $2 AND id <= $3
+  AND (CAST($4 AS text) = ''
+    OR $4 = 'revoked' AND revoked_at IS NOT NULL
+    OR $4 = 'expired' AND revoked_at IS NULL AND expires_at <= $5
+    OR $4 = 'active' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $5))
+  AND (CAST($6 AS text) = ''
+    OR replace(' ' || permitted_site_ids || ' ', $6, '') <> ' ' || permitted_site_ids || ' ')
+  AND (CAST($7 AS text) = ''
+    OR replace(' ' || scopes || ' ', $7, '') <> ' ' || scopes || ' '
+    OR replace(' ' || scopes || ' ', CAST($8 AS text), '') <> ' ' || scopes || ' ')
+  AND (CAST($9 AS text) = '' OR substr(hint, 1, length($9)) = $9
+    OR hint <> '' AND substr($9, 1, length(hint)) = hint)
+  AND (CAST($10 AS bigint) = 0 OR COALESCE(last_used_at, created_at) < $10)
+  AND (CAST($11 AS bigint) = 0 OR expires_at < $11)
+ORDER BY id LIMIT $12
+`
+
+type FilterAPIKeysOfOrganizationParams struct {
+	OrganizationID string
+	AfterID        string
+	ThroughID      string
+	State          string
+	At             sql.NullInt64
+	SpacedSite     string
+	SpacedScope    string
+	SpacedNoun     string
+	Head           string
+	IdleSince      int64
+	ExpiresBefore  int64
+	RowLimit       int32
+}
+
+func (q *Queries) FilterAPIKeysOfOrganization(ctx context.Context, arg FilterAPIKeysOfOrganizationParams) ([]ApiKey, error) {
+	rows, err := q.db.QueryContext(ctx, filterAPIKeysOfOrganization,
+		arg.OrganizationID,
+		arg.AfterID,
+		arg.ThroughID,
+		arg.State,
+		arg.At,
+		arg.SpacedSite,
+		arg.SpacedScope,
+		arg.SpacedNoun,
+		arg.Head,
+		arg.IdleSince,
+		arg.ExpiresBefore,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ApiKey
+	for rows.Next() {
+		var i ApiKey
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Name,
+			&i.Environment,
+			&i.PermittedSiteIds,
+			&i.Scopes,
+			&i.AllowedIps,
+			&i.Rate,
+			&i.RateAlgorithm,
+			&i.Hint,
+			&i.ExpiresAt,
+			&i.RevokedAt,
+			&i.LastUsedAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.UserID,
+			&i.LastUsedAddr,
+			&i.LastUsedRoute,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const getAPIKey = `-- name: GetAPIKey :one
-SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id FROM api_keys WHERE id = $1
+SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id, last_used_addr, last_used_route FROM api_keys WHERE id = $1
 `
 
 func (q *Queries) GetAPIKey(ctx context.Context, id string) (ApiKey, error) {
@@ -43,14 +245,17 @@ func (q *Queries) GetAPIKey(ctx context.Context, id string) (ApiKey, error) {
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.UserID,
+		&i.LastUsedAddr,
+		&i.LastUsedRoute,
 	)
 	return i, err
 }
 
 const insertAPIKey = `-- name: InsertAPIKey :execrows
 INSERT INTO api_keys (id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips,
-    rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+    rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id,
+    last_used_addr, last_used_route)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT DO NOTHING
 `
 
@@ -71,6 +276,8 @@ type InsertAPIKeyParams struct {
 	CreatedAt        int64
 	UpdatedAt        int64
 	UserID           string
+	LastUsedAddr     string
+	LastUsedRoute    string
 }
 
 func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) (int64, error) {
@@ -91,6 +298,8 @@ func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) (int
 		arg.CreatedAt,
 		arg.UpdatedAt,
 		arg.UserID,
+		arg.LastUsedAddr,
+		arg.LastUsedRoute,
 	)
 	if err != nil {
 		return 0, err
@@ -99,7 +308,7 @@ func (q *Queries) InsertAPIKey(ctx context.Context, arg InsertAPIKeyParams) (int
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id, last_used_addr, last_used_route FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 func (q *Queries) ListAPIKeys(ctx context.Context, afterID string, rowLimit int32) ([]ApiKey, error) {
@@ -128,6 +337,8 @@ func (q *Queries) ListAPIKeys(ctx context.Context, afterID string, rowLimit int3
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.UserID,
+			&i.LastUsedAddr,
+			&i.LastUsedRoute,
 		); err != nil {
 			return nil, err
 		}
@@ -143,7 +354,7 @@ func (q *Queries) ListAPIKeys(ctx context.Context, afterID string, rowLimit int3
 }
 
 const listAPIKeysOfOrganization = `-- name: ListAPIKeysOfOrganization :many
-SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id FROM api_keys WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3
+SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id, last_used_addr, last_used_route FROM api_keys WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT $3
 `
 
 func (q *Queries) ListAPIKeysOfOrganization(ctx context.Context, organizationID string, afterID string, rowLimit int32) ([]ApiKey, error) {
@@ -172,6 +383,8 @@ func (q *Queries) ListAPIKeysOfOrganization(ctx context.Context, organizationID 
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.UserID,
+			&i.LastUsedAddr,
+			&i.LastUsedRoute,
 		); err != nil {
 			return nil, err
 		}
@@ -187,7 +400,7 @@ func (q *Queries) ListAPIKeysOfOrganization(ctx context.Context, organizationID 
 }
 
 const listAPIKeysOfUser = `-- name: ListAPIKeysOfUser :many
-SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id FROM api_keys WHERE user_id = $1 AND user_id <> '' ORDER BY id LIMIT $2
+SELECT id, organization_id, name, environment, permitted_site_ids, scopes, allowed_ips, rate, rate_algorithm, hint, expires_at, revoked_at, last_used_at, created_at, updated_at, user_id, last_used_addr, last_used_route FROM api_keys WHERE user_id = $1 AND user_id <> '' ORDER BY id LIMIT $2
 `
 
 // The second condition lets SQLite use the index of that condition.
@@ -217,10 +430,43 @@ func (q *Queries) ListAPIKeysOfUser(ctx context.Context, userID string, rowLimit
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.UserID,
+			&i.LastUsedAddr,
+			&i.LastUsedRoute,
 		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listExpiringAPIKeys = `-- name: ListExpiringAPIKeys :many
+SELECT k.id FROM api_keys AS k
+WHERE k.expires_at > $1 AND k.expires_at <= $2 AND k.revoked_at IS NULL
+  AND NOT EXISTS (SELECT 1 FROM api_key_notices AS n WHERE n.key_id = k.id AND n.kind = 'expiring' AND n.about = k.expires_at)
+ORDER BY k.expires_at LIMIT $3
+`
+
+// Live keys that end in a span of time and were not told of with that end.
+func (q *Queries) ListExpiringAPIKeys(ctx context.Context, after sql.NullInt64, through sql.NullInt64, rowLimit int32) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listExpiringAPIKeys, after, through, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err

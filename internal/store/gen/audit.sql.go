@@ -9,6 +9,39 @@ import (
 	"context"
 )
 
+const deleteAuditEventsThrough = `-- name: DeleteAuditEventsThrough :execrows
+DELETE FROM audit_events WHERE organization_id = $1 AND seq <= $2
+`
+
+func (q *Queries) DeleteAuditEventsThrough(ctx context.Context, organizationID string, through int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteAuditEventsThrough, organizationID, through)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const deleteCheckpointsBefore = `-- name: DeleteCheckpointsBefore :exec
+DELETE FROM audit_checkpoints WHERE chain = $1 AND seq < $2
+`
+
+func (q *Queries) DeleteCheckpointsBefore(ctx context.Context, chain string, before int64) error {
+	_, err := q.db.ExecContext(ctx, deleteCheckpointsBefore, chain, before)
+	return err
+}
+
+const deleteDecisionsThrough = `-- name: DeleteDecisionsThrough :execrows
+DELETE FROM audit_decisions WHERE seq <= $1
+`
+
+func (q *Queries) DeleteDecisionsThrough(ctx context.Context, through int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteDecisionsThrough, through)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const getAuditHead = `-- name: GetAuditHead :one
 SELECT chain, seq, hash FROM audit_heads WHERE chain = $1
 `
@@ -20,10 +53,82 @@ func (q *Queries) GetAuditHead(ctx context.Context, chain string) (AuditHead, er
 	return i, err
 }
 
+const insertCheckpoint = `-- name: InsertCheckpoint :execrows
+INSERT INTO audit_checkpoints (chain, kind, seq, hash, at, key_id, signature) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT DO NOTHING
+`
+
+type InsertCheckpointParams struct {
+	Chain     string
+	Kind      string
+	Seq       int64
+	Hash      []byte
+	At        int64
+	KeyID     string
+	Signature []byte
+}
+
+func (q *Queries) InsertCheckpoint(ctx context.Context, arg InsertCheckpointParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, insertCheckpoint,
+		arg.Chain,
+		arg.Kind,
+		arg.Seq,
+		arg.Hash,
+		arg.At,
+		arg.KeyID,
+		arg.Signature,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const lastCheckpoint = `-- name: LastCheckpoint :one
+SELECT chain, kind, seq, hash, at, key_id, signature FROM audit_checkpoints WHERE chain = $1 AND kind = $2 ORDER BY seq DESC LIMIT 1
+`
+
+func (q *Queries) LastCheckpoint(ctx context.Context, chain string, kind string) (AuditCheckpoint, error) {
+	row := q.db.QueryRowContext(ctx, lastCheckpoint, chain, kind)
+	var i AuditCheckpoint
+	err := row.Scan(
+		&i.Chain,
+		&i.Kind,
+		&i.Seq,
+		&i.Hash,
+		&i.At,
+		&i.KeyID,
+		&i.Signature,
+	)
+	return i, err
+}
+
+const lastSealBefore = `-- name: LastSealBefore :one
+SELECT chain, kind, seq, hash, at, key_id, signature FROM audit_checkpoints WHERE chain = $1 AND kind = 'seal' AND at <= $2 ORDER BY seq DESC LIMIT 1
+`
+
+// The last seal from before an instant.
+func (q *Queries) LastSealBefore(ctx context.Context, chain string, before int64) (AuditCheckpoint, error) {
+	row := q.db.QueryRowContext(ctx, lastSealBefore, chain, before)
+	var i AuditCheckpoint
+	err := row.Scan(
+		&i.Chain,
+		&i.Kind,
+		&i.Seq,
+		&i.Hash,
+		&i.At,
+		&i.KeyID,
+		&i.Signature,
+	)
+	return i, err
+}
+
 const listAuditChains = `-- name: ListAuditChains :many
 SELECT chain FROM audit_heads
 UNION
 SELECT DISTINCT organization_id FROM audit_events
+UNION
+SELECT DISTINCT chain FROM audit_checkpoints
 ORDER BY 1
 `
 
@@ -88,57 +193,54 @@ func (q *Queries) ListAuditEvents(ctx context.Context, organizationID string, af
 	return items, nil
 }
 
-const listDecisions = `-- name: ListDecisions :many
-SELECT seq, at, request_id, organization_id, kind, credential_id, route_id, point, method, path, client_addr, allowed, observed, reason, cause, prev_hash, hash FROM audit_decisions
-WHERE at >= $1 AND at < $2
-  AND (CAST($3 AS text) = '' OR credential_id = $3)
-  AND (CAST($4 AS text) = '' OR reason = $4)
-ORDER BY seq DESC LIMIT $6 OFFSET $5
+const listAuditHeads = `-- name: ListAuditHeads :many
+SELECT chain, seq, hash FROM audit_heads ORDER BY chain
 `
 
-type ListDecisionsParams struct {
-	Since        int64
-	Until        int64
-	CredentialID string
-	Reason       string
-	RowOffset    int32
-	RowLimit     int32
-}
-
-func (q *Queries) ListDecisions(ctx context.Context, arg ListDecisionsParams) ([]AuditDecision, error) {
-	rows, err := q.db.QueryContext(ctx, listDecisions,
-		arg.Since,
-		arg.Until,
-		arg.CredentialID,
-		arg.Reason,
-		arg.RowOffset,
-		arg.RowLimit,
-	)
+func (q *Queries) ListAuditHeads(ctx context.Context) ([]AuditHead, error) {
+	rows, err := q.db.QueryContext(ctx, listAuditHeads)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []AuditDecision
+	var items []AuditHead
 	for rows.Next() {
-		var i AuditDecision
+		var i AuditHead
+		if err := rows.Scan(&i.Chain, &i.Seq, &i.Hash); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listCheckpoints = `-- name: ListCheckpoints :many
+SELECT chain, kind, seq, hash, at, key_id, signature FROM audit_checkpoints WHERE chain = $1 ORDER BY seq, kind
+`
+
+func (q *Queries) ListCheckpoints(ctx context.Context, chain string) ([]AuditCheckpoint, error) {
+	rows, err := q.db.QueryContext(ctx, listCheckpoints, chain)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditCheckpoint
+	for rows.Next() {
+		var i AuditCheckpoint
 		if err := rows.Scan(
-			&i.Seq,
-			&i.At,
-			&i.RequestID,
-			&i.OrganizationID,
+			&i.Chain,
 			&i.Kind,
-			&i.CredentialID,
-			&i.RouteID,
-			&i.Point,
-			&i.Method,
-			&i.Path,
-			&i.ClientAddr,
-			&i.Allowed,
-			&i.Observed,
-			&i.Reason,
-			&i.Cause,
-			&i.PrevHash,
+			&i.Seq,
 			&i.Hash,
+			&i.At,
+			&i.KeyID,
+			&i.Signature,
 		); err != nil {
 			return nil, err
 		}
@@ -198,60 +300,23 @@ func (q *Queries) ListDecisionsBySeq(ctx context.Context, afterSeq int64, rowLim
 	return items, nil
 }
 
-const listDecisionsOfOrganization = `-- name: ListDecisionsOfOrganization :many
-SELECT seq, at, request_id, organization_id, kind, credential_id, route_id, point, method, path, client_addr, allowed, observed, reason, cause, prev_hash, hash FROM audit_decisions
-WHERE organization_id = $1 AND at >= $2 AND at < $3
-  AND (CAST($4 AS text) = '' OR credential_id = $4)
-  AND (CAST($5 AS text) = '' OR reason = $5)
-ORDER BY seq DESC LIMIT $7 OFFSET $6
+const listUnsealedHeads = `-- name: ListUnsealedHeads :many
+SELECT h.chain, h.seq, h.hash FROM audit_heads AS h
+WHERE h.seq > COALESCE((SELECT max(c.seq) FROM audit_checkpoints AS c WHERE c.chain = h.chain AND c.kind = 'seal'), 0)
+ORDER BY h.chain
 `
 
-type ListDecisionsOfOrganizationParams struct {
-	OrganizationID string
-	Since          int64
-	Until          int64
-	CredentialID   string
-	Reason         string
-	RowOffset      int32
-	RowLimit       int32
-}
-
-func (q *Queries) ListDecisionsOfOrganization(ctx context.Context, arg ListDecisionsOfOrganizationParams) ([]AuditDecision, error) {
-	rows, err := q.db.QueryContext(ctx, listDecisionsOfOrganization,
-		arg.OrganizationID,
-		arg.Since,
-		arg.Until,
-		arg.CredentialID,
-		arg.Reason,
-		arg.RowOffset,
-		arg.RowLimit,
-	)
+// Chains that have grown since they were last sealed.
+func (q *Queries) ListUnsealedHeads(ctx context.Context) ([]AuditHead, error) {
+	rows, err := q.db.QueryContext(ctx, listUnsealedHeads)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []AuditDecision
+	var items []AuditHead
 	for rows.Next() {
-		var i AuditDecision
-		if err := rows.Scan(
-			&i.Seq,
-			&i.At,
-			&i.RequestID,
-			&i.OrganizationID,
-			&i.Kind,
-			&i.CredentialID,
-			&i.RouteID,
-			&i.Point,
-			&i.Method,
-			&i.Path,
-			&i.ClientAddr,
-			&i.Allowed,
-			&i.Observed,
-			&i.Reason,
-			&i.Cause,
-			&i.PrevHash,
-			&i.Hash,
-		); err != nil {
+		var i AuditHead
+		if err := rows.Scan(&i.Chain, &i.Seq, &i.Hash); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

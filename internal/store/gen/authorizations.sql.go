@@ -29,7 +29,7 @@ func (q *Queries) DeleteAuthorization(ctx context.Context, applicationID string,
 }
 
 const findTenant = `-- name: FindTenant :one
-SELECT o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, COALESCE(a.generation, 0) AS generation, COALESCE(a.permissions, '') AS permissions, a.expires_at, a.withdrawn_at,
+SELECT o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, o.leak_response, o.leak_grace, COALESCE(a.generation, 0) AS generation, COALESCE(a.permissions, '') AS permissions, a.expires_at, a.withdrawn_at,
     CASE WHEN a.application_id IS NULL THEN 0 ELSE 1 END AS authorized
 FROM organizations AS o
 LEFT JOIN authorizations AS a ON a.tenant_id = o.id AND a.application_id = $1
@@ -61,6 +61,8 @@ func (q *Queries) FindTenant(ctx context.Context, applicationID string, tenantID
 		&i.Organization.OnetimeClockWindow,
 		&i.Organization.OnetimeForms,
 		&i.Organization.Mfa,
+		&i.Organization.LeakResponse,
+		&i.Organization.LeakGrace,
 		&i.Generation,
 		&i.Permissions,
 		&i.ExpiresAt,

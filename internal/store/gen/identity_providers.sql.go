@@ -19,7 +19,7 @@ func (q *Queries) DeleteIdentityProvider(ctx context.Context, name string) error
 }
 
 const findIdentityProvider = `-- name: FindIdentityProvider :one
-SELECT p.name, p.organization_id, p.roles, p.issuer, p.audience, p.algorithms, p.jwks_url, p.jwks, p.public_key, p.sealed_secret, p.claims, p.create_users, p.disabled, p.created_at, p.updated_at, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, f.revision
+SELECT p.name, p.organization_id, p.roles, p.issuer, p.audience, p.algorithms, p.jwks_url, p.jwks, p.public_key, p.sealed_secret, p.claims, p.create_users, p.disabled, p.created_at, p.updated_at, p.sign_in, p.sealed_client_secret, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, o.leak_response, o.leak_grace, f.revision
 FROM identity_providers AS p
 JOIN organizations AS o ON o.id = p.organization_id
 JOIN feed_head AS f ON f.id = 1
@@ -51,6 +51,8 @@ func (q *Queries) FindIdentityProvider(ctx context.Context, name string) (FindId
 		&i.IdentityProvider.Disabled,
 		&i.IdentityProvider.CreatedAt,
 		&i.IdentityProvider.UpdatedAt,
+		&i.IdentityProvider.SignIn,
+		&i.IdentityProvider.SealedClientSecret,
 		&i.Organization.ID,
 		&i.Organization.Name,
 		&i.Organization.Environment,
@@ -62,13 +64,15 @@ func (q *Queries) FindIdentityProvider(ctx context.Context, name string) (FindId
 		&i.Organization.OnetimeClockWindow,
 		&i.Organization.OnetimeForms,
 		&i.Organization.Mfa,
+		&i.Organization.LeakResponse,
+		&i.Organization.LeakGrace,
 		&i.Revision,
 	)
 	return i, err
 }
 
 const getIdentityProvider = `-- name: GetIdentityProvider :one
-SELECT name, organization_id, roles, issuer, audience, algorithms, jwks_url, jwks, public_key, sealed_secret, claims, create_users, disabled, created_at, updated_at FROM identity_providers WHERE name = $1
+SELECT name, organization_id, roles, issuer, audience, algorithms, jwks_url, jwks, public_key, sealed_secret, claims, create_users, disabled, created_at, updated_at, sign_in, sealed_client_secret FROM identity_providers WHERE name = $1
 `
 
 func (q *Queries) GetIdentityProvider(ctx context.Context, name string) (IdentityProvider, error) {
@@ -90,33 +94,37 @@ func (q *Queries) GetIdentityProvider(ctx context.Context, name string) (Identit
 		&i.Disabled,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.SignIn,
+		&i.SealedClientSecret,
 	)
 	return i, err
 }
 
 const insertIdentityProvider = `-- name: InsertIdentityProvider :execrows
 INSERT INTO identity_providers (name, organization_id, roles, issuer, audience, algorithms, jwks_url, jwks, public_key, sealed_secret,
-    claims, create_users, disabled, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    claims, create_users, disabled, created_at, updated_at, sign_in, sealed_client_secret)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 ON CONFLICT DO NOTHING
 `
 
 type InsertIdentityProviderParams struct {
-	Name           string
-	OrganizationID string
-	Roles          string
-	Issuer         string
-	Audience       string
-	Algorithms     string
-	JwksUrl        string
-	Jwks           string
-	PublicKey      string
-	SealedSecret   []byte
-	Claims         string
-	CreateUsers    bool
-	Disabled       bool
-	CreatedAt      int64
-	UpdatedAt      int64
+	Name               string
+	OrganizationID     string
+	Roles              string
+	Issuer             string
+	Audience           string
+	Algorithms         string
+	JwksUrl            string
+	Jwks               string
+	PublicKey          string
+	SealedSecret       []byte
+	Claims             string
+	CreateUsers        bool
+	Disabled           bool
+	CreatedAt          int64
+	UpdatedAt          int64
+	SignIn             string
+	SealedClientSecret []byte
 }
 
 func (q *Queries) InsertIdentityProvider(ctx context.Context, arg InsertIdentityProviderParams) (int64, error) {
@@ -136,6 +144,8 @@ func (q *Queries) InsertIdentityProvider(ctx context.Context, arg InsertIdentity
 		arg.Disabled,
 		arg.CreatedAt,
 		arg.UpdatedAt,
+		arg.SignIn,
+		arg.SealedClientSecret,
 	)
 	if err != nil {
 		return 0, err
@@ -144,7 +154,7 @@ func (q *Queries) InsertIdentityProvider(ctx context.Context, arg InsertIdentity
 }
 
 const listIdentityProviders = `-- name: ListIdentityProviders :many
-SELECT name, organization_id, roles, issuer, audience, algorithms, jwks_url, jwks, public_key, sealed_secret, claims, create_users, disabled, created_at, updated_at FROM identity_providers WHERE name > $1 ORDER BY name LIMIT $2
+SELECT name, organization_id, roles, issuer, audience, algorithms, jwks_url, jwks, public_key, sealed_secret, claims, create_users, disabled, created_at, updated_at, sign_in, sealed_client_secret FROM identity_providers WHERE name > $1 ORDER BY name LIMIT $2
 `
 
 func (q *Queries) ListIdentityProviders(ctx context.Context, afterName string, rowLimit int32) ([]IdentityProvider, error) {
@@ -172,6 +182,8 @@ func (q *Queries) ListIdentityProviders(ctx context.Context, afterName string, r
 			&i.Disabled,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.SignIn,
+			&i.SealedClientSecret,
 		); err != nil {
 			return nil, err
 		}
@@ -217,7 +229,7 @@ func (q *Queries) ListIdentityProvidersAssertingRole(ctx context.Context, spaced
 }
 
 const listIdentityProvidersOfOrganization = `-- name: ListIdentityProvidersOfOrganization :many
-SELECT name, organization_id, roles, issuer, audience, algorithms, jwks_url, jwks, public_key, sealed_secret, claims, create_users, disabled, created_at, updated_at FROM identity_providers WHERE organization_id = $1 AND name > $2 ORDER BY name LIMIT $3
+SELECT name, organization_id, roles, issuer, audience, algorithms, jwks_url, jwks, public_key, sealed_secret, claims, create_users, disabled, created_at, updated_at, sign_in, sealed_client_secret FROM identity_providers WHERE organization_id = $1 AND name > $2 ORDER BY name LIMIT $3
 `
 
 func (q *Queries) ListIdentityProvidersOfOrganization(ctx context.Context, organizationID string, afterName string, rowLimit int32) ([]IdentityProvider, error) {
@@ -245,6 +257,115 @@ func (q *Queries) ListIdentityProvidersOfOrganization(ctx context.Context, organ
 			&i.Disabled,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.SignIn,
+			&i.SealedClientSecret,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSignInProviders = `-- name: ListSignInProviders :many
+SELECT p.name, p.organization_id, p.roles, p.issuer, p.audience, p.algorithms, p.jwks_url, p.jwks, p.public_key, p.sealed_secret, p.claims, p.create_users, p.disabled, p.created_at, p.updated_at, p.sign_in, p.sealed_client_secret
+FROM identity_providers AS p
+JOIN organizations AS o ON o.id = p.organization_id
+WHERE p.sign_in <> '' AND NOT p.disabled AND NOT o.disabled
+ORDER BY p.name LIMIT $1
+`
+
+type ListSignInProvidersRow struct {
+	IdentityProvider IdentityProvider
+}
+
+// Those that people can sign in at, of enabled organisations.
+func (q *Queries) ListSignInProviders(ctx context.Context, rowLimit int32) ([]ListSignInProvidersRow, error) {
+	rows, err := q.db.QueryContext(ctx, listSignInProviders, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListSignInProvidersRow
+	for rows.Next() {
+		var i ListSignInProvidersRow
+		if err := rows.Scan(
+			&i.IdentityProvider.Name,
+			&i.IdentityProvider.OrganizationID,
+			&i.IdentityProvider.Roles,
+			&i.IdentityProvider.Issuer,
+			&i.IdentityProvider.Audience,
+			&i.IdentityProvider.Algorithms,
+			&i.IdentityProvider.JwksUrl,
+			&i.IdentityProvider.Jwks,
+			&i.IdentityProvider.PublicKey,
+			&i.IdentityProvider.SealedSecret,
+			&i.IdentityProvider.Claims,
+			&i.IdentityProvider.CreateUsers,
+			&i.IdentityProvider.Disabled,
+			&i.IdentityProvider.CreatedAt,
+			&i.IdentityProvider.UpdatedAt,
+			&i.IdentityProvider.SignIn,
+			&i.IdentityProvider.SealedClientSecret,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listSignInProvidersOfOrganization = `-- name: ListSignInProvidersOfOrganization :many
+SELECT p.name, p.organization_id, p.roles, p.issuer, p.audience, p.algorithms, p.jwks_url, p.jwks, p.public_key, p.sealed_secret, p.claims, p.create_users, p.disabled, p.created_at, p.updated_at, p.sign_in, p.sealed_client_secret
+FROM identity_providers AS p
+JOIN organizations AS o ON o.id = p.organization_id
+WHERE p.sign_in <> '' AND p.organization_id = $1 AND NOT p.disabled AND NOT o.disabled
+ORDER BY p.name LIMIT $2
+`
+
+type ListSignInProvidersOfOrganizationRow struct {
+	IdentityProvider IdentityProvider
+}
+
+func (q *Queries) ListSignInProvidersOfOrganization(ctx context.Context, organizationID string, rowLimit int32) ([]ListSignInProvidersOfOrganizationRow, error) {
+	rows, err := q.db.QueryContext(ctx, listSignInProvidersOfOrganization, organizationID, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListSignInProvidersOfOrganizationRow
+	for rows.Next() {
+		var i ListSignInProvidersOfOrganizationRow
+		if err := rows.Scan(
+			&i.IdentityProvider.Name,
+			&i.IdentityProvider.OrganizationID,
+			&i.IdentityProvider.Roles,
+			&i.IdentityProvider.Issuer,
+			&i.IdentityProvider.Audience,
+			&i.IdentityProvider.Algorithms,
+			&i.IdentityProvider.JwksUrl,
+			&i.IdentityProvider.Jwks,
+			&i.IdentityProvider.PublicKey,
+			&i.IdentityProvider.SealedSecret,
+			&i.IdentityProvider.Claims,
+			&i.IdentityProvider.CreateUsers,
+			&i.IdentityProvider.Disabled,
+			&i.IdentityProvider.CreatedAt,
+			&i.IdentityProvider.UpdatedAt,
+			&i.IdentityProvider.SignIn,
+			&i.IdentityProvider.SealedClientSecret,
 		); err != nil {
 			return nil, err
 		}
@@ -262,24 +383,26 @@ func (q *Queries) ListIdentityProvidersOfOrganization(ctx context.Context, organ
 const updateIdentityProvider = `-- name: UpdateIdentityProvider :exec
 UPDATE identity_providers
 SET roles = $2, issuer = $3, audience = $4, algorithms = $5, jwks_url = $6, jwks = $7, public_key = $8, sealed_secret = $9,
-    claims = $10, create_users = $11, disabled = $12, updated_at = $13
+    claims = $10, create_users = $11, disabled = $12, updated_at = $13, sign_in = $14, sealed_client_secret = $15
 WHERE name = $1
 `
 
 type UpdateIdentityProviderParams struct {
-	Name         string
-	Roles        string
-	Issuer       string
-	Audience     string
-	Algorithms   string
-	JwksUrl      string
-	Jwks         string
-	PublicKey    string
-	SealedSecret []byte
-	Claims       string
-	CreateUsers  bool
-	Disabled     bool
-	UpdatedAt    int64
+	Name               string
+	Roles              string
+	Issuer             string
+	Audience           string
+	Algorithms         string
+	JwksUrl            string
+	Jwks               string
+	PublicKey          string
+	SealedSecret       []byte
+	Claims             string
+	CreateUsers        bool
+	Disabled           bool
+	UpdatedAt          int64
+	SignIn             string
+	SealedClientSecret []byte
 }
 
 func (q *Queries) UpdateIdentityProvider(ctx context.Context, arg UpdateIdentityProviderParams) error {
@@ -297,6 +420,8 @@ func (q *Queries) UpdateIdentityProvider(ctx context.Context, arg UpdateIdentity
 		arg.CreateUsers,
 		arg.Disabled,
 		arg.UpdatedAt,
+		arg.SignIn,
+		arg.SealedClientSecret,
 	)
 	return err
 }

@@ -7,8 +7,19 @@ package gen
 
 import (
 	"context"
-	"database/sql"
 )
+
+const deleteKeyset = `-- name: DeleteKeyset :execrows
+DELETE FROM keysets WHERE name = $1
+`
+
+func (q *Queries) DeleteKeyset(ctx context.Context, name string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteKeyset, name)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
 
 const deleteMeta = `-- name: DeleteMeta :exec
 DELETE FROM meta WHERE name = $1
@@ -80,18 +91,6 @@ func (q *Queries) ListPeppers(ctx context.Context) ([]Pepper, error) {
 		return nil, err
 	}
 	return items, nil
-}
-
-const pepperNamed = `-- name: PepperNamed :one
-SELECT EXISTS (SELECT 1 FROM api_key_secrets WHERE api_key_secrets.pepper_id = $1)
-    OR EXISTS (SELECT 1 FROM admin_tokens WHERE admin_tokens.pepper_id = $1)
-`
-
-func (q *Queries) PepperNamed(ctx context.Context, pepperID string) (sql.NullBool, error) {
-	row := q.db.QueryRowContext(ctx, pepperNamed, pepperID)
-	var column_1 sql.NullBool
-	err := row.Scan(&column_1)
-	return column_1, err
 }
 
 const putKeyset = `-- name: PutKeyset :exec

@@ -39,6 +39,23 @@ type ApiKey struct {
 	CreatedAt        int64
 	UpdatedAt        int64
 	UserID           string
+	LastUsedAddr     string
+	LastUsedRoute    string
+}
+
+type ApiKeyAspect struct {
+	KeyID   string
+	Aspect  string
+	Name    string
+	FirstAt int64
+	LastAt  int64
+}
+
+type ApiKeyNotice struct {
+	KeyID string
+	Kind  string
+	About int64
+	At    int64
 }
 
 type ApiKeySecret struct {
@@ -47,6 +64,17 @@ type ApiKeySecret struct {
 	PepperID  string
 	CreatedAt int64
 	ExpiresAt sql.NullInt64
+	LeakedAt  sql.NullInt64
+}
+
+type ApiKeyUsage struct {
+	KeyID     string
+	Hour      int64
+	Allowed   int64
+	Refused   int64
+	LastAt    int64
+	LastAddr  string
+	LastRoute string
 }
 
 type Application struct {
@@ -76,6 +104,16 @@ type ApplicationKey struct {
 	ExpiresAt     sql.NullInt64
 	RevokedAt     sql.NullInt64
 	LastUsedAt    sql.NullInt64
+}
+
+type AuditCheckpoint struct {
+	Chain     string
+	Kind      string
+	Seq       int64
+	Hash      []byte
+	At        int64
+	KeyID     string
+	Signature []byte
 }
 
 type AuditDecision struct {
@@ -187,22 +225,32 @@ type FeedHead struct {
 	Purged   int64
 }
 
+type IdempotentRequest struct {
+	ID        []byte
+	Request   []byte
+	Answer    []byte
+	Bare      []byte
+	CreatedAt int64
+}
+
 type IdentityProvider struct {
-	Name           string
-	OrganizationID string
-	Roles          string
-	Issuer         string
-	Audience       string
-	Algorithms     string
-	JwksUrl        string
-	Jwks           string
-	PublicKey      string
-	SealedSecret   []byte
-	Claims         string
-	CreateUsers    bool
-	Disabled       bool
-	CreatedAt      int64
-	UpdatedAt      int64
+	Name               string
+	OrganizationID     string
+	Roles              string
+	Issuer             string
+	Audience           string
+	Algorithms         string
+	JwksUrl            string
+	Jwks               string
+	PublicKey          string
+	SealedSecret       []byte
+	Claims             string
+	CreateUsers        bool
+	Disabled           bool
+	CreatedAt          int64
+	UpdatedAt          int64
+	SignIn             string
+	SealedClientSecret []byte
 }
 
 type Keyset struct {
@@ -384,6 +432,8 @@ type Organization struct {
 	OnetimeClockWindow int64
 	OnetimeForms       string
 	Mfa                string
+	LeakResponse       string
+	LeakGrace          int64
 }
 
 type PartnerSession struct {
@@ -396,6 +446,7 @@ type PartnerSession struct {
 	CreatedAt     int64
 	ExpiresAt     int64
 	ConsumedAt    sql.NullInt64
+	Audited       bool
 }
 
 type Password struct {
@@ -461,6 +512,7 @@ type Session struct {
 	LastUsedAt      sql.NullInt64
 	ExpiresAt       int64
 	RevokedAt       sql.NullInt64
+	Audited         bool
 }
 
 type SigningKey struct {
@@ -513,6 +565,7 @@ type TemporaryKey struct {
 	UserID        string
 	CreatedAt     int64
 	ExpiresAt     int64
+	Audited       bool
 }
 
 type User struct {

@@ -19,7 +19,7 @@ func (q *Queries) DeleteOrganization(ctx context.Context, id string) error {
 }
 
 const getOrganization = `-- name: GetOrganization :one
-SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms, mfa FROM organizations WHERE id = $1
+SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms, mfa, leak_response, leak_grace FROM organizations WHERE id = $1
 `
 
 func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization, error) {
@@ -37,13 +37,16 @@ func (q *Queries) GetOrganization(ctx context.Context, id string) (Organization,
 		&i.OnetimeClockWindow,
 		&i.OnetimeForms,
 		&i.Mfa,
+		&i.LeakResponse,
+		&i.LeakGrace,
 	)
 	return i, err
 }
 
 const insertOrganization = `-- name: InsertOrganization :execrows
-INSERT INTO organizations (id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms, mfa)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO organizations (id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms, mfa,
+    leak_response, leak_grace)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT DO NOTHING
 `
 
@@ -59,6 +62,8 @@ type InsertOrganizationParams struct {
 	OnetimeClockWindow int64
 	OnetimeForms       string
 	Mfa                string
+	LeakResponse       string
+	LeakGrace          int64
 }
 
 func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganizationParams) (int64, error) {
@@ -74,6 +79,8 @@ func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganization
 		arg.OnetimeClockWindow,
 		arg.OnetimeForms,
 		arg.Mfa,
+		arg.LeakResponse,
+		arg.LeakGrace,
 	)
 	if err != nil {
 		return 0, err
@@ -82,7 +89,7 @@ func (q *Queries) InsertOrganization(ctx context.Context, arg InsertOrganization
 }
 
 const listOrganizations = `-- name: ListOrganizations :many
-SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms, mfa FROM organizations WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, name, environment, tenant_id, key_prefix, disabled, created_at, updated_at, onetime_clock_window, onetime_forms, mfa, leak_response, leak_grace FROM organizations WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 func (q *Queries) ListOrganizations(ctx context.Context, afterID string, rowLimit int32) ([]Organization, error) {
@@ -106,6 +113,8 @@ func (q *Queries) ListOrganizations(ctx context.Context, afterID string, rowLimi
 			&i.OnetimeClockWindow,
 			&i.OnetimeForms,
 			&i.Mfa,
+			&i.LeakResponse,
+			&i.LeakGrace,
 		); err != nil {
 			return nil, err
 		}
@@ -134,7 +143,7 @@ func (q *Queries) TenantIDTaken(ctx context.Context, tenantID string, iD string)
 const updateOrganization = `-- name: UpdateOrganization :exec
 UPDATE organizations
 SET name = $2, environment = $3, tenant_id = $4, key_prefix = $5, disabled = $6, updated_at = $7,
-    onetime_clock_window = $8, onetime_forms = $9, mfa = $10
+    onetime_clock_window = $8, onetime_forms = $9, mfa = $10, leak_response = $11, leak_grace = $12
 WHERE id = $1
 `
 
@@ -149,6 +158,8 @@ type UpdateOrganizationParams struct {
 	OnetimeClockWindow int64
 	OnetimeForms       string
 	Mfa                string
+	LeakResponse       string
+	LeakGrace          int64
 }
 
 func (q *Queries) UpdateOrganization(ctx context.Context, arg UpdateOrganizationParams) error {
@@ -163,6 +174,8 @@ func (q *Queries) UpdateOrganization(ctx context.Context, arg UpdateOrganization
 		arg.OnetimeClockWindow,
 		arg.OnetimeForms,
 		arg.Mfa,
+		arg.LeakResponse,
+		arg.LeakGrace,
 	)
 	return err
 }

@@ -11,7 +11,7 @@ import (
 )
 
 const findSession = `-- name: FindSession :one
-SELECT s.id, s.user_id, s.organization_id, s.door, s.methods, s.authenticated_at, s.api_key_id, s.provider_name, s.client_addr, s.user_agent, s.created_at, s.last_used_at, s.expires_at, s.revoked_at, u.id, u.organization_id, u.username, u.email, u.name, u.role_id, u.admin_role, u.customer_ids, u.group_id, u.skin_id, u.mfa, u.must_change_password, u.disabled, u.last_login_at, u.created_at, u.updated_at, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa,
+SELECT s.id, s.user_id, s.organization_id, s.door, s.methods, s.authenticated_at, s.api_key_id, s.provider_name, s.client_addr, s.user_agent, s.created_at, s.last_used_at, s.expires_at, s.revoked_at, s.audited, u.id, u.organization_id, u.username, u.email, u.name, u.role_id, u.admin_role, u.customer_ids, u.group_id, u.skin_id, u.mfa, u.must_change_password, u.disabled, u.last_login_at, u.created_at, u.updated_at, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, o.leak_response, o.leak_grace,
     COALESCE(r.id, '') AS role_id, COALESCE(r.name, '') AS role_name, COALESCE(r.scopes, '') AS role_scopes, COALESCE(r.mfa, '') AS role_mfa,
     CAST(
         (s.api_key_id = '' OR EXISTS (SELECT 1 FROM api_keys AS k WHERE k.id = s.api_key_id AND k.revoked_at IS NULL
@@ -58,6 +58,7 @@ func (q *Queries) FindSession(ctx context.Context, now sql.NullInt64, iD string)
 		&i.Session.LastUsedAt,
 		&i.Session.ExpiresAt,
 		&i.Session.RevokedAt,
+		&i.Session.Audited,
 		&i.User.ID,
 		&i.User.OrganizationID,
 		&i.User.Username,
@@ -85,6 +86,8 @@ func (q *Queries) FindSession(ctx context.Context, now sql.NullInt64, iD string)
 		&i.Organization.OnetimeClockWindow,
 		&i.Organization.OnetimeForms,
 		&i.Organization.Mfa,
+		&i.Organization.LeakResponse,
+		&i.Organization.LeakGrace,
 		&i.RoleID,
 		&i.RoleName,
 		&i.RoleScopes,
@@ -123,7 +126,7 @@ func (q *Queries) GetAuthToken(ctx context.Context, userID string) (AuthToken, e
 }
 
 const getSession = `-- name: GetSession :one
-SELECT id, user_id, organization_id, door, methods, authenticated_at, api_key_id, provider_name, client_addr, user_agent, created_at, last_used_at, expires_at, revoked_at FROM sessions WHERE id = $1
+SELECT id, user_id, organization_id, door, methods, authenticated_at, api_key_id, provider_name, client_addr, user_agent, created_at, last_used_at, expires_at, revoked_at, audited FROM sessions WHERE id = $1
 `
 
 func (q *Queries) GetSession(ctx context.Context, id string) (Session, error) {
@@ -144,6 +147,7 @@ func (q *Queries) GetSession(ctx context.Context, id string) (Session, error) {
 		&i.LastUsedAt,
 		&i.ExpiresAt,
 		&i.RevokedAt,
+		&i.Audited,
 	)
 	return i, err
 }
@@ -223,7 +227,7 @@ func (q *Queries) InsertUserIdentity(ctx context.Context, arg InsertUserIdentity
 }
 
 const listSessions = `-- name: ListSessions :many
-SELECT id, user_id, organization_id, door, methods, authenticated_at, api_key_id, provider_name, client_addr, user_agent, created_at, last_used_at, expires_at, revoked_at FROM sessions WHERE id > $1 AND revoked_at IS NULL AND expires_at > $2 ORDER BY id LIMIT $3
+SELECT id, user_id, organization_id, door, methods, authenticated_at, api_key_id, provider_name, client_addr, user_agent, created_at, last_used_at, expires_at, revoked_at, audited FROM sessions WHERE id > $1 AND revoked_at IS NULL AND expires_at > $2 ORDER BY id LIMIT $3
 `
 
 func (q *Queries) ListSessions(ctx context.Context, afterID string, now int64, rowLimit int32) ([]Session, error) {
@@ -250,6 +254,7 @@ func (q *Queries) ListSessions(ctx context.Context, afterID string, now int64, r
 			&i.LastUsedAt,
 			&i.ExpiresAt,
 			&i.RevokedAt,
+			&i.Audited,
 		); err != nil {
 			return nil, err
 		}
@@ -265,7 +270,7 @@ func (q *Queries) ListSessions(ctx context.Context, afterID string, now int64, r
 }
 
 const listSessionsOfOrganization = `-- name: ListSessionsOfOrganization :many
-SELECT id, user_id, organization_id, door, methods, authenticated_at, api_key_id, provider_name, client_addr, user_agent, created_at, last_used_at, expires_at, revoked_at FROM sessions
+SELECT id, user_id, organization_id, door, methods, authenticated_at, api_key_id, provider_name, client_addr, user_agent, created_at, last_used_at, expires_at, revoked_at, audited FROM sessions
 WHERE organization_id = $1 AND id > $2 AND revoked_at IS NULL AND expires_at > $3
 ORDER BY id LIMIT $4
 `
@@ -299,6 +304,7 @@ func (q *Queries) ListSessionsOfOrganization(ctx context.Context, organizationID
 			&i.LastUsedAt,
 			&i.ExpiresAt,
 			&i.RevokedAt,
+			&i.Audited,
 		); err != nil {
 			return nil, err
 		}
@@ -314,7 +320,7 @@ func (q *Queries) ListSessionsOfOrganization(ctx context.Context, organizationID
 }
 
 const listSessionsOfUser = `-- name: ListSessionsOfUser :many
-SELECT id, user_id, organization_id, door, methods, authenticated_at, api_key_id, provider_name, client_addr, user_agent, created_at, last_used_at, expires_at, revoked_at FROM sessions
+SELECT id, user_id, organization_id, door, methods, authenticated_at, api_key_id, provider_name, client_addr, user_agent, created_at, last_used_at, expires_at, revoked_at, audited FROM sessions
 WHERE user_id = $1 AND id > $2 AND revoked_at IS NULL AND expires_at > $3
 ORDER BY id LIMIT $4
 `
@@ -348,6 +354,7 @@ func (q *Queries) ListSessionsOfUser(ctx context.Context, userID string, afterID
 			&i.LastUsedAt,
 			&i.ExpiresAt,
 			&i.RevokedAt,
+			&i.Audited,
 		); err != nil {
 			return nil, err
 		}

@@ -20,7 +20,7 @@ func (q *Queries) DeleteSigningKey(ctx context.Context, id string) error {
 }
 
 const findSigningKey = `-- name: FindSigningKey :one
-SELECT k.id, k.organization_id, k.name, k.environment, k.api_key, k.algorithm, k.public_key, k.sealed_secret, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, f.revision
+SELECT k.id, k.organization_id, k.name, k.environment, k.api_key, k.algorithm, k.public_key, k.sealed_secret, k.permitted_site_ids, k.scopes, k.allowed_ips, k.rate, k.rate_algorithm, k.expires_at, k.revoked_at, k.last_used_at, k.created_at, k.updated_at, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, o.leak_response, o.leak_grace, f.revision
 FROM signing_keys AS k
 JOIN organizations AS o ON o.id = k.organization_id
 JOIN feed_head AS f ON f.id = 1
@@ -66,6 +66,8 @@ func (q *Queries) FindSigningKey(ctx context.Context, apiKey string) (FindSignin
 		&i.Organization.OnetimeClockWindow,
 		&i.Organization.OnetimeForms,
 		&i.Organization.Mfa,
+		&i.Organization.LeakResponse,
+		&i.Organization.LeakGrace,
 		&i.Revision,
 	)
 	return i, err

@@ -25,7 +25,7 @@ func (q *Queries) ConsumePartnerSession(ctx context.Context, now sql.NullInt64, 
 }
 
 const findPartnerSessions = `-- name: FindPartnerSessions :many
-SELECT digest, pepper_id, application_id, tenant_id, generation, user_id, created_at, expires_at, consumed_at FROM partner_sessions WHERE digest IN ($1, $2, $3)
+SELECT digest, pepper_id, application_id, tenant_id, generation, user_id, created_at, expires_at, consumed_at, audited FROM partner_sessions WHERE digest IN ($1, $2, $3)
 `
 
 func (q *Queries) FindPartnerSessions(ctx context.Context, digest []byte, digest_2 []byte, digest_3 []byte) ([]PartnerSession, error) {
@@ -47,6 +47,7 @@ func (q *Queries) FindPartnerSessions(ctx context.Context, digest []byte, digest
 			&i.CreatedAt,
 			&i.ExpiresAt,
 			&i.ConsumedAt,
+			&i.Audited,
 		); err != nil {
 			return nil, err
 		}

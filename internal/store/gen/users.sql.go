@@ -29,7 +29,7 @@ func (q *Queries) DeleteUserNames(ctx context.Context, userID string) error {
 }
 
 const findUserByID = `-- name: FindUserByID :one
-SELECT u.id, u.organization_id, u.username, u.email, u.name, u.role_id, u.admin_role, u.customer_ids, u.group_id, u.skin_id, u.mfa, u.must_change_password, u.disabled, u.last_login_at, u.created_at, u.updated_at, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, f.revision
+SELECT u.id, u.organization_id, u.username, u.email, u.name, u.role_id, u.admin_role, u.customer_ids, u.group_id, u.skin_id, u.mfa, u.must_change_password, u.disabled, u.last_login_at, u.created_at, u.updated_at, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, o.leak_response, o.leak_grace, f.revision
 FROM users AS u
 JOIN organizations AS o ON o.id = u.organization_id
 JOIN feed_head AS f ON f.id = 1
@@ -73,13 +73,15 @@ func (q *Queries) FindUserByID(ctx context.Context, id string) (FindUserByIDRow,
 		&i.Organization.OnetimeClockWindow,
 		&i.Organization.OnetimeForms,
 		&i.Organization.Mfa,
+		&i.Organization.LeakResponse,
+		&i.Organization.LeakGrace,
 		&i.Revision,
 	)
 	return i, err
 }
 
 const findUserByName = `-- name: FindUserByName :one
-SELECT u.id, u.organization_id, u.username, u.email, u.name, u.role_id, u.admin_role, u.customer_ids, u.group_id, u.skin_id, u.mfa, u.must_change_password, u.disabled, u.last_login_at, u.created_at, u.updated_at, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, f.revision
+SELECT u.id, u.organization_id, u.username, u.email, u.name, u.role_id, u.admin_role, u.customer_ids, u.group_id, u.skin_id, u.mfa, u.must_change_password, u.disabled, u.last_login_at, u.created_at, u.updated_at, o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, o.leak_response, o.leak_grace, f.revision
 FROM user_names AS n
 JOIN users AS u ON u.id = n.user_id
 JOIN organizations AS o ON o.id = u.organization_id
@@ -124,6 +126,8 @@ func (q *Queries) FindUserByName(ctx context.Context, name string) (FindUserByNa
 		&i.Organization.OnetimeClockWindow,
 		&i.Organization.OnetimeForms,
 		&i.Organization.Mfa,
+		&i.Organization.LeakResponse,
+		&i.Organization.LeakGrace,
 		&i.Revision,
 	)
 	return i, err
@@ -219,6 +223,50 @@ func (q *Queries) InsertUserName(ctx context.Context, name string, skeleton stri
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const listAdministratorsOfOrganization = `-- name: ListAdministratorsOfOrganization :many
+SELECT id, organization_id, username, email, name, role_id, admin_role, customer_ids, group_id, skin_id, mfa, must_change_password, disabled, last_login_at, created_at, updated_at FROM users WHERE organization_id = $1 AND admin_role = $2 AND NOT disabled AND email <> '' ORDER BY id LIMIT $3
+`
+
+func (q *Queries) ListAdministratorsOfOrganization(ctx context.Context, organizationID string, adminRole string, rowLimit int32) ([]User, error) {
+	rows, err := q.db.QueryContext(ctx, listAdministratorsOfOrganization, organizationID, adminRole, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []User
+	for rows.Next() {
+		var i User
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrganizationID,
+			&i.Username,
+			&i.Email,
+			&i.Name,
+			&i.RoleID,
+			&i.AdminRole,
+			&i.CustomerIds,
+			&i.GroupID,
+			&i.SkinID,
+			&i.Mfa,
+			&i.MustChangePassword,
+			&i.Disabled,
+			&i.LastLoginAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listUserNames = `-- name: ListUserNames :many

@@ -14,7 +14,41 @@ SELECT * FROM audit_heads WHERE chain = $1;
 SELECT chain FROM audit_heads
 UNION
 SELECT DISTINCT organization_id FROM audit_events
+UNION
+SELECT DISTINCT chain FROM audit_checkpoints
 ORDER BY 1;
+
+-- Chains that have grown since they were last sealed.
+-- name: ListUnsealedHeads :many
+SELECT h.chain, h.seq, h.hash FROM audit_heads AS h
+WHERE h.seq > COALESCE((SELECT max(c.seq) FROM audit_checkpoints AS c WHERE c.chain = h.chain AND c.kind = 'seal'), 0)
+ORDER BY h.chain;
+
+-- name: ListAuditHeads :many
+SELECT * FROM audit_heads ORDER BY chain;
+
+-- name: InsertCheckpoint :execrows
+INSERT INTO audit_checkpoints (chain, kind, seq, hash, at, key_id, signature) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT DO NOTHING;
+
+-- name: ListCheckpoints :many
+SELECT * FROM audit_checkpoints WHERE chain = $1 ORDER BY seq, kind;
+
+-- name: LastCheckpoint :one
+SELECT * FROM audit_checkpoints WHERE chain = $1 AND kind = $2 ORDER BY seq DESC LIMIT 1;
+
+-- The last seal from before an instant.
+-- name: LastSealBefore :one
+SELECT * FROM audit_checkpoints WHERE chain = $1 AND kind = 'seal' AND at <= sqlc.arg(before) ORDER BY seq DESC LIMIT 1;
+
+-- name: DeleteAuditEventsThrough :execrows
+DELETE FROM audit_events WHERE organization_id = $1 AND seq <= sqlc.arg(through);
+
+-- name: DeleteDecisionsThrough :execrows
+DELETE FROM audit_decisions WHERE seq <= sqlc.arg(through);
+
+-- name: DeleteCheckpointsBefore :exec
+DELETE FROM audit_checkpoints WHERE chain = $1 AND seq < sqlc.arg(before);
 
 -- name: ListAuditEvents :many
 SELECT * FROM audit_events WHERE organization_id = $1 AND seq > sqlc.arg(after_seq) ORDER BY seq LIMIT sqlc.arg(row_limit);
@@ -22,16 +56,3 @@ SELECT * FROM audit_events WHERE organization_id = $1 AND seq > sqlc.arg(after_s
 -- name: ListDecisionsBySeq :many
 SELECT * FROM audit_decisions WHERE seq > sqlc.arg(after_seq) ORDER BY seq LIMIT sqlc.arg(row_limit);
 
--- name: ListDecisions :many
-SELECT * FROM audit_decisions
-WHERE at >= sqlc.arg(since) AND at < sqlc.arg(until)
-  AND (CAST(sqlc.arg(credential_id) AS text) = '' OR credential_id = sqlc.arg(credential_id))
-  AND (CAST(sqlc.arg(reason) AS text) = '' OR reason = sqlc.arg(reason))
-ORDER BY seq DESC LIMIT sqlc.arg(row_limit) OFFSET sqlc.arg(row_offset);
-
--- name: ListDecisionsOfOrganization :many
-SELECT * FROM audit_decisions
-WHERE organization_id = sqlc.arg(organization_id) AND at >= sqlc.arg(since) AND at < sqlc.arg(until)
-  AND (CAST(sqlc.arg(credential_id) AS text) = '' OR credential_id = sqlc.arg(credential_id))
-  AND (CAST(sqlc.arg(reason) AS text) = '' OR reason = sqlc.arg(reason))
-ORDER BY seq DESC LIMIT sqlc.arg(row_limit) OFFSET sqlc.arg(row_offset);

@@ -8,10 +8,6 @@ UPDATE peppers SET is_current = FALSE WHERE id <> $1 AND is_current = TRUE;
 -- name: ListPeppers :many
 SELECT * FROM peppers ORDER BY created_at, id;
 
--- name: PepperNamed :one
-SELECT EXISTS (SELECT 1 FROM api_key_secrets WHERE api_key_secrets.pepper_id = $1)
-    OR EXISTS (SELECT 1 FROM admin_tokens WHERE admin_tokens.pepper_id = $1);
-
 -- name: DeletePepper :exec
 DELETE FROM peppers WHERE id = $1;
 
@@ -21,6 +17,9 @@ ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, updated_at = excluded
 
 -- name: GetKeyset :one
 SELECT * FROM keysets WHERE name = $1;
+
+-- name: DeleteKeyset :execrows
+DELETE FROM keysets WHERE name = $1;
 
 -- name: PutMeta :exec
 INSERT INTO meta (name, value) VALUES ($1, $2)

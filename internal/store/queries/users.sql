@@ -13,6 +13,9 @@ SELECT * FROM users WHERE id > sqlc.arg(after_id) ORDER BY id LIMIT sqlc.arg(row
 -- name: ListUsersOfOrganization :many
 SELECT * FROM users WHERE organization_id = $1 AND id > sqlc.arg(after_id) ORDER BY id LIMIT sqlc.arg(row_limit);
 
+-- name: ListAdministratorsOfOrganization :many
+SELECT * FROM users WHERE organization_id = $1 AND admin_role = $2 AND NOT disabled AND email <> '' ORDER BY id LIMIT sqlc.arg(row_limit);
+
 -- name: ListUsersWithRole :many
 SELECT id FROM users WHERE role_id = sqlc.arg(role_id) ORDER BY id LIMIT sqlc.arg(row_limit);
 

@@ -18,6 +18,10 @@ func Provider(name, organization string) keystile.IdentityProvider {
 		Algorithms: []keystile.SigningAlgorithm{keystile.RS256, keystile.ES256}, JWKSURL: "https://sso.example.com/jwks",
 		Claims:      map[string]string{"username": "email", "role_id": "https://example.com/role"},
 		CreateUsers: true, CreatedAt: T0, UpdatedAt: T0,
+		SignIn: &keystile.ProviderSignIn{
+			ClientID: "client of " + name, SealedSecret: []byte("canary\x00client"), Label: "Sign in with " + name, Scopes: []string{"openid", "email"},
+			LinkByEmail: true, TrustedAMR: []string{"mfa"}, Unlisted: true,
+		},
 	}
 }
 
@@ -67,6 +71,10 @@ var providerBehaviours = []behaviour{
 		Must(t, s, createProvider(p))
 		update := func(ctx context.Context, tx *store.Tx) error { return tx.UpdateIdentityProvider(ctx, p) }
 		unchanged(t, s, func() { Must(t, s, update) })
+		p.SignIn.Label, p.SignIn.TrustedAMR, p.SignIn.SealedSecret = "", nil, []byte("another")
+		Must(t, s, update)
+		unchanged(t, s, func() { Must(t, s, update) })
+		p.SignIn = nil
 		p.Roles, p.Claims, p.CreateUsers, p.Disabled = nil, nil, false, true
 		p.Issuer, p.Audience, p.JWKSURL, p.SealedSecret = "new", "other", "", []byte("canary")
 		p.Algorithms = []keystile.SigningAlgorithm{keystile.HS256}
@@ -78,11 +86,36 @@ var providerBehaviours = []behaviour{
 		p.OrganizationID = "south"
 		invalid(t, s, "organization", update)
 	}},
+	{"providers to sign in at are listed, but for disabled ones and those of disabled organizations", func(t *testing.T, s *store.Store) {
+		withRole(t, s)
+		a, b, off, none := Provider("a", "north"), Provider("b", "south"), Provider("off", "north"), Provider("none", "north")
+		a.JWKSURL, a.SignIn = "", &keystile.ProviderSignIn{ClientID: "a"} // its keys are where its issuer says
+		off.Disabled, none.SignIn = true, nil
+		for _, p := range []keystile.IdentityProvider{b, off, none, a} {
+			Must(t, s, createProvider(p))
+		}
+		got, err := s.SignInProviders(t.Context(), "", 10)
+		same(t, err, []keystile.IdentityProvider{a, b}, got)
+		got, err = s.SignInProviders(t.Context(), "", 1)
+		same(t, err, []keystile.IdentityProvider{a}, got)
+		got, err = s.SignInProviders(t.Context(), "north", 10)
+		same(t, err, []keystile.IdentityProvider{a}, got)
+		Must(t, s, func(ctx context.Context, tx *store.Tx) error {
+			o, err := tx.Organization(ctx, "south")
+			if err != nil {
+				return err
+			}
+			o.Disabled = true
+			return tx.UpdateOrganization(ctx, o)
+		})
+		got, err = s.SignInProviders(t.Context(), "south", 10)
+		same(t, err, []keystile.IdentityProvider{}, got)
+	}},
 	{"TestThreat01 an identity provider that could not be verified by, or in two ways, is refused", func(t *testing.T, s *store.Store) {
 		withRole(t, s)
 		for field, spoils := range map[string][]func(*keystile.IdentityProvider){
 			"jwks_url": {
-				func(p *keystile.IdentityProvider) { p.JWKSURL = "" },
+				func(p *keystile.IdentityProvider) { p.JWKSURL, p.SignIn = "", nil },
 				func(p *keystile.IdentityProvider) { p.PublicKey = PublicKey },
 				func(p *keystile.IdentityProvider) { p.SealedSecret = []byte("x") },
 			},
@@ -91,11 +124,13 @@ var providerBehaviours = []behaviour{
 				func(p *keystile.IdentityProvider) { p.Algorithms = append(p.Algorithms, keystile.HS256) },
 				func(p *keystile.IdentityProvider) { p.JWKSURL, p.SealedSecret = "", []byte("x") },
 			},
-			"name":         {func(p *keystile.IdentityProvider) { p.Name = "a/b" }},
-			"issuer":       {func(p *keystile.IdentityProvider) { p.Issuer = "" }, func(p *keystile.IdentityProvider) { p.Audience = "" }},
-			"roles[1]":     {func(p *keystile.IdentityProvider) { p.Roles = []string{"r", "nobody"} }},
-			"organization": {func(p *keystile.IdentityProvider) { p.OrganizationID = "nobody" }},
-			"claims":       {func(p *keystile.IdentityProvider) { p.Claims = map[string]string{"username": "\xff"} }},
+			"sign_in.client_id": {func(p *keystile.IdentityProvider) { p.SignIn.ClientID = "" }},
+			"sign_in.label":     {func(p *keystile.IdentityProvider) { p.SignIn.Label = "\xff" }},
+			"name":              {func(p *keystile.IdentityProvider) { p.Name = "a/b" }},
+			"issuer":            {func(p *keystile.IdentityProvider) { p.Issuer = "" }, func(p *keystile.IdentityProvider) { p.Audience = "" }},
+			"roles[1]":          {func(p *keystile.IdentityProvider) { p.Roles = []string{"r", "nobody"} }},
+			"organization":      {func(p *keystile.IdentityProvider) { p.OrganizationID = "nobody" }},
+			"claims":            {func(p *keystile.IdentityProvider) { p.Claims = map[string]string{"username": "\xff"} }},
 		} {
 			for _, spoil := range spoils {
 				p := Provider("p", "north")
@@ -128,7 +163,7 @@ var providerBehaviours = []behaviour{
 		noError(t, err)
 		p := shared("p", "north")
 		Must(t, s, createProvider(p))
-		p.SealedSecret = []byte("canary again")
+		p.SealedSecret, p.SignIn = []byte("canary again"), &keystile.ProviderSignIn{ClientID: "c", SealedSecret: []byte("canary of the client")}
 		Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.UpdateIdentityProvider(ctx, p) })
 		Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.DeleteIdentityProvider(ctx, "p") })
 		events, err := s.Events(t.Context(), store.EventFilter{OrganizationID: "north", AfterSeq: 4})

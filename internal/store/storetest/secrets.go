@@ -291,6 +291,9 @@ var decisionBehaviours = []behaviour{
 		noError(t, s.RecordDecisions(t.Context(), batch[1:]))
 		noError(t, s.RecordDecisions(t.Context(), nil))
 		batch[1].Path = "/\uFFFD\uFFFD"
+		for i := range batch {
+			batch[i].Seq = int64(i + 1)
+		}
 		for _, c := range []struct {
 			filter store.DecisionFilter
 			want   []keystile.DecisionRecord
@@ -299,7 +302,10 @@ var decisionBehaviours = []behaviour{
 			{store.DecisionFilter{OrganizationID: "north"}, []keystile.DecisionRecord{batch[2], batch[0]}},
 			{store.DecisionFilter{CredentialID: "k1", Reason: keystile.ReasonScopeMissing}, batch[2:]},
 			{store.DecisionFilter{Since: T0.Add(time.Second), Until: T0.Add(2 * time.Second)}, batch[1:2]},
-			{store.DecisionFilter{Limit: 1, Offset: 1}, batch[1:2]},
+			{store.DecisionFilter{Limit: 1, AfterSeq: 3}, batch[1:2]},
+			{store.DecisionFilter{Limit: 1, AfterSeq: 1, OldestFirst: true}, batch[1:2]},
+			{store.DecisionFilter{RequestID: "r1"}, batch[:1]},
+			{store.DecisionFilter{OldestFirst: true}, batch},
 		} {
 			got, err := s.Decisions(t.Context(), c.filter)
 			noError(t, err)

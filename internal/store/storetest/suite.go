@@ -12,8 +12,9 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 	t.Helper()
 	for _, group := range [][]behaviour{
 		organizationBehaviours, siteBehaviours, roleBehaviours, keyBehaviours, secretBehaviours, adminTokenBehaviours,
-		keyringBehaviours, signingKeyBehaviours, userBehaviours, loginBehaviours, providerBehaviours, nonceBehaviours, applicationBehaviours, webhookBehaviours, oauthBehaviours,
-		transactionBehaviours, auditBehaviours, feedBehaviours, decisionBehaviours, importBehaviours,
+		keyringBehaviours, signingKeyBehaviours, userBehaviours, loginBehaviours, providerBehaviours, nonceBehaviours,
+		applicationBehaviours, webhookBehaviours, keyLifeBehaviours, oauthBehaviours,
+		transactionBehaviours, auditBehaviours, checkpointBehaviours, feedBehaviours, decisionBehaviours, importBehaviours,
 	} {
 		for _, b := range group {
 			t.Run(b.name, func(t *testing.T) { b.check(t, open(t)) })

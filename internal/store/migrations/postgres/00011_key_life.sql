@@ -1,0 +1,58 @@
+-- +goose Up
+
+-- What an organisation does with API keys found in the open: notify, throttle or
+-- revoke ('': notify), and for how many microseconds a leaked secret still goes on.
+ALTER TABLE organizations ADD COLUMN leak_response text NOT NULL DEFAULT '';
+ALTER TABLE organizations ADD COLUMN leak_grace bigint NOT NULL DEFAULT 0;
+
+ALTER TABLE api_key_secrets ADD COLUMN leaked_at bigint;
+CREATE INDEX api_key_secrets_leaked_at ON api_key_secrets (leaked_at) WHERE leaked_at IS NOT NULL;
+
+ALTER TABLE api_keys ADD COLUMN last_used_addr text NOT NULL DEFAULT '';
+ALTER TABLE api_keys ADD COLUMN last_used_route text NOT NULL DEFAULT '';
+CREATE INDEX api_keys_expires_at ON api_keys (expires_at) WHERE expires_at IS NOT NULL;
+
+-- What was told about a key, so that it is not told again: about is the instant
+-- that the notice was about.
+CREATE TABLE api_key_notices (
+    key_id text COLLATE "C" NOT NULL,
+    kind   text COLLATE "C" NOT NULL,
+    about  bigint NOT NULL,
+    at     bigint NOT NULL,
+    PRIMARY KEY (key_id, kind)
+);
+
+-- Requests of a key that was proven, by the hour. hour is when it began.
+CREATE TABLE api_key_usage (
+    key_id     text COLLATE "C" NOT NULL,
+    hour       bigint NOT NULL,
+    allowed    bigint NOT NULL,
+    refused    bigint NOT NULL,
+    last_at    bigint NOT NULL,
+    last_addr  text NOT NULL,
+    last_route text NOT NULL,
+    PRIMARY KEY (key_id, hour)
+);
+CREATE INDEX api_key_usage_hour ON api_key_usage (hour);
+
+-- What a key really used: aspect is scope, site or route.
+CREATE TABLE api_key_aspects (
+    key_id   text COLLATE "C" NOT NULL,
+    aspect   text COLLATE "C" NOT NULL,
+    name     text COLLATE "C" NOT NULL,
+    first_at bigint NOT NULL,
+    last_at  bigint NOT NULL,
+    PRIMARY KEY (key_id, aspect, name)
+);
+
+-- Requests of the management API with an Idempotency-Key. request is a digest of what
+-- was asked; answer is sealed and goes first, bare is sealed and holds no secrets. Both
+-- are empty between the change and its answer.
+CREATE TABLE idempotent_requests (
+    id         bytea NOT NULL PRIMARY KEY,
+    request    bytea NOT NULL,
+    answer     bytea NOT NULL,
+    bare       bytea NOT NULL,
+    created_at bigint NOT NULL
+);
+CREATE INDEX idempotent_requests_created_at ON idempotent_requests (created_at);

@@ -1,0 +1,38 @@
+package sdk
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// schemathesis is the version that looks for requests on which the server and its
+// OpenAPI document disagree.
+const schemathesis = "schemathesis==4.32.5"
+
+// notExpressible are checks that a document cannot meet: that a value which fits
+// its schema is good, as cursors, ids of what exists and unused Idempotency-Keys are.
+const notExpressible = "positive_data_acceptance"
+
+// TestTheServerDoesWhatItsOpenAPIDocumentSays sends requests made of the document.
+// The one that would end the token it is sent with is left out.
+func TestTheServerDoesWhatItsOpenAPIDocumentSays(t *testing.T) {
+	w := newWorld(t)
+	var token struct{ Secret string }
+	w.run(&token, "admin-token", "create")
+	w.serve()
+	venv := filepath.Join(t.TempDir(), "venv")
+	output(t, exec.Command("python3", "-m", "venv", venv))
+	output(t, exec.Command(filepath.Join(venv, "bin", "pip"), "install", "--quiet", "--no-compile", "--disable-pip-version-check", schemathesis))
+	run := exec.Command(filepath.Join(venv, "bin", "st"), "run", w.url+"/v1/openapi.json", "--header", "Authorization: Bearer "+token.Secret,
+		"--checks", "all", "--exclude-checks", notExpressible, "--exclude-operation-id", "revoke-admin-token",
+		"--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--seed", "20261128", "--workers", "1", "--no-color")
+	run.Dir = t.TempDir()
+	run.Env = append(os.Environ(), "PYTHONPATH=", "PYTHONDONTWRITEBYTECODE=1")
+	report := string(output(t, run))
+	if !strings.Contains(report, "No issues found") {
+		t.Errorf("Schemathesis: %s", lastLines(report, 40))
+	}
+}
