@@ -9,6 +9,8 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
+	"keystile.dev/keystile/internal/credential/onetime"
+	"keystile.dev/keystile/internal/dpop"
 	"keystile.dev/keystile/internal/keyring"
 	"keystile.dev/keystile/internal/manage"
 	"keystile.dev/keystile/internal/oidc"
@@ -26,7 +28,7 @@ const (
 func (s *server) buildOAuth(ctx context.Context, _ *app) error {
 	var err error
 	s.access, err = s.house.newAccessTokens(oauthtoken.Options{
-		Fresh: s.feed.Fresh, MaxEntries: s.cfg.Limits.WarmCredentials, MaxRejections: s.cfg.Limits.WarmRefusals,
+		Ledger: spentProofs{spentNonces{s.ledger}}, Fresh: s.feed.Fresh, MaxEntries: s.cfg.Limits.WarmCredentials, MaxRejections: s.cfg.Limits.WarmRefusals,
 		Lookups: s.cfg.Limits.Lookups, LookupBatch: s.cfg.Limits.LookupBatch,
 	})
 	if err != nil {
@@ -69,6 +71,19 @@ func findAccessTokens(st *store.Store) oauthtoken.Find {
 			UserGone: f.UserGone, User: f.User, Tenant: f.Tenant, RoleScopes: f.RoleScopes, SiteIDs: f.SiteIDs,
 		}, nil
 	}
+}
+
+// spentProofs is the ledger as the kind of access tokens asks it.
+type spentProofs struct{ ledger onetime.Ledger }
+
+// Claim implements oauthtoken.Ledger.
+func (s spentProofs) Claim(ctx context.Context, n dpop.Nonce) error {
+	return s.ledger.Claim(ctx, onetime.Nonce(n))
+}
+
+// Spent implements oauthtoken.Ledger.
+func (s spentProofs) Spent(ctx context.Context, n dpop.Nonce) error {
+	return s.ledger.Spent(ctx, onetime.Nonce(n))
 }
 
 // claimOnce spends what clients may use once, in the ledger of the server.

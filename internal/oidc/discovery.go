@@ -36,6 +36,7 @@ type metadata struct {
 	ACRValues                    []string `json:"acr_values_supported"`
 	ClaimsSupported              []string `json:"claims_supported"`
 	PromptValues                 []string `json:"prompt_values_supported"`
+	DPoPAlgorithms               []string `json:"dpop_signing_alg_values_supported"`
 	IssuerInResponse             bool     `json:"authorization_response_iss_parameter_supported"`
 	RequestParameterSupported    bool     `json:"request_parameter_supported"`
 	RequestURIParameterSupported bool     `json:"request_uri_parameter_supported"`
@@ -60,7 +61,7 @@ func (s *Server) describe() ([]byte, error) {
 		ScopesSupported: []string{"openid", "profile", "email"}, ResponseTypesSupported: []string{"code"}, ResponseModesSupported: []string{"query"},
 		GrantTypesSupported: names, SubjectTypesSupported: []string{"public", "pairwise"},
 		IDTokenAlgorithms: algorithms, TokenAuthMethods: all, TokenAuthAlgorithms: algorithms, RevocationAuthMethods: all, IntrospectionAuthMethods: confidential,
-		ChallengeMethods: []string{"S256"}, ACRValues: []string{acrOne, acrMFA}, PromptValues: prompts, IssuerInResponse: true,
+		ChallengeMethods: []string{"S256"}, DPoPAlgorithms: algorithms, ACRValues: []string{acrOne, acrMFA}, PromptValues: prompts, IssuerInResponse: true,
 		ClaimsSupported: []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid", "name", "preferred_username", "updated_at", "email"},
 	})
 	if err != nil {

@@ -46,6 +46,8 @@ func (s *Server) exchange(ctx context.Context, r *request, c *client) (any, erro
 		audiences = []string{s.o.Issuer}
 	}
 	switch {
+	case facts.Thumbprint != "":
+		return nil, badGrant("the subject token is bound to a key")
 	case p.UserID == "" || p.GrantID == "":
 		return nil, badGrant("the subject token is no user's")
 	case facts.ClientID != c.id() && !slices.ContainsFunc(audiences, func(a string) bool { return slices.Contains(c.Client.Serves, a) }):
@@ -101,7 +103,7 @@ func (s *Server) exchangeFor(ctx context.Context, r *request, c *client, p *keys
 		return nil, err
 	}
 	now := s.now()
-	i := issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, actor: chain(c.id(), before), parent: p.CredentialID}
+	i := issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, actor: chain(c.id(), before), parent: p.CredentialID}
 	i.grant.ExpiresAt = earlier(grant.ExpiresAt, p.ExpiresAt)
 	given, answer, err := s.make(ctx, &i, now)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
+	"keystile.dev/keystile/internal/dpop"
 	"keystile.dev/keystile/internal/jws"
 	"keystile.dev/keystile/internal/oidc"
 	"keystile.dev/keystile/internal/store"
@@ -111,7 +112,7 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 	}
 	w := &world{t: t, store: s, keys: &testKeys{key: key}, log: &bytes.Buffer{}, clock: time.Now().UTC().Truncate(time.Microsecond), spent: map[string]bool{}}
 	w.seed()
-	w.kind, err = oauthtoken.New(oauthtoken.Options{Find: w.find, Digester: hashing{}, Fresh: func(time.Time) bool { return true }, Now: w.now})
+	w.kind, err = oauthtoken.New(oauthtoken.Options{Find: w.find, Digester: hashing{}, Ledger: proofs{w}, Fresh: func(time.Time) bool { return true }, Now: w.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,6 +225,15 @@ func (w *world) find(ctx context.Context, digests [][32]byte) (oauthtoken.Record
 		UserGone: f.UserGone, User: f.User, Tenant: f.Tenant, RoleScopes: f.RoleScopes, SiteIDs: f.SiteIDs,
 	}, err
 }
+
+// proofs is the world's ledger as the kind asks it.
+type proofs struct{ w *world }
+
+func (p proofs) Claim(ctx context.Context, n dpop.Nonce) error {
+	return p.w.claim(ctx, n.Scope, n.Value, n.Stamp, n.LastValid)
+}
+
+func (p proofs) Spent(context.Context, dpop.Nonce) error { return nil }
 
 // change runs a change of the store.
 func (w *world) change(fn func(context.Context, *store.Tx) error) {
