@@ -57,6 +57,7 @@ type Scheme string
 const (
 	SchemeNone   Scheme = ""       // the field holds the credential and nothing else
 	SchemeBearer Scheme = "bearer" // RFC 6750, section 2.1
+	SchemeDPoP   Scheme = "dpop"   // RFC 9449, section 7.1: an access token and a proof beside it
 )
 
 // Found is a credential as the classifier saw it: its text, where it stood,

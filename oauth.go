@@ -195,7 +195,9 @@ type OAuthToken struct {
 	// Thumbprint of the key it is bound to (RFC 9449, section 6); empty: none.
 	Thumbprint string
 	// Actor is the client that acts for the subject after an exchange (RFC 8693, section 4.1); empty: none.
-	Actor     string
+	Actor string
+	// ParentID is the token that it was exchanged for, and ends with; empty: none.
+	ParentID  string
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	RevokedAt time.Time

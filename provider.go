@@ -31,10 +31,10 @@ type IdentityProvider struct {
 	// CreateUsers makes unknown users; otherwise they are refused.
 	CreateUsers bool
 	// SignIn makes it a way to sign in on the page; nil: it is none.
-	SignIn *ProviderSignIn
-	Disabled    bool
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	SignIn    *ProviderSignIn
+	Disabled  bool
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // ProviderSignIn says how people sign in at an identity provider: by the authorization

@@ -223,7 +223,7 @@ func (h *house) kinds(ctx context.Context, cfg *config.Config) (kinds []keystile
 		return nil, nil, err
 	}
 	release = append(release, temporary.Close)
-	access, err := h.newAccessTokens(oauthtoken.Options{Fresh: fresh})
+	access, err := h.newAccessTokens(oauthtoken.Options{Ledger: spentProofs{spent}, Fresh: fresh})
 	if err != nil {
 		return nil, releaseAll, err
 	}

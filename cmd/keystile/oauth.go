@@ -9,6 +9,8 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
+	"keystile.dev/keystile/internal/credential/onetime"
+	"keystile.dev/keystile/internal/dpop"
 	"keystile.dev/keystile/internal/keyring"
 	"keystile.dev/keystile/internal/manage"
 	"keystile.dev/keystile/internal/oidc"
@@ -26,7 +28,7 @@ const (
 func (s *server) buildOAuth(ctx context.Context, _ *app) error {
 	var err error
 	s.access, err = s.house.newAccessTokens(oauthtoken.Options{
-		Fresh: s.feed.Fresh, MaxEntries: s.cfg.Limits.WarmCredentials, MaxRejections: s.cfg.Limits.WarmRefusals,
+		Ledger: spentProofs{spentNonces{s.ledger}}, Fresh: s.feed.Fresh, MaxEntries: s.cfg.Limits.WarmCredentials, MaxRejections: s.cfg.Limits.WarmRefusals,
 		Lookups: s.cfg.Limits.Lookups, LookupBatch: s.cfg.Limits.LookupBatch,
 	})
 	if err != nil {
@@ -39,10 +41,16 @@ func (s *server) buildOAuth(ctx context.Context, _ *app) error {
 	}
 	s.oauth, err = oidc.New(oidc.Options{
 		Store: s.house.store, Digester: s.house.digester, Sealer: s.house.sealer, Keys: &signingKeys{TokenKeys: s.tokenKeys, service: s.house.service},
-		Tokens: s.access, Claim: s.claimOnce, Issuer: issuerOf(s.cfg), Algorithm: keystile.SigningAlgorithm(s.cfg.Tokens.Algorithm), PairwiseKey: pairwise,
+		Tokens: s.access, Claim: s.claimOnce, CheckClient: checkOAuthClient, Issuer: issuerOf(s.cfg), Algorithm: keystile.SigningAlgorithm(s.cfg.Tokens.Algorithm), PairwiseKey: pairwise,
 		ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
 	})
 	return err
+}
+
+// checkOAuthClient completes a client and checks it as management does.
+func checkOAuthClient(c keystile.OAuthClient) (keystile.OAuthClient, error) {
+	c = manage.CompleteOAuthClient(c)
+	return c, manage.CheckOAuthClient(c)
 }
 
 // newAccessTokens is the kind that proves access tokens on this store.
@@ -59,10 +67,23 @@ func findAccessTokens(st *store.Store) oauthtoken.Find {
 			return oauthtoken.Record{}, err
 		}
 		return oauthtoken.Record{
-			Token: f.Token, Client: f.Client, GrantGone: f.GrantGone, Grant: f.Grant, Review: f.Review, Environment: f.Environment, Owner: f.Owner,
+			Token: f.Token, Client: f.Client, GrantGone: f.GrantGone, GrantApplication: f.GrantApplication, Grant: f.Grant, Review: f.Review, Environment: f.Environment, Owner: f.Owner,
 			UserGone: f.UserGone, User: f.User, Tenant: f.Tenant, RoleScopes: f.RoleScopes, SiteIDs: f.SiteIDs,
 		}, nil
 	}
+}
+
+// spentProofs is the ledger as the kind of access tokens asks it.
+type spentProofs struct{ ledger onetime.Ledger }
+
+// Claim implements oauthtoken.Ledger.
+func (s spentProofs) Claim(ctx context.Context, n dpop.Nonce) error {
+	return s.ledger.Claim(ctx, onetime.Nonce(n))
+}
+
+// Spent implements oauthtoken.Ledger.
+func (s spentProofs) Spent(ctx context.Context, n dpop.Nonce) error {
+	return s.ledger.Spent(ctx, onetime.Nonce(n))
 }
 
 // claimOnce spends what clients may use once, in the ledger of the server.
@@ -115,6 +136,9 @@ const (
 	oauthPurgeBatch    = 500
 	// oauthKept is how long what ended is still told apart from what never was.
 	oauthKept = time.Hour
+	// unusedKept is how long a client that registered itself is kept without being used
+	// (rulings R41).
+	unusedKept = 30 * 24 * time.Hour
 )
 
 // purgeOAuth removes ended codes, tokens and grants.
@@ -124,6 +148,11 @@ func (s *server) purgeOAuth(ctx context.Context) {
 			most, err := s.house.store.PurgeOAuth(ctx, time.Now().Add(-oauthKept), oauthPurgeBatch)
 			if err != nil && ctx.Err() == nil {
 				s.log.Warn("ended access tokens could not be purged", slog.Any("error", err))
+			}
+			if err == nil {
+				var n int64
+				n, err = s.house.store.PurgeOAuthClients(ctx, time.Now().Add(-unusedKept), oauthPurgeBatch)
+				most = max(most, n)
 			}
 			if err != nil || most < oauthPurgeBatch {
 				return

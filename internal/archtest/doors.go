@@ -34,6 +34,8 @@ var doors = map[string][]string{
 	"internal/credential/sessionjwt": {root, "internal/credential", "internal/credential/warm", "internal/jws"},
 	"internal/dpop":                  {root, "internal/credential", "internal/jws"}, // a proof is a signed token, read with the bounded readers
 	"internal/clientmetadata":        {root, "internal/jws"},                        // whether a client's keys can verify anything
+	// Access tokens may be bound to a key, whose proofs come with them.
+	"internal/credential/oauthtoken": {root, "internal/credential", "internal/credential/warm", "internal/dpop"},
 	"internal/outbound":              {root},
 	"internal/federation":            {root, "internal/jws", "internal/outbound"},
 
@@ -69,8 +71,8 @@ var doors = map[string][]string{
 	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/webhook", "internal/jws", "internal/username", "internal/login/password", "internal/login/totp"}, // jws: a client's keys are read where tokens are; what names, passwords and factors may be is written once, there
 	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                                                                   // credential/apikey: an auth_token is an API key
 	"internal/partner":   {root, "internal/store", "internal/credential/partner", "internal/problem"},
-	"internal/webhook":   {root, "internal/store", "internal/credential/partner"},                                           // deliveries carry session tokens, which are made as a launch makes them
-	"internal/oidc":      {root, "internal/store", "internal/credential", "internal/credential/oauthtoken", "internal/jws"}, // credential: the classifier finds tokens where the gate does
+	"internal/webhook":   {root, "internal/store", "internal/credential/partner"},                                                            // deliveries carry session tokens, which are made as a launch makes them
+	"internal/oidc":      {root, "internal/store", "internal/credential", "internal/credential/oauthtoken", "internal/dpop", "internal/jws"}, // credential: the classifier finds tokens where the gate does
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
 	"internal/backup":    {root, "internal/store"},                                                          // it copies a store's snapshot

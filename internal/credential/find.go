@@ -48,6 +48,9 @@ func Find(r *keystile.Request, route *keystile.Route) (keystile.Found, *keystile
 		return keystile.Found{}, keystile.Reject(keystile.ReasonCredentialMalformed, problem)
 	}
 	found.Kind = Classify(text)
+	if found.Scheme == keystile.SchemeDPoP && found.Kind != keystile.KindOAuthToken {
+		return keystile.Found{}, keystile.Reject(keystile.ReasonCredentialMalformed, "DPoP carries access tokens and nothing else")
+	}
 	if found.Kind == "" && oneTime && found.Header == headerAuthorization && isNoKeyOf(route, text) {
 		found.Kind = keystile.KindOneTime
 	}
@@ -96,10 +99,13 @@ func isNoKeyOf(route *keystile.Route, text string) bool {
 }
 
 // splitScheme reads an Authorization field: "Bearer X" in any case (RFC 9110,
-// section 11.1), or a bare credential, as two of the served platforms send it.
+// section 11.1), "DPoP X", or a bare credential, as two of the served platforms send it.
 // Any other scheme is left whole: its space makes it unreadable, hence refused.
 func splitScheme(field string) (keystile.Scheme, string) {
-	const bearer = "bearer"
+	const bearer, dpop = "bearer", "dpop "
+	if len(field) >= len(dpop) && strings.EqualFold(field[:len(dpop)], dpop) {
+		return keystile.SchemeDPoP, strings.TrimLeft(field[len(dpop):], " ")
+	}
 	if len(field) >= len(bearer) && strings.EqualFold(field[:len(bearer)], bearer) {
 		rest := field[len(bearer):]
 		if rest == "" {

@@ -354,7 +354,7 @@ func (s *Service) RevokeOAuthClient(ctx context.Context, a store.Actor, id strin
 // AddOAuthSecretTx keeps a given secret of a client, inside a transaction, and returns
 // the secret's id.
 func (s *Service) AddOAuthSecretTx(ctx context.Context, tx *store.Tx, clientID string, secret keystile.Secret) (string, error) {
-	if err := CheckClientSecret(secret); err != nil {
+	if err := CheckOAuthSecret(secret); err != nil {
 		return "", err
 	}
 	digest, pepper := s.Digester.Digest(OAuthSecretSum(secret))
@@ -374,8 +374,8 @@ func (s *Service) AddOAuthSecretDigestTx(ctx context.Context, tx *store.Tx, secr
 	return id, nil
 }
 
-// CheckClientSecret says what is wrong with a client secret that somebody chose.
-func CheckClientSecret(secret keystile.Secret) error {
+// CheckOAuthSecret says what is wrong with a client secret that somebody chose.
+func CheckOAuthSecret(secret keystile.Secret) error {
 	text := secret.Reveal()
 	if len(text) < minClientSecret || len(text) > maxClientSecret || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
 		return keystile.Invalidf("client_secret", "use the output of openssl rand -hex 32", "not 8 to 512 printable ASCII characters")

@@ -77,6 +77,8 @@ type request struct {
 	form url.Values
 	http *http.Request
 	id   string
+	// thumbprint is the key that the caller proved to hold (DPoP); empty: none.
+	thumbprint string
 }
 
 // get is a parameter that stands once; empty: it is not there.

@@ -67,6 +67,7 @@ type authorization struct {
 	redirectURI string
 	state       string
 	nonce       string
+	thumbprint  string // of the key that the code is bound to (dpop_jkt); empty: none
 	scopes      []keystile.Scope
 	audiences   []string
 	challenge   string
@@ -225,7 +226,10 @@ func (a *authorization) take(query url.Values) *Error {
 	case !a.client.may(keystile.GrantAuthorizationCode):
 		return refuse("unauthorized_client", "The client may not use authorization codes.")
 	}
-	a.nonce, a.hint = query.Get("nonce"), query.Get("login_hint")
+	a.nonce, a.hint, a.thumbprint = query.Get("nonce"), query.Get("login_hint"), query.Get("dpop_jkt")
+	if a.thumbprint != "" && !isChallenge(a.thumbprint) { // both are base64url of 32 bytes
+		return badRequest("dpop_jkt is not a thumbprint.")
+	}
 	if e := a.takeChallenge(query); e != nil {
 		return e
 	}
@@ -336,8 +340,7 @@ func askedScopes(c *client, asked []keystile.Scope) []keystile.Scope {
 func audiencesOf(c *client, asked []string) ([]string, *Error) {
 	var list []string
 	for _, resource := range asked {
-		u, err := url.Parse(resource)
-		if err != nil || !u.IsAbs() || u.Fragment != "" || !slices.Contains(c.Client.Audiences, resource) {
+		if !c.mayTarget(resource) {
 			return nil, refuse("invalid_target", "The client may not ask for tokens for that resource.")
 		}
 		if !slices.Contains(list, resource) {
@@ -441,7 +444,7 @@ func (s *Server) giveCode(ctx context.Context, a *authorization, person *Person,
 	code := keystile.OAuthCode{
 		Grant: keystile.OAuthGrant{
 			ID: grantID, ClientID: a.client.id(), UserID: person.User.ID, SessionID: person.Session.ID, Scopes: granted, Audiences: a.audiences,
-			Methods: person.Session.Methods, AuthenticatedAt: person.Session.AuthenticatedAt, Nonce: a.nonce,
+			Methods: person.Session.Methods, AuthenticatedAt: person.Session.AuthenticatedAt, Nonce: a.nonce, Thumbprint: a.thumbprint,
 		},
 		RedirectURI: a.redirectURI, Challenge: a.challenge, CreatedAt: now, ExpiresAt: now.Add(keystile.OAuthCodeLife),
 	}

@@ -23,6 +23,16 @@ func (c *client) id() string { return c.Client.ID }
 
 func (c *client) may(g keystile.GrantType) bool { return slices.Contains(c.Client.GrantTypes, g) }
 
+// mayTarget says whether it may ask tokens for a resource: one of those it is registered
+// for. A client that registered itself names any, because a token for one opens no other.
+func (c *client) mayTarget(resource string) bool {
+	u, err := url.Parse(resource)
+	if err != nil || !u.IsAbs() || strings.Contains(resource, "#") || len(resource) > maxParameter || strings.ContainsFunc(resource, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return false
+	}
+	return slices.Contains(c.Client.Audiences, resource) || c.Client.ApplicationID == "" && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
+
 // name is what people know it as.
 func (c *client) name() string {
 	if c.Client.ApplicationID == "" {

@@ -124,7 +124,10 @@ func (s *Server) poll(ctx context.Context, r *request, c *client) (any, error) {
 		ID: id, ClientID: c.id(), UserID: d.UserID, SessionID: d.SessionID, Scopes: d.Scopes, Audiences: d.Audiences, Methods: d.Methods,
 		AuthenticatedAt: d.AuthenticatedAt, CreatedAt: now, ExpiresAt: now.Add(keystile.OAuthTokenLife),
 	}
-	i := issuing{client: c, user: user, scopes: d.Scopes, audiences: d.Audiences, withID: true, refresh: c.may(keystile.GrantRefreshToken)}
+	if c.Client.Public {
+		grant.Thumbprint = r.thumbprint
+	}
+	i := issuing{client: c, user: user, scopes: d.Scopes, audiences: d.Audiences, thumbprint: r.thumbprint, withID: true, refresh: c.may(keystile.GrantRefreshToken)}
 	if i.refresh {
 		grant.ExpiresAt = now.Add(grantLife)
 	}

@@ -20,6 +20,7 @@ type metadata struct {
 	PushedEndpoint               string   `json:"pushed_authorization_request_endpoint"`
 	DeviceEndpoint               string   `json:"device_authorization_endpoint"`
 	EndSessionEndpoint           string   `json:"end_session_endpoint"`
+	RegistrationEndpoint         string   `json:"registration_endpoint"`
 	IntrospectionEndpoint        string   `json:"introspection_endpoint"`
 	ScopesSupported              []string `json:"scopes_supported"`
 	ResponseTypesSupported       []string `json:"response_types_supported"`
@@ -35,6 +36,7 @@ type metadata struct {
 	ACRValues                    []string `json:"acr_values_supported"`
 	ClaimsSupported              []string `json:"claims_supported"`
 	PromptValues                 []string `json:"prompt_values_supported"`
+	DPoPAlgorithms               []string `json:"dpop_signing_alg_values_supported"`
 	IssuerInResponse             bool     `json:"authorization_response_iss_parameter_supported"`
 	RequestParameterSupported    bool     `json:"request_parameter_supported"`
 	RequestURIParameterSupported bool     `json:"request_uri_parameter_supported"`
@@ -55,11 +57,11 @@ func (s *Server) describe() ([]byte, error) {
 	data, err := json.Marshal(metadata{
 		Issuer: s.o.Issuer, AuthorizationEndpoint: at(PathAuthorize), TokenEndpoint: at(PathToken), UserinfoEndpoint: at(PathUserinfo), JWKSURI: at(PathKeys),
 		RevocationEndpoint: at(PathRevoke), IntrospectionEndpoint: at(PathIntrospect),
-		PushedEndpoint: at(PathPush), DeviceEndpoint: at(PathDeviceCode), EndSessionEndpoint: at(PathLogout),
+		PushedEndpoint: at(PathPush), DeviceEndpoint: at(PathDeviceCode), EndSessionEndpoint: at(PathLogout), RegistrationEndpoint: at(PathRegister),
 		ScopesSupported: []string{"openid", "profile", "email"}, ResponseTypesSupported: []string{"code"}, ResponseModesSupported: []string{"query"},
 		GrantTypesSupported: names, SubjectTypesSupported: []string{"public", "pairwise"},
 		IDTokenAlgorithms: algorithms, TokenAuthMethods: all, TokenAuthAlgorithms: algorithms, RevocationAuthMethods: all, IntrospectionAuthMethods: confidential,
-		ChallengeMethods: []string{"S256"}, ACRValues: []string{acrOne, acrMFA}, PromptValues: prompts, IssuerInResponse: true,
+		ChallengeMethods: []string{"S256"}, DPoPAlgorithms: algorithms, ACRValues: []string{acrOne, acrMFA}, PromptValues: prompts, IssuerInResponse: true,
 		ClaimsSupported: []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid", "name", "preferred_username", "updated_at", "email"},
 	})
 	if err != nil {

@@ -11,16 +11,17 @@ import (
 
 // introspection is the answer about a token (RFC 7662, section 2.2).
 type introspection struct {
-	Active    bool   `json:"active"`
-	Scope     string `json:"scope,omitempty"`
-	ClientID  string `json:"client_id,omitempty"`
-	TokenType string `json:"token_type,omitempty"`
-	Expires   int64  `json:"exp,omitempty"`
-	IssuedAt  int64  `json:"iat,omitempty"`
-	Subject   string `json:"sub,omitempty"`
-	Audience  any    `json:"aud,omitempty"`
-	Issuer    string `json:"iss,omitempty"`
-	ID        string `json:"jti,omitempty"`
+	Active       bool          `json:"active"`
+	Scope        string        `json:"scope,omitempty"`
+	ClientID     string        `json:"client_id,omitempty"`
+	TokenType    string        `json:"token_type,omitempty"`
+	Expires      int64         `json:"exp,omitempty"`
+	IssuedAt     int64         `json:"iat,omitempty"`
+	Subject      string        `json:"sub,omitempty"`
+	Audience     any           `json:"aud,omitempty"`
+	Issuer       string        `json:"iss,omitempty"`
+	ID           string        `json:"jti,omitempty"`
+	Confirmation *confirmation `json:"cnf,omitempty"`
 }
 
 // introspect tells a client of a token: one that was issued to it, or is for a resource
@@ -74,8 +75,12 @@ func (s *Server) tellAccess(ctx context.Context, c *client, p *keystile.Principa
 		}
 		subject = s.subject(its, subject)
 	}
+	tokenType := "Bearer"
+	if facts.Thumbprint != "" {
+		tokenType = "DPoP"
+	}
 	return introspection{
-		Active: true, Scope: joined(p.Scopes), ClientID: facts.ClientID, TokenType: "Bearer", Expires: p.ExpiresAt.Unix(), IssuedAt: facts.IssuedAt.Unix(),
+		Active: true, Confirmation: confirmationOf(facts.Thumbprint), Scope: joined(p.Scopes), ClientID: facts.ClientID, TokenType: tokenType, Expires: p.ExpiresAt.Unix(), IssuedAt: facts.IssuedAt.Unix(),
 		Subject: subject, Audience: audienceClaim(p.Audiences, s.o.Issuer), Issuer: s.o.Issuer, ID: p.CredentialID,
 	}, nil
 }

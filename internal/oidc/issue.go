@@ -31,6 +31,10 @@ type issuing struct {
 	user      store.UserLookup
 	scopes    []keystile.Scope
 	audiences []string
+	// actor are the clients that act, and parent the token that it is exchanged for; empty: none.
+	actor, parent string
+	// thumbprint is the key that the access token is bound to; empty: none.
+	thumbprint string
 	// refresh and withID say whether a refresh token, and an ID token, come with it.
 	refresh, withID bool
 }
@@ -47,6 +51,9 @@ func (s *Server) make(ctx context.Context, i *issuing, now time.Time) (given sto
 	given.Token = token
 	answer = tokenAnswer{
 		AccessToken: access.Reveal(), TokenType: "Bearer", ExpiresIn: int64(token.ExpiresAt.Sub(now) / time.Second), Scope: joined(token.Scopes), CreatedAt: now.Unix(),
+	}
+	if i.thumbprint != "" {
+		answer.TokenType = "DPoP"
 	}
 	if i.refresh {
 		secret, err := s.draw("or_")
@@ -99,13 +106,15 @@ type accessClaims struct {
 	AuthenticatedAt int64                 `json:"auth_time,omitempty"`
 	Methods         []keystile.AuthMethod `json:"amr,omitempty"`
 	Organization    string                `json:"organization,omitempty"`
+	Actor           *actorClaim           `json:"act,omitempty"`
+	Confirmation    *confirmation         `json:"cnf,omitempty"`
 }
 
 // accessToken makes an access token in the client's format.
 func (s *Server) accessToken(ctx context.Context, i *issuing, now time.Time) (secret keystile.Secret, token keystile.OAuthToken, err error) {
 	token = keystile.OAuthToken{
 		GrantID: i.grant.ID, ClientID: i.client.id(), UserID: i.grant.UserID, Scopes: i.scopes, Audiences: i.audiences,
-		CreatedAt: now, ExpiresAt: now.Add(keystile.OAuthTokenLife),
+		Thumbprint: i.thumbprint, Actor: i.actor, ParentID: i.parent, CreatedAt: now, ExpiresAt: now.Add(keystile.OAuthTokenLife),
 	}
 	if !i.grant.ExpiresAt.IsZero() {
 		token.ExpiresAt = earlier(token.ExpiresAt, i.grant.ExpiresAt)
@@ -129,6 +138,7 @@ func (s *Server) signAccessToken(ctx context.Context, i *issuing, token *keystil
 	c := accessClaims{
 		Issuer: s.o.Issuer, Audience: audienceClaim(token.Audiences, s.o.Issuer), ClientID: token.ClientID, IssuedAt: token.CreatedAt.Unix(), Expires: token.ExpiresAt.Unix(),
 		ID: token.ID, Scope: joined(token.Scopes), Subject: token.ClientID, Organization: i.client.Application.OrganizationID,
+		Actor: actorsOf(token.Actor), Confirmation: confirmationOf(token.Thumbprint),
 	}
 	if i.grant.UserID != "" {
 		c.Subject, c.Organization = s.subject(i.client.Client, i.grant.UserID), i.user.User.OrganizationID

@@ -28,10 +28,12 @@ func (s *Server) rotate(ctx context.Context, r *request, c *client) (any, error)
 	}
 	now := s.now()
 	switch {
+	case grant.Thumbprint != "" && grant.Thumbprint != r.thumbprint:
+		return nil, badGrant("the refresh token is bound to another key")
 	case !grant.RevokedAt.IsZero():
 		return nil, badGrant("grant " + grant.ID + " was revoked")
 	case !token.ConsumedAt.IsZero():
-		return s.again(ctx, r, c, token, now)
+		return s.again(ctx, r, c, spent{token, grant}, now)
 	case !now.Before(token.ExpiresAt), !now.Before(grant.ExpiresAt):
 		return nil, badGrant("the refresh token expired")
 	}
@@ -55,10 +57,10 @@ func (s *Server) rotate(ctx context.Context, r *request, c *client) (any, error)
 		return answer, nil
 	}
 	// Another request was first: this one is a reuse like any other.
-	if token, _, err = s.refreshToken(ctx, c, candidates); err != nil {
+	if token, grant, err = s.refreshToken(ctx, c, candidates); err != nil {
 		return nil, err
 	}
-	return s.again(ctx, r, c, token, s.now())
+	return s.again(ctx, r, c, spent{token, grant}, s.now())
 }
 
 // refreshToken reads a refresh token and its grant, both of this client.
@@ -100,14 +102,15 @@ func (s *Server) renewal(ctx context.Context, r *request, c *client, grant keyst
 	if err != nil {
 		return nil, err
 	}
-	return &issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, refresh: true, withID: true}, nil
+	return &issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, refresh: true, withID: true}, nil
 }
 
 // again answers a refresh token that was used before. A client that proved who it is
 // and asks again at once, before it used the successor, has lost the answer and gets the
 // same one; anything else is two parties with one token, and ends the grant.
-func (s *Server) again(ctx context.Context, r *request, c *client, token keystile.OAuthRefreshToken, now time.Time) (any, error) {
-	lost, err := s.lostAnswer(ctx, c, token, now)
+func (s *Server) again(ctx context.Context, r *request, c *client, used spent, now time.Time) (any, error) {
+	token := used.token
+	lost, err := s.lostAnswer(ctx, c, used, now)
 	if err != nil {
 		return nil, err
 	}
@@ -124,8 +127,15 @@ func (s *Server) again(ctx context.Context, r *request, c *client, token keystil
 	return answer, nil
 }
 
-func (s *Server) lostAnswer(ctx context.Context, c *client, token keystile.OAuthRefreshToken, now time.Time) (bool, error) {
-	if c.Client.Public || len(token.Answer) == 0 || now.Sub(token.ConsumedAt) > reissueWindow {
+// spent is a refresh token that was used, and its grant.
+type spent struct {
+	token keystile.OAuthRefreshToken
+	grant keystile.OAuthGrant
+}
+
+func (s *Server) lostAnswer(ctx context.Context, c *client, used spent, now time.Time) (bool, error) {
+	token := used.token
+	if c.Client.Public && used.grant.Thumbprint == "" || len(token.Answer) == 0 || now.Sub(token.ConsumedAt) > reissueWindow {
 		return false, nil
 	}
 	successor, err := s.o.Store.FindOAuthRefreshToken(ctx, [][32]byte{token.Successor})

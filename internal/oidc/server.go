@@ -26,6 +26,7 @@ const (
 	PathLogout        = "/oauth/logout"
 	PathToken         = "/oauth/token"
 	PathPush          = "/oauth/par"
+	PathRegister      = "/oauth/register"
 	PathDeviceCode    = "/oauth/device_authorization"
 	PathRevoke        = "/oauth/revoke"
 	PathIntrospect    = "/oauth/introspect"
@@ -36,7 +37,7 @@ const (
 )
 
 // Paths are what ServeHTTP serves.
-var Paths = []string{PathToken, PathPush, PathDeviceCode, PathRevoke, PathIntrospect, PathUserinfo, PathConfiguration, PathMetadata}
+var Paths = []string{PathToken, PathPush, PathDeviceCode, PathRegister, PathRegister + "/", PathRevoke, PathIntrospect, PathUserinfo, PathConfiguration, PathMetadata}
 
 // Digester makes the keyed digests that codes, tokens and secrets are stored as. It is
 // safe for concurrent use.
@@ -78,6 +79,8 @@ type Options struct {
 	Issuer string
 	// Algorithm signs access tokens; ID tokens are signed as the client wants them.
 	Algorithm keystile.SigningAlgorithm
+	// CheckClient completes a client, or says everything that is wrong with it.
+	CheckClient func(keystile.OAuthClient) (keystile.OAuthClient, error)
 	// PairwiseKey makes subjects that only one client knows: 32 random bytes that live as
 	// long as the store.
 	PairwiseKey []byte
@@ -95,11 +98,13 @@ type Server struct {
 	metadata []byte
 	handlers map[string]http.HandlerFunc
 	guesses  guesses
+	// registrations bounds anonymous registration.
+	registrations registrations
 }
 
 // New makes the server.
 func New(o Options) (*Server, error) {
-	if o.Store == nil || o.Digester == nil || o.Sealer == nil || o.Keys == nil || o.Tokens == nil || o.Claim == nil || o.Issuer == "" || o.Algorithm == "" ||
+	if o.Store == nil || o.Digester == nil || o.Sealer == nil || o.Keys == nil || o.Tokens == nil || o.Claim == nil || o.CheckClient == nil || o.Issuer == "" || o.Algorithm == "" ||
 		len(o.PairwiseKey) < 32 || o.ClientAddr == nil || o.RequestID == nil || o.Random == nil || o.Now == nil || o.Logger == nil {
 		return nil, errors.New("oidc: an option is missing")
 	}
@@ -111,7 +116,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.handlers = map[string]http.HandlerFunc{
 		PathToken: s.form(s.token), PathPush: s.form(s.push), PathDeviceCode: s.form(s.device), PathRevoke: s.form(s.revoke), PathIntrospect: s.form(s.introspect),
-		PathUserinfo: s.serveUserinfo, PathConfiguration: s.serveMetadata, PathMetadata: s.serveMetadata,
+		PathRegister: s.serveRegistration, PathUserinfo: s.serveUserinfo, PathConfiguration: s.serveMetadata, PathMetadata: s.serveMetadata,
 	}
 	return s, nil
 }
@@ -119,6 +124,9 @@ func New(o Options) (*Server, error) {
 // ServeHTTP serves Paths.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h, ok := s.handlers[r.URL.Path]
+	if strings.HasPrefix(r.URL.Path, PathRegister+"/") {
+		h, ok = s.serveRegistration, true
+	}
 	if !ok {
 		write(w, http.StatusNotFound, &Error{Code: "invalid_request", Description: "There is no such endpoint."})
 		return

@@ -36,6 +36,7 @@ var grants = map[keystile.GrantType]grantHandler{
 	keystile.GrantRefreshToken:      (*Server).rotate,
 	keystile.GrantClientCredentials: (*Server).clientCredentials,
 	keystile.GrantDeviceCode:        (*Server).poll,
+	keystile.GrantTokenExchange:     (*Server).exchange,
 }
 
 // token is the token endpoint: the same questions for every grant, asked here so that
@@ -55,7 +56,14 @@ func (s *Server) token(ctx context.Context, r *request) (any, error) {
 	case !c.may(grant):
 		return nil, refuse("unauthorized_client", "The client may not use this grant.")
 	}
-	return handler(s, ctx, r, c)
+	if r.thumbprint, err = s.proven(ctx, r, c); err != nil {
+		return nil, err
+	}
+	answer, err := handler(s, ctx, r, c)
+	if err == nil && c.Client.ApplicationID == "" {
+		err = s.o.Store.TouchOAuthClient(ctx, c.id(), s.now(), usedEvery)
+	}
+	return answer, err
 }
 
 // redeem exchanges an authorization code (RFC 6749, section 4.1.3).
@@ -79,6 +87,8 @@ func (s *Server) redeem(ctx context.Context, r *request, c *client) (any, error)
 		return nil, s.replayed(ctx, r, c, code.Grant.ID, "a code was used again")
 	case !now.Before(code.ExpiresAt):
 		return nil, badGrant("the code expired")
+	case code.Grant.Thumbprint != "" && code.Grant.Thumbprint != r.thumbprint:
+		return nil, badGrant("the code is bound to another key")
 	case r.get("redirect_uri") != code.RedirectURI:
 		return nil, badGrant("the redirect URI is not that of the authorization request")
 	}
@@ -93,8 +103,11 @@ func (s *Server) redeem(ctx context.Context, r *request, c *client) (any, error)
 	if grant.Audiences, err = narrowed(c, grant.Audiences, r.form["resource"]); err != nil {
 		return nil, err
 	}
+	if grant.Thumbprint = ""; c.Client.Public { // refresh tokens of a client without a secret hang on its key (RFC 9449, section 5)
+		grant.Thumbprint = r.thumbprint
+	}
 	grant.CreatedAt, grant.ExpiresAt = now, now.Add(keystile.OAuthTokenLife)
-	i := issuing{client: c, grant: grant, user: user, scopes: grant.Scopes, audiences: grant.Audiences, withID: true}
+	i := issuing{client: c, grant: grant, user: user, scopes: grant.Scopes, audiences: grant.Audiences, thumbprint: r.thumbprint, withID: true}
 	if c.may(keystile.GrantRefreshToken) {
 		i.refresh, grant.ExpiresAt = true, now.Add(grantLife)
 		i.grant = grant
@@ -171,7 +184,7 @@ func narrowed(c *client, granted, asked []string) ([]string, error) {
 	}
 	var list []string
 	for _, resource := range asked {
-		if slices.Contains(c.Client.Audiences, resource) && !slices.Contains(list, resource) {
+		if c.mayTarget(resource) && !slices.Contains(list, resource) {
 			list = append(list, resource)
 		}
 	}
@@ -196,7 +209,7 @@ func (s *Server) clientCredentials(ctx context.Context, r *request, c *client) (
 	if e != nil {
 		return nil, e
 	}
-	given, answer, err := s.make(ctx, &issuing{client: c, scopes: scopes, audiences: audiences}, s.now())
+	given, answer, err := s.make(ctx, &issuing{client: c, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint}, s.now())
 	if err != nil {
 		return nil, err
 	}

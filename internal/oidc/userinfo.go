@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential"
@@ -79,7 +80,11 @@ func (s *Server) userinfo(r *http.Request) (any, error) {
 		}
 		return nil, bearerRefusal(http.StatusUnauthorized, "invalid_token")
 	}
-	p, token, err := s.present(r.Context(), asked, found)
+	asked.Method, asked.Scheme, asked.Host, asked.Path = r.Method, "https", "", ""
+	if scheme, host, ok := strings.Cut(s.o.Issuer, "://"); ok { // as the proof has it
+		asked.Scheme, asked.Host, asked.Path = scheme, host, PathUserinfo
+	}
+	p, token, err := s.open(r.Context(), asked, found)
 	if errors.Is(err, keystile.ErrRejected) || errors.Is(err, keystile.ErrMalformed) {
 		e := bearerRefusal(http.StatusUnauthorized, "invalid_token")
 		e.cause = err
@@ -102,7 +107,27 @@ func (s *Server) userinfo(r *http.Request) (any, error) {
 	return userinfo{Subject: s.subject(c, user.ID), personClaims: personOf(user, p.Scopes)}, nil
 }
 
-// present proves an access token.
+// open proves an access token as the gate does: one that is bound to a key comes with a
+// proof, which is good once.
+func (s *Server) open(ctx context.Context, r *keystile.Request, found keystile.Found) (*keystile.Principal, oauthtoken.Facts, error) {
+	presented, err := s.o.Tokens.Parse(r, found)
+	if err != nil {
+		return nil, oauthtoken.Facts{}, err
+	}
+	if _, err := s.o.Tokens.Verify(ctx, presented); err != nil {
+		return nil, oauthtoken.Facts{}, err
+	}
+	err = s.o.Tokens.Claim(ctx, presented)
+	if errors.Is(err, keystile.ErrReplayed) {
+		return nil, oauthtoken.Facts{}, keystile.Reject(keystile.ReasonReplayed, "the proof was used before")
+	}
+	if err != nil {
+		return nil, oauthtoken.Facts{}, err
+	}
+	return s.o.Tokens.Token(ctx, presented)
+}
+
+// present tells of an access token, without a proof.
 func (s *Server) present(ctx context.Context, r *keystile.Request, found keystile.Found) (*keystile.Principal, oauthtoken.Facts, error) {
 	presented, err := s.o.Tokens.Parse(r, found)
 	if err != nil {

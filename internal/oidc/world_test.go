@@ -20,6 +20,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
+	"keystile.dev/keystile/internal/dpop"
 	"keystile.dev/keystile/internal/jws"
 	"keystile.dev/keystile/internal/oidc"
 	"keystile.dev/keystile/internal/store"
@@ -111,7 +112,7 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 	}
 	w := &world{t: t, store: s, keys: &testKeys{key: key}, log: &bytes.Buffer{}, clock: time.Now().UTC().Truncate(time.Microsecond), spent: map[string]bool{}}
 	w.seed()
-	w.kind, err = oauthtoken.New(oauthtoken.Options{Find: w.find, Digester: hashing{}, Fresh: func(time.Time) bool { return true }, Now: w.now})
+	w.kind, err = oauthtoken.New(oauthtoken.Options{Find: w.find, Digester: hashing{}, Ledger: proofs{w}, Fresh: func(time.Time) bool { return true }, Now: w.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 		}
 	})
 	w.server, err = oidc.New(oidc.Options{
-		Store: s, Digester: hashing{}, Sealer: sealing{}, Keys: w.keys, Tokens: w.kind, Claim: w.claim, Issuer: issuer, Algorithm: keystile.EdDSA,
+		Store: s, Digester: hashing{}, Sealer: sealing{}, Keys: w.keys, Tokens: w.kind, Claim: w.claim, CheckClient: checkClient, Issuer: issuer, Algorithm: keystile.EdDSA,
 		PairwiseKey: bytes.Repeat([]byte{7}, 32), ClientAddr: func(*http.Request) (netip.Addr, error) { return netip.MustParseAddr("203.0.113.9"), nil },
 		RequestID: func(*http.Request) string { return "req-1" }, Random: rand.Reader, Now: w.now, Logger: slog.New(slog.NewTextHandler(&locked{b: w.log}, nil)),
 	})
@@ -130,6 +131,16 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// checkClient refuses what a test marks as bad; the rules are tested where they are kept.
+func checkClient(c keystile.OAuthClient) (keystile.OAuthClient, error) {
+	for _, uri := range c.RedirectURIs {
+		if !strings.HasPrefix(uri, "https://") {
+			return c, keystile.Invalidf("redirect_uris", "use https", "not https")
+		}
+	}
+	return c, nil
 }
 
 // locked is a buffer that several goroutines write to.
@@ -210,10 +221,19 @@ func (w *world) claim(_ context.Context, scope, value string, _, _ time.Time) er
 func (w *world) find(ctx context.Context, digests [][32]byte) (oauthtoken.Record, error) {
 	f, err := w.store.FindOAuthToken(ctx, digests)
 	return oauthtoken.Record{
-		Token: f.Token, Client: f.Client, GrantGone: f.GrantGone, Grant: f.Grant, Review: f.Review, Environment: f.Environment, Owner: f.Owner,
+		Token: f.Token, Client: f.Client, GrantGone: f.GrantGone, GrantApplication: f.GrantApplication, Grant: f.Grant, Review: f.Review, Environment: f.Environment, Owner: f.Owner,
 		UserGone: f.UserGone, User: f.User, Tenant: f.Tenant, RoleScopes: f.RoleScopes, SiteIDs: f.SiteIDs,
 	}, err
 }
+
+// proofs is the world's ledger as the kind asks it.
+type proofs struct{ w *world }
+
+func (p proofs) Claim(ctx context.Context, n dpop.Nonce) error {
+	return p.w.claim(ctx, n.Scope, n.Value, n.Stamp, n.LastValid)
+}
+
+func (p proofs) Spent(context.Context, dpop.Nonce) error { return nil }
 
 // change runs a change of the store.
 func (w *world) change(fn func(context.Context, *store.Tx) error) {

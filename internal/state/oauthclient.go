@@ -59,7 +59,7 @@ func (k *applications) checkClient(c *checker, e *entry[application], ids map[st
 	want := o.wanted(e.value.ID, keystile.OAuthClient{})
 	c.adopt(e.from, e.path("oauth"), manage.CheckOAuthClient(want))
 	if o.ClientSecret != "" {
-		c.adopt(e.from, e.path("oauth"), manage.CheckClientSecret(o.ClientSecret))
+		c.adopt(e.from, e.path("oauth"), manage.CheckOAuthSecret(o.ClientSecret))
 	}
 	if secrets := o.ClientSecret != "" || len(o.SecretDigests) > 0; secrets && o.Public {
 		c.add(e.from, e.path("oauth.client_secret"), "remove it, or public", "a public client has no secret")

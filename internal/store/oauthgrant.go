@@ -250,7 +250,7 @@ func spend(ctx context.Context, q *gen.Queries, o *OAuthIssue) (bool, error) {
 func insertOAuthToken(ctx context.Context, q *gen.Queries, t *keystile.OAuthToken) error {
 	return q.InsertOAuthToken(ctx, gen.InsertOAuthTokenParams{
 		Digest: t.Digest[:], ID: t.ID, PepperID: t.PepperID, GrantID: t.GrantID, ClientID: t.ClientID, UserID: t.UserID,
-		Scopes: joinList(t.Scopes), Audiences: joinList(t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor,
+		Scopes: joinList(t.Scopes), Audiences: joinList(t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor, Parent: t.ParentID,
 		CreatedAt: micros(t.CreatedAt), ExpiresAt: micros(t.ExpiresAt),
 	})
 }
@@ -288,8 +288,11 @@ func (s *Store) FindOAuthRefreshToken(ctx context.Context, digests [][32]byte) (
 type OAuthTokenLookup struct {
 	Token  keystile.OAuthToken
 	Client keystile.OAuthClient
-	// GrantGone: the grant that the token hangs on was revoked or is not there.
+	// GrantGone: the grant that the token hangs on was revoked or is not there, or the
+	// client that it was given to may not work.
 	GrantGone bool
+	// GrantApplication is what changes of that client are told by.
+	GrantApplication string
 	// Grant has the members that tell how the user had signed in.
 	Grant keystile.OAuthGrant
 	// Review and Environment of the client's application; empty: it registered itself.
@@ -349,11 +352,11 @@ func oauthTokenOf(row *gen.FindOAuthTokensRow) OAuthTokenLookup {
 	return OAuthTokenLookup{
 		Token: keystile.OAuthToken{
 			ID: t.ID, PepperID: t.PepperID, GrantID: t.GrantID, ClientID: t.ClientID, UserID: t.UserID, Scopes: splitList[keystile.Scope](t.Scopes),
-			Audiences: splitList[string](t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor,
+			Audiences: splitList[string](t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor, ParentID: t.Parent,
 			CreatedAt: timeOf(t.CreatedAt), ExpiresAt: timeOf(t.ExpiresAt), RevokedAt: nullTimeOf(t.RevokedAt),
 		},
 		Client:    oauthClientOf(row.OauthClient),
-		GrantGone: t.GrantID != "" && (row.GrantExists == 0 || row.GrantRevokedAt != 0),
+		GrantGone: t.GrantID != "" && row.GrantGone == 1, GrantApplication: row.GrantApplication,
 		Grant: keystile.OAuthGrant{
 			ID: t.GrantID, SessionID: row.SessionID, Methods: splitList[keystile.AuthMethod](row.Methods), AuthenticatedAt: timeOf(row.AuthenticatedAt),
 		},
@@ -377,7 +380,18 @@ func (t *Tx) RevokeOAuthToken(ctx context.Context, token keystile.OAuthToken, or
 	if err != nil || n == 0 {
 		return t.fail("revoke access token "+token.ID, err)
 	}
-	t.Announce(keystile.ChangeOAuthToken, token.ID)
+	// What was exchanged for it ends with it, and what was exchanged for that.
+	ended := []string{token.ID}
+	for i := 0; i < len(ended); i++ {
+		children, err := t.q.RevokeOAuthTokensOf(ctx, nullMicros(t.now), ended[i])
+		if err != nil {
+			return t.fail("revoke what was exchanged for access token "+token.ID, err)
+		}
+		ended = append(ended, children...)
+	}
+	for _, id := range ended {
+		t.Announce(keystile.ChangeOAuthToken, id)
+	}
 	return t.Record(ctx, organization, "access_token.revoke", "access_token:"+token.ID, map[string]any{"client": token.ClientID})
 }
 

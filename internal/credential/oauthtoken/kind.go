@@ -19,8 +19,11 @@ import (
 type Record struct {
 	Token  keystile.OAuthToken
 	Client keystile.OAuthClient
-	// GrantGone: the grant was revoked or is not there.
+	// GrantGone: the grant was revoked or is not there, or the client that it was given to,
+	// another one after an exchange, may not work.
 	GrantGone bool
+	// GrantApplication is what changes of that client are told by.
+	GrantApplication string
 	// Grant tells how the user had signed in.
 	Grant keystile.OAuthGrant
 	// Review and Environment of the client's application; empty: it registered itself.
@@ -47,10 +50,12 @@ type Digester interface {
 	Candidates(sum [32]byte, buf [][32]byte) [][32]byte
 }
 
-// Options configure a Kind. Find, Digester, Fresh and Now are required.
+// Options configure a Kind. Find, Digester, Ledger, Fresh and Now are required.
 type Options struct {
 	Find     Find
 	Digester Digester
+	// Ledger remembers the proofs of tokens that are bound to a key.
+	Ledger Ledger
 	// Fresh says whether changes are still heard of.
 	Fresh func(time.Time) bool
 	Now   func() time.Time
@@ -64,12 +69,13 @@ type Kind struct {
 	cache    *warm.Cache
 	find     Find
 	digester Digester
+	ledger   Ledger
 	now      func() time.Time
 }
 
 // New makes the kind.
 func New(o Options) (*Kind, error) {
-	k := &Kind{find: o.Find, digester: o.Digester, now: o.Now}
+	k := &Kind{find: o.Find, digester: o.Digester, ledger: o.Ledger, now: o.Now}
 	cache, err := warm.New(warm.Options{
 		Lookup: k.lookup, Credential: keystile.ChangeOAuthToken, Fresh: o.Fresh, Now: o.Now,
 		MaxEntries: o.MaxEntries, MaxRejections: o.MaxRejections, Workers: o.Lookups, BatchSize: o.LookupBatch,
@@ -88,21 +94,30 @@ func (k *Kind) Name() keystile.KindName { return keystile.KindOAuthToken }
 const headerAuthorization = "Authorization"
 
 // Parse implements keystile.Kind. A token stands in Authorization after Bearer (RFC
-// 6750, section 2.1) and nowhere else: not in a URL, a body or another field.
+// 6750, section 2.1), or after DPoP with a proof (RFC 9449, section 7.1), and nowhere
+// else: not in a URL, a body or another field.
 func (k *Kind) Parse(r *keystile.Request, f keystile.Found) (keystile.Presented, error) {
 	text := f.Value.Reveal()
 	switch {
-	case f.Header != headerAuthorization || f.Scheme != keystile.SchemeBearer:
-		return keystile.Presented{}, malformed("it stands elsewhere than after Bearer in Authorization")
+	case f.Header != headerAuthorization || f.Scheme != keystile.SchemeBearer && f.Scheme != keystile.SchemeDPoP:
+		return keystile.Presented{}, malformed("it stands elsewhere than after Bearer or DPoP in Authorization")
 	case len(text) > credential.MaxLength:
 		return keystile.Presented{}, malformed("it is longer than 8 KiB")
 	case !shaped(text):
 		return keystile.Presented{}, malformed("it has not the form of one")
 	}
 	var space [1024]byte // most tokens fit: no copy on the heap
-	return keystile.Presented{
+	p := keystile.Presented{
 		Kind: keystile.KindOAuthToken, Digest: sha256.Sum256(append(space[:0], text...)), Value: f.Value, Source: sourceOf(r.ClientAddr),
-	}, nil
+	}
+	if f.Scheme == keystile.SchemeDPoP {
+		s, err := shownWith(r)
+		if err != nil {
+			return keystile.Presented{}, err
+		}
+		p.Detail = s
+	}
+	return p, nil
 }
 
 func malformed(problem string) error {
@@ -126,18 +141,34 @@ func (k *Kind) Verify(ctx context.Context, p keystile.Presented) (*keystile.Prin
 	if err != nil {
 		return nil, err
 	}
+	facts, _ := entry.Detail.(*Facts)
+	now := p.At
+	if now.IsZero() {
+		now = k.now()
+	}
+	if facts == nil {
+		return nil, unknownToken
+	}
+	if facts.Thumbprint != "" || p.Detail != nil {
+		if err := checkProof(&p, facts.Thumbprint, now); err != nil {
+			return nil, err
+		}
+	}
 	return entry.Principal, nil
 }
 
 // Token is what is known of a good token, from memory where it is remembered: for
-// those who answer questions about tokens. The errors are Verify's.
+// those who answer questions about tokens. It asks for no proof. The errors are Verify's.
 func (k *Kind) Token(ctx context.Context, p keystile.Presented) (*keystile.Principal, Facts, error) {
 	entry, err := k.entry(ctx, p)
 	if err != nil {
 		return nil, Facts{}, err
 	}
-	facts, _ := entry.Detail.(Facts)
-	return entry.Principal, facts, nil
+	facts, ok := entry.Detail.(*Facts)
+	if !ok {
+		return nil, Facts{}, unknownToken
+	}
+	return entry.Principal, *facts, nil
 }
 
 // Facts are what a token says besides its principal.
@@ -204,12 +235,13 @@ func judge(r *Record, now time.Time) warm.Result {
 	}
 	return warm.Result{Entry: &warm.Entry{
 		Principal: principalOf(r, application),
-		Detail: Facts{
+		Detail: &Facts{
 			ClientID: t.ClientID, Granted: t.Scopes, IssuedAt: t.CreatedAt, Thumbprint: t.Thumbprint, Actor: t.Actor, Pairwise: r.Client.Pairwise,
 		},
 		Also: []warm.Subject{
 			{Kind: keystile.ChangeOAuthGrant, ID: t.GrantID},
 			{Kind: keystile.ChangeApplication, ID: application},
+			{Kind: keystile.ChangeApplication, ID: r.GrantApplication},
 			{Kind: keystile.ChangeOrganization, ID: r.Owner.ID},
 			{Kind: keystile.ChangeUser, ID: t.UserID},
 			{Kind: keystile.ChangeRole, ID: r.User.RoleID},

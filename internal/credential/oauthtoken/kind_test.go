@@ -14,6 +14,7 @@ import (
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/credentialtest"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
+	"keystile.dev/keystile/internal/dpop"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -25,6 +26,29 @@ type world struct {
 	broken  bool
 	kind    *oauthtoken.Kind
 	clock   time.Time
+	spent   map[string]bool
+}
+
+func (w *world) Claim(_ context.Context, n dpop.Nonce) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.spent[n.Scope+n.Value] {
+		return keystile.ErrReplayed
+	}
+	if w.spent == nil {
+		w.spent = map[string]bool{}
+	}
+	w.spent[n.Scope+n.Value] = true
+	return nil
+}
+
+func (w *world) Spent(_ context.Context, n dpop.Nonce) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.spent[n.Scope+n.Value] {
+		return keystile.ErrReplayed
+	}
+	return nil
 }
 
 // plain is a digester without a pepper.
@@ -38,7 +62,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{records: map[[32]byte]*oauthtoken.Record{}, clock: now}
 	var err error
-	w.kind, err = oauthtoken.New(oauthtoken.Options{Find: w.find, Digester: plain{}, Fresh: func(time.Time) bool { return true }, Now: w.now})
+	w.kind, err = oauthtoken.New(oauthtoken.Options{Find: w.find, Digester: plain{}, Ledger: w, Fresh: func(time.Time) bool { return true }, Now: w.now})
 	if err != nil {
 		t.Fatal(err)
 	}

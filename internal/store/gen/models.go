@@ -423,6 +423,7 @@ type OauthToken struct {
 	Audiences  string
 	Thumbprint string
 	Actor      string
+	Parent     string
 	CreatedAt  int64
 	ExpiresAt  int64
 	RevokedAt  sql.NullInt64

@@ -66,8 +66,10 @@ func (q *Queries) FindOAuthRefreshTokens(ctx context.Context, digest []byte, dig
 }
 
 const findOAuthTokens = `-- name: FindOAuthTokens :many
-SELECT t.digest, t.id, t.pepper_id, t.grant_id, t.client_id, t.user_id, t.scopes, t.audiences, t.thumbprint, t.actor, t.created_at, t.expires_at, t.revoked_at, t.audited, c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.backchannel_logout_uri, c.created_at, c.updated_at, c.revoked_at, c.last_used_at,
-    COALESCE(g.revoked_at, 0) AS grant_revoked_at, CASE WHEN g.id IS NULL THEN 0 ELSE 1 END AS grant_exists,
+SELECT t.digest, t.id, t.pepper_id, t.grant_id, t.client_id, t.user_id, t.scopes, t.audiences, t.thumbprint, t.actor, t.parent, t.created_at, t.expires_at, t.revoked_at, t.audited, c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.backchannel_logout_uri, c.created_at, c.updated_at, c.revoked_at, c.last_used_at,
+    CASE WHEN g.id IS NULL OR g.revoked_at IS NOT NULL OR gc.id IS NULL OR gc.revoked_at IS NOT NULL
+        OR ga.review IN ('suspended', 'retired') OR (ga.environment = 'production' AND ga.review <> 'approved') THEN 1 ELSE 0 END AS grant_gone,
+    COALESCE(gc.application_id, gc.id, '') AS grant_application,
     COALESCE(g.session_id, '') AS session_id, COALESCE(g.methods, '') AS methods, COALESCE(g.authenticated_at, 0) AS authenticated_at,
     COALESCE(a.review, '') AS review, COALESCE(a.environment, '') AS environment,
     COALESCE(owner.id, '') AS owner, COALESCE(owner.tenant_id, '') AS owner_tenant_id, COALESCE(owner.disabled, false) AS owner_disabled,
@@ -79,6 +81,8 @@ SELECT t.digest, t.id, t.pepper_id, t.grant_id, t.client_id, t.user_id, t.scopes
 FROM oauth_tokens AS t
 JOIN oauth_clients AS c ON c.id = t.client_id
 LEFT JOIN oauth_grants AS g ON g.id = t.grant_id
+LEFT JOIN oauth_clients AS gc ON gc.id = g.client_id
+LEFT JOIN applications AS ga ON ga.id = gc.application_id
 LEFT JOIN applications AS a ON a.id = c.application_id
 LEFT JOIN organizations AS owner ON owner.id = a.organization_id
 LEFT JOIN users AS u ON u.id = t.user_id
@@ -91,8 +95,8 @@ WHERE t.digest IN ($1, $2, $3)
 type FindOAuthTokensRow struct {
 	OauthToken        OauthToken
 	OauthClient       OauthClient
-	GrantRevokedAt    int64
-	GrantExists       int32
+	GrantGone         int32
+	GrantApplication  string
 	SessionID         string
 	Methods           string
 	AuthenticatedAt   int64
@@ -115,6 +119,8 @@ type FindOAuthTokensRow struct {
 	Revision          int64
 }
 
+// grant_gone: the grant was revoked, or the client that it was given to may not work any more: a token that was exchanged is
+// of another client than its grant.
 func (q *Queries) FindOAuthTokens(ctx context.Context, digest []byte, digest_2 []byte, digest_3 []byte) ([]FindOAuthTokensRow, error) {
 	rows, err := q.db.QueryContext(ctx, findOAuthTokens, digest, digest_2, digest_3)
 	if err != nil {
@@ -135,6 +141,7 @@ func (q *Queries) FindOAuthTokens(ctx context.Context, digest []byte, digest_2 [
 			&i.OauthToken.Audiences,
 			&i.OauthToken.Thumbprint,
 			&i.OauthToken.Actor,
+			&i.OauthToken.Parent,
 			&i.OauthToken.CreatedAt,
 			&i.OauthToken.ExpiresAt,
 			&i.OauthToken.RevokedAt,
@@ -161,8 +168,8 @@ func (q *Queries) FindOAuthTokens(ctx context.Context, digest []byte, digest_2 [
 			&i.OauthClient.UpdatedAt,
 			&i.OauthClient.RevokedAt,
 			&i.OauthClient.LastUsedAt,
-			&i.GrantRevokedAt,
-			&i.GrantExists,
+			&i.GrantGone,
+			&i.GrantApplication,
 			&i.SessionID,
 			&i.Methods,
 			&i.AuthenticatedAt,
@@ -226,8 +233,8 @@ func (q *Queries) InsertOAuthRefreshToken(ctx context.Context, arg InsertOAuthRe
 }
 
 const insertOAuthToken = `-- name: InsertOAuthToken :exec
-INSERT INTO oauth_tokens (digest, id, pepper_id, grant_id, client_id, user_id, scopes, audiences, thumbprint, actor, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO oauth_tokens (digest, id, pepper_id, grant_id, client_id, user_id, scopes, audiences, thumbprint, actor, parent, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 `
 
 type InsertOAuthTokenParams struct {
@@ -241,6 +248,7 @@ type InsertOAuthTokenParams struct {
 	Audiences  string
 	Thumbprint string
 	Actor      string
+	Parent     string
 	CreatedAt  int64
 	ExpiresAt  int64
 }
@@ -257,6 +265,7 @@ func (q *Queries) InsertOAuthToken(ctx context.Context, arg InsertOAuthTokenPara
 		arg.Audiences,
 		arg.Thumbprint,
 		arg.Actor,
+		arg.Parent,
 		arg.CreatedAt,
 		arg.ExpiresAt,
 	)
@@ -301,4 +310,31 @@ func (q *Queries) RevokeOAuthToken(ctx context.Context, at sql.NullInt64, digest
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const revokeOAuthTokensOf = `-- name: RevokeOAuthTokensOf :many
+UPDATE oauth_tokens SET revoked_at = $1 WHERE parent = $2 AND parent <> '' AND revoked_at IS NULL RETURNING id
+`
+
+func (q *Queries) RevokeOAuthTokensOf(ctx context.Context, at sql.NullInt64, parent string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, revokeOAuthTokensOf, at, parent)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

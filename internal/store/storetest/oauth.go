@@ -56,7 +56,7 @@ func oauthCode(n int) keystile.OAuthCode {
 func oauthToken(n int, grant string) keystile.OAuthToken {
 	return keystile.OAuthToken{
 		ID: fmt.Sprintf("oat_%d", n), Digest: partnerDigest(2000 + n), PepperID: "p1", GrantID: grant, ClientID: ApplicationID(1), UserID: "user_ann",
-		Scopes: []keystile.Scope{"openid", "sites:read"}, Audiences: []string{"https://api.example.com"}, Thumbprint: "t", Actor: "a", CreatedAt: T0, ExpiresAt: T0.Add(2 * time.Hour),
+		Scopes: []keystile.Scope{"openid", "sites:read"}, Audiences: []string{"https://api.example.com"}, Thumbprint: "t", Actor: "a", ParentID: "p", CreatedAt: T0, ExpiresAt: T0.Add(2 * time.Hour),
 	}
 }
 

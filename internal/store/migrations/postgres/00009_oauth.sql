@@ -90,7 +90,8 @@ CREATE TABLE oauth_codes (
 );
 CREATE INDEX oauth_codes_expires_at ON oauth_codes (expires_at);
 
--- Every access token that was issued: the row is the record of it. grant_id is '' where nobody authorized it.
+-- Every access token that was issued: the row is the record of it. grant_id is '' where nobody authorized it,
+-- and parent is the id of the token that it was exchanged for.
 CREATE TABLE oauth_tokens (
     digest     bytea            NOT NULL PRIMARY KEY,
     id         text COLLATE "C" NOT NULL,
@@ -102,10 +103,12 @@ CREATE TABLE oauth_tokens (
     audiences  text             NOT NULL,
     thumbprint text             NOT NULL,
     actor      text COLLATE "C" NOT NULL,
+    parent     text COLLATE "C" NOT NULL,
     created_at bigint           NOT NULL,
     expires_at bigint           NOT NULL,
     revoked_at bigint
 );
+CREATE INDEX oauth_tokens_parent ON oauth_tokens (parent) WHERE parent <> '';
 CREATE INDEX oauth_tokens_expires_at ON oauth_tokens (expires_at);
 
 CREATE TABLE oauth_refresh_tokens (

@@ -90,7 +90,8 @@ CREATE TABLE oauth_codes (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX oauth_codes_expires_at ON oauth_codes (expires_at);
 
--- Every access token that was issued: the row is the record of it. grant_id is '' where nobody authorized it.
+-- Every access token that was issued: the row is the record of it. grant_id is '' where nobody authorized it,
+-- and parent is the id of the token that it was exchanged for.
 CREATE TABLE oauth_tokens (
     digest     BLOB    NOT NULL PRIMARY KEY,
     id         TEXT    NOT NULL,
@@ -102,10 +103,12 @@ CREATE TABLE oauth_tokens (
     audiences  TEXT    NOT NULL,
     thumbprint TEXT    NOT NULL,
     actor      TEXT    NOT NULL,
+    parent     TEXT    NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX oauth_tokens_parent ON oauth_tokens (parent) WHERE parent <> '';
 CREATE INDEX oauth_tokens_expires_at ON oauth_tokens (expires_at);
 
 CREATE TABLE oauth_refresh_tokens (

@@ -1,0 +1,55 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/dpop"
+)
+
+// confirmation is "cnf" (RFC 7800, section 3.1) of a token that is bound to a key (RFC
+// 9449, section 6.1).
+type confirmation struct {
+	Thumbprint string `json:"jkt"`
+}
+
+func confirmationOf(thumbprint string) *confirmation {
+	if thumbprint == "" {
+		return nil
+	}
+	return &confirmation{thumbprint}
+}
+
+// proven is the key that a client proves to hold with its token request (RFC 9449,
+// section 5); empty: it sends no proof. A client that has to is refused then. A field
+// that is there twice is no proof and not none.
+func (s *Server) proven(ctx context.Context, r *request, c *client) (thumbprint string, err error) {
+	text, there, err := dpop.Sole(r.http.Header["Dpop"])
+	if err == nil && !there {
+		if c.Client.DPoP {
+			return "", refuse(dpop.CodeInvalidProof, "The client has to prove that it holds a key (DPoP).")
+		}
+		return "", nil
+	}
+	var proof *dpop.Proof
+	if err == nil {
+		proof, err = dpop.Parse(text)
+	}
+	if err == nil {
+		err = proof.Check(dpop.Expected{Method: r.http.Method, URL: s.o.Issuer + PathToken}, s.now())
+	}
+	var fault *dpop.Fault
+	if errors.As(err, &fault) {
+		return "", refuse(fault.Code(), fault.Error())
+	}
+	if err != nil {
+		return "", err
+	}
+	n := proof.Nonce()
+	err = s.o.Claim(ctx, n.Scope, n.Value, n.Stamp, n.LastValid)
+	if errors.Is(err, keystile.ErrReplayed) {
+		return "", refuse(dpop.CodeInvalidProof, "The proof was used before.")
+	}
+	return proof.Thumbprint, err
+}
