@@ -180,8 +180,13 @@ func (r *running) backups(c canaries) {
 	r.t.Helper()
 	file, out := filepath.Join(r.dir, "keystile.yaml"), filepath.Join(r.t.TempDir(), "saved")
 	for _, args := range [][]string{
-		{"backup", out}, {"audit", "list", "-o", "json"}, {"audit", "decisions", "-o", "json", "--limit", "0"}, {"audit", "export"}, {"audit", "verify"},
-		{"pepper", "list"}, {"master-key", "show"},
+		{"backup", out},
+		{"audit", "list", "-o", "json"},
+		{"audit", "decisions", "-o", "json", "--limit", "0"},
+		{"audit", "export"},
+		{"audit", "verify"},
+		{"pepper", "list"},
+		{"master-key", "show"},
 	} {
 		status, stdout, stderr := command(r.t, append(args, "--config", file)...)
 		if status != 0 || len(stdout) < 20 {

@@ -100,7 +100,7 @@ func (t *Tx) markAudited(ctx context.Context, of *issued, rows []issuedRow) erro
 		for i := range chunk {
 			places[i], keys[i] = "$"+strconv.Itoa(i+1), chunk[i].key
 		}
-		text := "UPDATE " + of.table + " SET audited = TRUE WHERE " + of.key + " IN (" + strings.Join(places, ", ") + ")" //nolint:gosec // G202: names of the list above
+		text := "UPDATE " + of.table + " SET audited = TRUE WHERE " + of.key + " IN (" + strings.Join(places, ", ") + ")" //nolint:gosec // G202: names are those of everyIssued
 		if _, err := t.tx.ExecContext(ctx, text, keys...); err != nil {
 			return t.fail("audit what was issued", err)
 		}
@@ -128,7 +128,7 @@ func (t *Tx) unaudited(ctx context.Context, of *issued, limit int) (found []issu
 	for _, name := range names {
 		columns = append(columns, of.detail[name])
 	}
-	text := "SELECT " + strings.Join(columns, ", ") + " FROM " + of.table + " WHERE audited = FALSE ORDER BY " + of.key + " LIMIT $1" //nolint:gosec // G202: names of the list above
+	text := "SELECT " + strings.Join(columns, ", ") + " FROM " + of.table + " WHERE audited = FALSE ORDER BY " + of.key + " LIMIT $1" //nolint:gosec // G202: names are those of everyIssued
 	if t.store.Engine() == "postgres" {
 		text += " FOR UPDATE SKIP LOCKED"
 	}

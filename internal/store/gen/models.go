@@ -225,6 +225,14 @@ type FeedHead struct {
 	Purged   int64
 }
 
+type ForeignSecret struct {
+	Lookup    []byte
+	KeyID     string
+	Hash      string
+	CreatedAt int64
+	ExpiresAt sql.NullInt64
+}
+
 type IdempotentRequest struct {
 	ID        []byte
 	Request   []byte
