@@ -104,6 +104,7 @@ type server struct {
 	lag        *lag
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
+	exchanged  *usage.Batcher[store.ApplicationKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
 	life       keyLife
 	adopter    *adopter

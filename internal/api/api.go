@@ -109,7 +109,7 @@ func New(o Options) (*API, error) {
 		registerKeys, registerBulkKeys, registerOwnKey, registerLeaks, registerSigningKeys,
 		registerTokenKeys, registerSessions,
 		registerApplications, registerClients, registerWebhooks, registerAuthorizations,
-		registerRoutes, registerAdminTokens, registerAudit, registerState, registerDocs, registerOpenAPI,
+		registerRoutes, registerObserved, registerAdminTokens, registerAudit, registerState, registerDocs, registerOpenAPI,
 	} {
 		if err := register(a); err != nil {
 			return nil, err

@@ -139,6 +139,8 @@ var operations = []Operation{
 
 	{ID: "list-routes", Method: http.MethodGet, Path: "/v1/routes", Access: AccessGlobal, Scope: "routes:read", Status: 200, Summary: "List the routes that are enforced"},
 
+	{ID: "list-observed", Method: http.MethodGet, Path: "/v1/routes/observed", Access: AccessGlobal, Scope: "audit:read", Status: 200, Summary: "Tell what routes that only observe would have refused"},
+
 	{ID: "list-token-keys", Method: http.MethodGet, Path: "/v1/token-keys", Access: AccessGlobal, Scope: "token_keys:read", Status: 200, Summary: "List the keys that session tokens are signed with"},
 	{ID: "rotate-token-key", Method: http.MethodPost, Path: "/v1/token-keys", Access: AccessGlobal, Scope: "token_keys:write", Status: 201, Summary: "Make the next key to sign session tokens with"},
 	{ID: "revoke-token-key", Method: http.MethodPost, Path: "/v1/token-keys/{id}/revoke", Access: AccessGlobal, Scope: "token_keys:write", Status: 200, Summary: "End a token key, and every token that it signed"},

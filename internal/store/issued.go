@@ -39,6 +39,21 @@ var everyIssued = []issued{
 		table: "temporary_keys", key: "digest", organization: "tenant_id", actor: "'application:' || application_id", target: "'temporary_key:' || id",
 		action: "temporary_key.issue", detail: map[string]string{"application": "application_id", "user": "user_id"},
 	},
+	{
+		table: "oauth_grants", key: "id", organization: ofUserOrClient("oauth_grants"), actor: "'user:' || user_id", target: "'grant:' || id",
+		action: "grant.issue", detail: map[string]string{"client": "client_id", "user": "user_id", "scopes": "scopes", "audiences": "audiences"},
+	},
+	{
+		table: "oauth_tokens", key: "digest", organization: ofUserOrClient("oauth_tokens"), actor: "'client:' || client_id", target: "'access_token:' || id",
+		action: "access_token.issue", detail: map[string]string{"client": "client_id", "user": "user_id", "grant": "grant_id", "scopes": "scopes", "audiences": "audiences"},
+	},
+}
+
+// ofUserOrClient is the organisation of a row's user, else of its client's
+// application, else none.
+func ofUserOrClient(table string) string {
+	return "COALESCE((SELECT u.organization_id FROM users AS u WHERE u.id = " + table + ".user_id), " +
+		"(SELECT a.organization_id FROM oauth_clients AS c JOIN applications AS a ON a.id = c.application_id WHERE c.id = " + table + ".client_id), '')"
 }
 
 // issuedRow is one row that has no event yet.

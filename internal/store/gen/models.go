@@ -378,6 +378,7 @@ type OauthGrant struct {
 	CreatedAt       int64
 	ExpiresAt       int64
 	RevokedAt       sql.NullInt64
+	Audited         bool
 }
 
 type OauthRefreshToken struct {
@@ -425,6 +426,7 @@ type OauthToken struct {
 	CreatedAt  int64
 	ExpiresAt  int64
 	RevokedAt  sql.NullInt64
+	Audited    bool
 }
 
 type Organization struct {

@@ -66,7 +66,7 @@ func (q *Queries) FindOAuthRefreshTokens(ctx context.Context, digest []byte, dig
 }
 
 const findOAuthTokens = `-- name: FindOAuthTokens :many
-SELECT t.digest, t.id, t.pepper_id, t.grant_id, t.client_id, t.user_id, t.scopes, t.audiences, t.thumbprint, t.actor, t.created_at, t.expires_at, t.revoked_at, c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.backchannel_logout_uri, c.created_at, c.updated_at, c.revoked_at, c.last_used_at,
+SELECT t.digest, t.id, t.pepper_id, t.grant_id, t.client_id, t.user_id, t.scopes, t.audiences, t.thumbprint, t.actor, t.created_at, t.expires_at, t.revoked_at, t.audited, c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.backchannel_logout_uri, c.created_at, c.updated_at, c.revoked_at, c.last_used_at,
     COALESCE(g.revoked_at, 0) AS grant_revoked_at, CASE WHEN g.id IS NULL THEN 0 ELSE 1 END AS grant_exists,
     COALESCE(g.session_id, '') AS session_id, COALESCE(g.methods, '') AS methods, COALESCE(g.authenticated_at, 0) AS authenticated_at,
     COALESCE(a.review, '') AS review, COALESCE(a.environment, '') AS environment,
@@ -138,6 +138,7 @@ func (q *Queries) FindOAuthTokens(ctx context.Context, digest []byte, digest_2 [
 			&i.OauthToken.CreatedAt,
 			&i.OauthToken.ExpiresAt,
 			&i.OauthToken.RevokedAt,
+			&i.OauthToken.Audited,
 			&i.OauthClient.ID,
 			&i.OauthClient.ApplicationID,
 			&i.OauthClient.Name,

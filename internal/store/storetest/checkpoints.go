@@ -155,6 +155,29 @@ var checkpointBehaviours = []behaviour{
 			t.Error(diff)
 		}
 	}},
+	{"what the authorization server issued has its event in the chain of the user's organization", func(t *testing.T, s *store.Store) {
+		oauthSeeded(t, s)
+		noError(t, s.CreateOAuthCode(t.Context(), oauthCode(1)))
+		if issued, err := s.IssueOAuth(t.Context(), issueByCode(1)); !issued || err != nil {
+			t.Fatalf("issued %v, %v", issued, err)
+		}
+		written, err := s.AuditIssued(t.Context(), 100)
+		if err != nil || written != 2 {
+			t.Fatalf("%d, %v", written, err)
+		}
+		events, err := s.Events(t.Context(), store.EventFilter{OrganizationID: "south", NewestFirst: true, Limit: 2})
+		noError(t, err)
+		token, grant := oauthToken(1, oauthGrant(1).ID), oauthGrant(1)
+		for i, want := range []string{
+			"client:" + token.ClientID + " access_token.issue access_token:" + token.ID,
+			"user:" + grant.UserID + " grant.issue grant:" + grant.ID,
+		} {
+			if got := events[i].Actor + " " + events[i].Action + " " + events[i].Target; got != want {
+				t.Errorf("event %s, want %s", got, want)
+			}
+		}
+		noError(t, s.VerifyChain(t.Context(), "south"))
+	}},
 	{"however many were issued, each has one event", func(t *testing.T, s *store.Store) {
 		authorized(t, s)
 		exchanges := make([]store.Exchange, 1203)

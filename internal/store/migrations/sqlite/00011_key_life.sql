@@ -67,3 +67,6 @@ CREATE TABLE foreign_secrets (
     expires_at INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX foreign_secrets_key_id ON foreign_secrets (key_id);
+
+-- What a route that only observes would have refused.
+CREATE INDEX audit_decisions_observed ON audit_decisions (at) WHERE observed;
