@@ -140,7 +140,9 @@ var applicationBehaviours = []behaviour{
 		Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.AddApplicationKey(ctx, k) })
 		noError(t, s.TouchApplicationKeys(t.Context(), nil))
 		noError(t, s.TouchApplicationKeys(t.Context(), []store.ApplicationKeyUse{{KeyID: "akey_1", At: T0}, {KeyID: "akey_1", At: T0.Add(time.Hour)}, {KeyID: "akey_gone", At: T0}}))
-		unchanged(t, s, func() { noError(t, s.TouchApplicationKeys(t.Context(), []store.ApplicationKeyUse{{KeyID: "akey_1", At: T0}})) })
+		unchanged(t, s, func() {
+			noError(t, s.TouchApplicationKeys(t.Context(), []store.ApplicationKeyUse{{KeyID: "akey_1", At: T0}}))
+		})
 		keys, err := s.ApplicationKeys(t.Context(), ApplicationID(1))
 		noError(t, err)
 		if len(keys) != 1 || !keys[0].LastUsedAt.Equal(T0.Add(time.Hour)) {
