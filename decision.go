@@ -100,6 +100,9 @@ type Decision struct {
 	Resource Resource
 	// Limit is the tightest limit that applied; its zero value means none did.
 	Limit LimitState
+	// ResourceMetadata is where a refused caller finds who gives out access tokens for
+	// the route (RFC 9728, section 5.1); empty where it takes none. The enforcement point sets it.
+	ResourceMetadata string
 }
 
 // Status is the HTTP status of the decision: 200 if allowed.

@@ -83,6 +83,8 @@ type Principal struct {
 	// ApplicationID is the partner application that acts, or the OAuth client that
 	// registered itself; empty otherwise.
 	ApplicationID string
+	// MakerID is the organisation that makes that application; empty otherwise.
+	MakerID string
 	// GrantID is the authorization that an OAuth token hangs on; empty otherwise.
 	GrantID string
 	// Audiences are the resources (RFC 8707) that it may be used at, each a URL that the

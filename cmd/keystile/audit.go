@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"slices"
@@ -183,24 +182,11 @@ type tail struct {
 }
 
 func (t *tail) run(ctx context.Context, lines int, follow bool) error {
-	last := t.search
-	last.NewestFirst = true
-	var events []client.Event
-	for e, err := range t.management.FindEvents(ctx, last) {
-		if err != nil {
-			return err
-		}
-		if len(events) == lines {
-			break
-		}
-		events = append(events, e)
-	}
-	slices.Reverse(events)
 	begun := time.Now()
-	if err := t.print(slices.Values(events)); err != nil || !follow {
+	if err := t.there(ctx, lines); err != nil || !follow {
 		return err
 	}
-	if t.newest.IsZero() || t.newest.Before(begun.Add(-tailOverlap)) {
+	if t.newest.Before(begun.Add(-tailOverlap)) {
 		t.newest = begun
 	}
 	tick := time.NewTicker(tailInterval)
@@ -215,6 +201,24 @@ func (t *tail) run(ctx context.Context, lines int, follow bool) error {
 			return err
 		}
 	}
+}
+
+// there prints the last of what is there.
+func (t *tail) there(ctx context.Context, lines int) error {
+	last := t.search
+	last.NewestFirst = true
+	var events []client.Event
+	for e, err := range t.management.FindEvents(ctx, last) {
+		if err != nil {
+			return err
+		}
+		if len(events) == lines {
+			break
+		}
+		events = append(events, e)
+	}
+	slices.Reverse(events)
+	return t.print(slices.Values(events))
 }
 
 func (t *tail) more(ctx context.Context) error {
@@ -369,7 +373,7 @@ func anyOf[T any](items iter.Seq2[T, error]) iter.Seq2[any, error] {
 
 // writeLines writes items as JSON Lines to a new file, or to standard output.
 func (a *app) writeLines(file, noun string, items iter.Seq2[any, error]) (err error) {
-	var to io.Writer = a.stdout
+	to := a.stdout
 	if file != "" {
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // the operator names the file
 		if err != nil {

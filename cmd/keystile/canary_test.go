@@ -287,6 +287,7 @@ func TestThreat33_CommandsShowASecretOnceAndInNoError(t *testing.T) {
 		{"user", "create", "--organization", "acme", "--username", "x", "--password-hash", canary},
 		{"user", "set-password", "ann", "--password", canary},
 		{"user", "set-password", "nobody", "--password", canary},
+		{"app", "webhook", "create", "nobody", "--event", "app_status_changed", "--url", "https://h.example/", "--header-name", "X-A", "--header-value", canary},
 		{"provider", "create", "--name", "p", "--organization", "acme", "--issuer", "i", "--audience", "a", "--algorithm", "RS256", "--secret", canary},
 		{"provider", "create", "--name", "p", "--organization", "acme", "--issuer", "i", "--audience", "a", "--algorithm", "HS256", "--secret", canary},
 		{"user", "list", "-o", "json"},

@@ -59,7 +59,8 @@ func (s *server) buildConsole(ctx context.Context, _ *app) error {
 	}
 	offers := s.login.Offers()
 	s.console, err = console.New(console.Options{
-		People: s.login, Providers: s.login, Applications: s.applications(), Administration: s.administration(), Authorizer: s.oauth, Origin: s.origin(), Passkeys: offers.Passkeys, Reset: offers.Reset, Key: key,
+		People: s.login, Providers: s.login, Applications: s.applications(), Administration: s.administration(), Authorizer: s.oauth,
+		Origin: s.origin(), Passkeys: offers.Passkeys, Reset: offers.Reset, Key: key,
 		ClientAddr: s.clientAddr, RequestID: s.requestID, Now: time.Now, Logger: s.log,
 	})
 	return err

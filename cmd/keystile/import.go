@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,8 +15,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/keyimport"
 	"keystile.dev/keystile/internal/keyring"
+	"keystile.dev/keystile/internal/manage"
 	"keystile.dev/keystile/internal/store"
 )
 
@@ -30,15 +33,20 @@ func newKeyImport(a *app) *cobra.Command {
 		c              configFlags
 		f              format
 		dryRun, finish bool
+		pepper         string
 	)
 	cmd := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Import API keys in bulk from JSON Lines or CSV",
 		Long: `Reads one key a line: JSON Lines (FILE.jsonl) or CSV with a header line (FILE.csv).
-Members: organization, secret or sha256, and optionally id, name, environment,
-permitted_site_ids, scopes, allowed_ips, limit, expires_at. Lists in CSV are
-separated by ";". Lines that cannot be used are reported and left out. An import
-that was interrupted goes on where it stopped when the command is run again.`,
+Members: organization; one of secret, sha256, hmac_sha256, bcrypt, argon2; and
+optionally id, name, environment, permitted_site_ids, scopes, allowed_ips, limit,
+expires_at. hmac_sha256 is HMAC-SHA-256 of the key under a pepper that --pepper
+gives. bcrypt and argon2 need a prefix, 6 to 20 characters that only this key
+begins with. Such keys are proven by that hash once, when they are first used, and
+then kept as all others. Lists in CSV are separated by ";". Lines that cannot be
+used are reported as FILE:LINE and left out. An import that was interrupted goes on
+where it stopped when the command is run again.`,
 		Example: "  keystile key import keys.jsonl --config keystile.yaml",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if finish {
@@ -63,10 +71,20 @@ that was interrupted goes on where it stopped when the command is run again.`,
 				}
 				return a.printImport(f, report, 0)
 			}
+			if pepper != "" && !dryRun {
+				text, err := a.exactSecret(pepper)
+				if err != nil {
+					return err
+				}
+				if err := h.service.AddForeignPepper(cmd.Context(), store.Actor{Name: "cli"}, keystile.Secret(text)); err != nil {
+					return err
+				}
+			}
 			return a.importKeys(cmd.Context(), h, args[0], f, dryRun)
 		},
 	}
 	cmd.Flags().BoolVar(&finish, "finish", false, "end an interrupted import with the keys it has so far, so that servers may run again")
+	cmd.Flags().StringVar(&pepper, "pepper", "", "key of hmac_sha256, every byte of it counts: @FILE, - for standard input, or the text")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "read and check every line, and change nothing")
 	c.add(cmd)
 	addFormat(cmd, &f)
@@ -79,6 +97,8 @@ type keySource struct {
 	digester *keyring.Digester
 	told     func(string)
 	bad      int64
+	// foreign: the file holds hashes of another system.
+	foreign bool
 }
 
 func (a *app) importKeys(ctx context.Context, h *house, path string, f format, dryRun bool) (err error) {
@@ -91,7 +111,10 @@ func (a *app) importKeys(ctx context.Context, h *house, path string, f format, d
 	if err != nil {
 		return err
 	}
-	source := &keySource{digester: h.digester, told: func(line string) { fmt.Fprintf(a.stderr, "%s: %s\n", path, line) }}
+	source := &keySource{digester: h.digester, told: func(line string) { fmt.Fprintf(a.stderr, "%s%s\n", path, line) }}
+	if source.foreign, err = holdsHashes(file); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
 	if source.reader, err = openRows(file, path); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -99,7 +122,7 @@ func (a *app) importKeys(ctx context.Context, h *house, path string, f format, d
 		return a.importDryRun(source, f)
 	}
 	progress := a.progress("keys imported", size, file)
-	report, err := h.store.ImportAPIKeys(ctx, store.Actor{Name: "cli"}, store.ImportOptions{JobID: job, BatchRows: importBatch}, source.batch, progress)
+	report, err := h.store.ImportAPIKeys(ctx, store.Actor{Name: "cli"}, store.ImportOptions{JobID: job, BatchRows: importBatch, Live: source.foreign}, source.batch, progress)
 	a.endProgress()
 	if err != nil {
 		return err
@@ -158,9 +181,9 @@ func (k *keySource) next() (keyimport.Row, error) {
 			return row, err
 		}
 		if k.bad++; k.bad <= shownProblems {
-			k.told(problem.Error())
+			k.told(fmt.Sprintf(":%d: %s", problem.Line, problem.Err))
 		} else if k.bad == shownProblems+1 {
-			k.told("more lines cannot be used; they are counted")
+			k.told(": more lines cannot be used; they are counted")
 		}
 	}
 }
@@ -173,8 +196,7 @@ func (k *keySource) batch() ([]store.ImportRow, error) {
 		if err != nil { // io.EOF too: it goes with the last rows
 			return rows, err
 		}
-		digest, pepperID := k.digester.Digest(row.Sum)
-		rows = append(rows, store.ImportRow{Key: row.Key, Digest: digest, PepperID: pepperID, Hint: row.Hint})
+		rows = append(rows, k.stored(row))
 	}
 	return rows, nil
 }
@@ -221,4 +243,34 @@ func (a *app) endProgress() {
 	if isTerminal(a.stderr) {
 		fmt.Fprintln(a.stderr)
 	}
+}
+
+// stored is a row as the store takes it.
+func (k *keySource) stored(row keyimport.Row) store.ImportRow {
+	out := store.ImportRow{Key: row.Key, Hint: row.Hint}
+	switch {
+	case row.Hash == nil:
+		out.Digest, out.PepperID = k.digester.Digest(row.Sum)
+	case row.Hash.Text == "":
+		out.Foreign = &store.ForeignRow{Lookup: row.Hash.HMAC}
+	default:
+		out.Foreign = &store.ForeignRow{Lookup: manage.ForeignHead(row.Hash.Head), Hash: row.Hash.Text, Head: len(row.Hash.Head)}
+	}
+	return out
+}
+
+// holdsHashes says whether a file may hold hashes of another system, which are not
+// imported in bulk. It looks at the beginning.
+func holdsHashes(file *os.File) (bool, error) {
+	head := make([]byte, 1<<20)
+	n, err := file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("read the file: %w", err)
+	}
+	for _, member := range []string{"bcrypt", "argon2", "hmac_sha256"} {
+		if bytes.Contains(head[:n], []byte(member)) {
+			return true, nil
+		}
+	}
+	return false, nil
 }

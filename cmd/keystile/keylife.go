@@ -29,7 +29,7 @@ func (s *server) buildKeyLife(context.Context, *app) error {
 	if err != nil {
 		return err
 	}
-	o := leak.Options{Responder: s.house.service, Logger: s.log, PublicURL: s.cfg.PublicURL}
+	o := leak.Options{Responder: leakResponder{s.house.service, s.adopter}, Logger: s.log, PublicURL: s.cfg.PublicURL}
 	if mailer != nil {
 		o.Mailer = mailer
 	}

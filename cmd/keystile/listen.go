@@ -163,7 +163,7 @@ func (s *server) background(failed chan<- error) (stop func()) {
 	for _, run := range []func(context.Context){
 		s.feed.Run, s.watch, s.watchKeys, s.measureLag, s.sweep,
 		s.recorder.Run, s.notary.Run,
-		s.used.Run, s.signed.Run, s.seen.Run,
+		s.used.Run, s.signed.Run, s.exchanged.Run, s.seen.Run,
 		s.login.Run, s.courier.Run,
 		s.life.leaks.Run, s.life.meter.Run, s.keepKeys,
 		s.purge, s.purgePartners, s.purgeOAuth, s.purgeLedger, s.purgeUsage,

@@ -123,7 +123,7 @@ Your own API: keystile init DIR, then keystile serve --config DIR/keystile.yaml`
 		newApply(a), newExport(a),
 		newKey(a), newSigningKey(a), newSign(a), newApplication(a), newClient(a), newOrganization(a), newSite(a), newRole(a), newUser(a), newProvider(a), newSession(a),
 		newTokenKey(a), newToken(a), newAdminToken(a),
-		newAudit(a), newBackup(a), newRestore(a), newMasterKey(a), newPepper(a), newExplain(a), newDoctor(a), newMigrate(a), newVersion(a), newSchema(a),
+		newAudit(a), newBackup(a), newRestore(a), newMasterKey(a), newPepper(a), newExplain(a), newDoctor(a), newObserved(a), newMigrate(a), newVersion(a), newSchema(a),
 	)
 	for _, cmd := range root.Commands() {
 		requireSubcommand(cmd)

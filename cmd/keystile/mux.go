@@ -131,9 +131,12 @@ func (s *server) handlers() (public, admin http.Handler, err error) {
 		return nil, nil, err
 	}
 	d := &dispatcher{gateway: s.tracer.Wrap(s.gateway()), publicHost: hostName(s.cfg.PublicHost()), routeHost: s.routeHost}
+	if public, err = s.describeResources(d); err != nil {
+		return nil, nil, err
+	}
 	if s.cfg.AdminListen == "" {
 		d.own = all
-		return d, nil, nil
+		return public, nil, nil
 	}
 	onAdmin := &dispatcher{gateway: http.HandlerFunc(notHere), routeHost: func(string) bool { return false }}
 	for _, e := range all {
@@ -145,7 +148,7 @@ func (s *server) handlers() (public, admin http.Handler, err error) {
 		}
 		d.own = append(d.own, e)
 	}
-	return d, onAdmin, nil
+	return public, onAdmin, nil
 }
 
 func notHere(w http.ResponseWriter, _ *http.Request) {

@@ -15,6 +15,7 @@ import (
 	"keystile.dev/keystile/internal/manage"
 	"keystile.dev/keystile/internal/partner"
 	"keystile.dev/keystile/internal/store"
+	"keystile.dev/keystile/internal/usage"
 )
 
 // auroraPrefix is where the platform's partner API stands.
@@ -31,7 +32,13 @@ func (s *server) buildPartners(context.Context, *app) error {
 		return err
 	}
 	s.feed.Subscribe(s.temporary.Apply)
-	o := partner.Options{Store: s.house.store, Digester: s.house.digester, Random: randomSource, Now: time.Now}
+	s.exchanged = usage.New(s.house.store.TouchApplicationKeys, s.log)
+	o := partner.Options{
+		Store: s.house.store, Digester: s.house.digester, Random: randomSource, Now: time.Now,
+		Used: func(keyID string, at time.Time) {
+			s.exchanged.Add(keyID, store.ApplicationKeyUse{KeyID: keyID, At: at})
+		},
+	}
 	if c := s.cfg.Dialects.Aurora; c != nil {
 		for _, env := range c.Environments {
 			o.Environments = append(o.Environments, keystile.Environment(env))

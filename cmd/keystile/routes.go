@@ -20,6 +20,7 @@ import (
 // server's own host. "/x/" is everything below it.
 var builtinPaths = []string{
 	"/healthz", "/readyz", "/metrics", "/forward-auth", "/v1/", "/.well-known/jwks.json", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
+	"/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/",
 	"/oauth/", "/admin", "/admin/", "/account", "/account/", "/login", "/login/", "/logout",
 }
 

@@ -104,8 +104,10 @@ type server struct {
 	lag        *lag
 	used       *usage.Batcher[store.APIKeyUse]
 	signed     *usage.Batcher[store.SigningKeyUse]
+	exchanged  *usage.Batcher[store.ApplicationKeyUse]
 	seen       *usage.Batcher[store.SessionUse]
 	life       keyLife
+	adopter    *adopter
 	metrics    *metrics.Metrics
 	tracer     *tracing.Tracer
 	gate       *gate.Gate
@@ -202,9 +204,10 @@ func (s *server) buildFeed(context.Context, *app) error {
 
 func (s *server) buildKinds(context.Context, *app) error {
 	s.used = usage.New(s.house.store.TouchAPIKeys, s.log)
+	s.adopter = newAdopter(s.house.service)
 	keys, err := apikey.New(apikey.Options{
 		Find: findAPIKeys(s.house.store), Digester: s.house.digester, Fresh: s.feed.Fresh, Now: time.Now,
-		Used: s.noteUse, MaxEntries: s.cfg.Limits.WarmCredentials, MaxRejections: s.cfg.Limits.WarmRefusals,
+		Used: s.noteUse, Adopt: s.adopter.adopt, MaxEntries: s.cfg.Limits.WarmCredentials, MaxRejections: s.cfg.Limits.WarmRefusals,
 		Lookups: s.cfg.Limits.Lookups, LookupBatch: s.cfg.Limits.LookupBatch,
 	})
 	if err != nil {

@@ -108,8 +108,8 @@ func New(o Options) (*API, error) {
 		registerOrganizations, registerSites, registerRoles, registerUsers, registerProviders,
 		registerKeys, registerBulkKeys, registerOwnKey, registerLeaks, registerSigningKeys,
 		registerTokenKeys, registerSessions,
-		registerApplications, registerWebhooks, registerClients, registerAuthorizations,
-		registerRoutes, registerAdminTokens, registerAudit, registerState, registerDocs, registerOpenAPI,
+		registerApplications, registerClients, registerWebhooks, registerAuthorizations,
+		registerRoutes, registerObserved, registerAdminTokens, registerAudit, registerState, registerDocs, registerOpenAPI,
 	} {
 		if err := register(a); err != nil {
 			return nil, err

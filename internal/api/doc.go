@@ -20,8 +20,12 @@
 // a handler keeps the server from starting. The OpenAPI 3.1 document is
 // generated from the same code and served at /v1/openapi.json.
 //
-// An API key opens nothing here except GET /v1/keys/self, which only reads: a
-// key can never make a key.
+// An API key opens nothing here except /v1/keys/self: it may read about itself and
+// end itself, and can never make or widen a key. Reports of leaked keys are taken
+// from anybody, and queued.
+//
+// A POST with an Idempotency-Key has its effect once: the note of it is written in
+// the transaction of the change (idempotency.go).
 //
 // To add an operation: an entry in the table, a handler in the file of its
 // resource, and its line in that file's register function.

@@ -201,6 +201,17 @@ type KeyRotate struct {
 	Overlap string `json:"overlap" example:"24h" doc:"How long the older secrets stay good: a duration from 0s (they end at once) to 2160h"`
 }
 
+// APIKeyChanged is a key after a change.
+type APIKeyChanged struct {
+	APIKey
+	Warnings []string `json:"warnings,omitempty" doc:"What was allowed but is probably not meant"`
+}
+
+type keyChangedOutput struct {
+	ETag string `header:"ETag"`
+	Body APIKeyChanged
+}
+
 type keyOutput struct {
 	ETag string `header:"ETag"`
 	Body APIKey
@@ -242,7 +253,7 @@ func registerKeys(a *API) error {
 			}
 			return a.answerKey(key), nil
 		}),
-		handle(a, "update-key", func(ctx context.Context, c *caller, in *changing[KeyUpdate]) (*keyOutput, error) {
+		handle(a, "update-key", func(ctx context.Context, c *caller, in *changing[KeyUpdate]) (*keyChangedOutput, error) {
 			key, err := c.service.UpdateKey(ctx, c.actor, in.ID, func(k *keystile.APIKey) error {
 				if err := sameVersion(in.IfMatch, steadyKey(*k)); err != nil {
 					return err
@@ -252,7 +263,8 @@ func registerKeys(a *API) error {
 			if err != nil {
 				return nil, err
 			}
-			return a.answerKey(key), nil
+			out := a.answerKey(key)
+			return &keyChangedOutput{ETag: out.ETag, Body: APIKeyChanged{out.Body, manage.KeyWarnings(key)}}, nil
 		}),
 		handle(a, "delete-key", func(ctx context.Context, c *caller, in *ByID) (*struct{}, error) {
 			return nil, c.service.DeleteKey(ctx, c.actor, in.ID)

@@ -235,3 +235,16 @@ func TestAnOrganizationsResponseToLeaksIsReadAndChanged(t *testing.T) {
 		}
 	}
 }
+
+func TestANetworkThatCoversTheInternetIsWarnedOfWheneverItIsSet(t *testing.T) {
+	s := newServer(t)
+	s.organization("acme", "Roof", "key_a")
+	for network, warned := range map[string]string{
+		"0.0.0.0/0": "every address", "::/0": "every address", "128.0.0.0/1": "a large part", "2000::/3": "a large part", "10.0.0.0/8": "", "2001:db8::/32": "",
+	} {
+		a := s.as(200, "PATCH", "/v1/keys/key_a", `{"allowed_ips":["`+network+`"]}`)
+		if got := a.text("warnings"); strings.Contains(got, "allows") != (warned != "") || !strings.Contains(got, warned) {
+			t.Errorf("%s: %q", network, got)
+		}
+	}
+}

@@ -127,7 +127,6 @@ var operations = []Operation{
 	{ID: "list-deliveries", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "List deliveries of a webhook, newest first"},
 	{ID: "get-delivery", Method: http.MethodGet, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries/{delivery}", Access: AccessToken, Scope: "applications:read", Status: 200, Summary: "Get a delivery with its attempts"},
 	{ID: "resend-delivery", Method: http.MethodPost, Path: "/v1/applications/{id}/webhooks/{webhook}/deliveries/{delivery}/resend", Access: AccessToken, Scope: "applications:write", Status: 200, Summary: "Send a delivery again, with the same id"},
-
 	{ID: "list-clients", Method: http.MethodGet, Path: "/v1/clients", Access: AccessToken, Scope: "clients:read", Status: 200, Summary: "List OAuth clients"},
 	{ID: "create-client", Method: http.MethodPost, Path: "/v1/clients", Access: AccessToken, Scope: "clients:write", Status: 201, Summary: "Give an application an OAuth client"},
 	{ID: "get-client", Method: http.MethodGet, Path: "/v1/clients/{id}", Access: AccessToken, Scope: "clients:read", Status: 200, Summary: "Get an OAuth client"},
@@ -139,6 +138,8 @@ var operations = []Operation{
 	{ID: "revoke-session", Method: http.MethodPost, Path: "/v1/sessions/{id}/revoke", Access: AccessToken, Scope: "sessions:write", Status: 200, Summary: "End a session and every token minted from it"},
 
 	{ID: "list-routes", Method: http.MethodGet, Path: "/v1/routes", Access: AccessGlobal, Scope: "routes:read", Status: 200, Summary: "List the routes that are enforced"},
+
+	{ID: "list-observed", Method: http.MethodGet, Path: "/v1/routes/observed", Access: AccessGlobal, Scope: "audit:read", Status: 200, Summary: "Tell what routes that only observe would have refused"},
 
 	{ID: "list-token-keys", Method: http.MethodGet, Path: "/v1/token-keys", Access: AccessGlobal, Scope: "token_keys:read", Status: 200, Summary: "List the keys that session tokens are signed with"},
 	{ID: "rotate-token-key", Method: http.MethodPost, Path: "/v1/token-keys", Access: AccessGlobal, Scope: "token_keys:write", Status: 201, Summary: "Make the next key to sign session tokens with"},

@@ -104,6 +104,24 @@ func TestAnIdentityProviderLivesFromCreationToDeletion(t *testing.T) {
 	if a := s.as(200, "PATCH", path, `{"disabled":true}`); a.text("disabled") != "true" {
 		t.Errorf("disabled: %s", a.body)
 	}
+	signIn := s.as(201, "POST", "/v1/identity-providers", `{"name":"okta","organization":"acme","issuer":"https://example.okta.com","sign_in":{"client_id":"c1","client_secret":"canary-client","label":"Okta"}}`)
+	if signIn.text("sign_in.client_id") != "c1" || signIn.text("audience") != "c1" || !strings.Contains(signIn.body, `"has_client_secret":true`) || strings.Contains(signIn.body, "canary") {
+		t.Errorf("made %s", signIn.body)
+	}
+	// The secret stays with its client, and with no other.
+	for patch, has := range map[string]string{
+		`{"sign_in":{"client_id":"c1","link_by_email":true}}`: `"has_client_secret":true`, `{"sign_in":{"client_id":"c2"}}`: `"has_client_secret":false`,
+	} {
+		s.as(200, "PATCH", "/v1/identity-providers/okta", `{"sign_in":{"client_id":"c1","client_secret":"canary-client"}}`)
+		if a := s.as(200, "PATCH", "/v1/identity-providers/okta", patch); !strings.Contains(a.body, has) {
+			t.Errorf("%s: %s", patch, a.body)
+		}
+	}
+	s.as(422, "PATCH", "/v1/identity-providers/okta", `{"sign_in":null}`) // then it has no keys
+	if a := s.as(200, "PATCH", "/v1/identity-providers/okta", `{"sign_in":null,"jwks_url":"https://example.okta.com/keys"}`); strings.Contains(a.body, "sign_in") {
+		t.Errorf("it stays: %s", a.body)
+	}
+	s.as(204, "DELETE", "/v1/identity-providers/okta", "")
 	s.as(409, "POST", "/v1/identity-providers", `{"name":"sso","organization":"acme","issuer":"i","audience":"a","algorithms":["RS256"],"jwks_url":"https://x.example/"}`)
 	s.as(204, "DELETE", path, "")
 	s.as(404, "GET", path, "")

@@ -207,6 +207,14 @@ func registerWebhooks(a *API) error {
 			out.Location = "/v1/applications/" + in.ID + "/webhooks/" + made.Webhook.ID
 			return out, err
 		}),
+		registerWebhookChanges(a),
+		registerDeliveries(a),
+	)
+}
+
+// registerWebhookChanges are the operations on one webhook.
+func registerWebhookChanges(a *API) error {
+	return registerAll(
 		handle(a, "get-webhook", func(ctx context.Context, c *caller, in *WebhookPath) (*webhookOutput, error) {
 			found, err := c.service.Webhook(ctx, in.ID, in.Webhook)
 			if err != nil {
@@ -249,7 +257,6 @@ func registerWebhooks(a *API) error {
 			}
 			return answerWebhook(ctx, c, made)
 		}),
-		registerDeliveries(a),
 	)
 }
 

@@ -18,10 +18,10 @@ type Options struct {
 	People People
 	// Applications are what people open; nil: the server has none.
 	Applications Applications
-	// Authorizer answers clients of the authorization server; nil: there is none.
-	Authorizer Authorizer
 	// Providers signs people in at identity providers; nil: the server has none.
 	Providers Providers
+	// Authorizer answers clients of the authorization server; nil: there is none.
+	Authorizer Authorizer
 	// Administration is what administrators do here; nil: nothing.
 	Administration Administration
 	// Origin is where browsers reach the pages: scheme, host and port of public_url.

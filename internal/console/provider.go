@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	keystile "keystile.dev/keystile"
@@ -31,8 +32,9 @@ const (
 	cookieProvider = "keystile_provider"
 	// providerLife is how long a browser keeps it; the token ends by its own clock.
 	providerLife = 15 * time.Minute
-	// maxProviderBack bounds where to go on, which is in the cookie: browsers keep 4 KiB.
-	maxProviderBack = 1024
+	// maxProviderBack bounds where to go on, which is in the cookie: browsers keep 4 KiB. An
+	// ampersand counts six times, as JSON writes it.
+	maxProviderBack = 2048
 )
 
 // providerRoutes are those of sign-ins at providers. They begin with a link and not with a
@@ -69,7 +71,7 @@ func (c *Console) buttons(v *visit, organization, back string, again bool) ([]bu
 
 func (c *Console) beginProvider(v *visit) (answer, error) {
 	back := returnTo(v.query("return_to"))
-	if len(back) > maxProviderBack {
+	if len(back)+5*strings.Count(back, "&") > maxProviderBack {
 		back = home
 	}
 	again := v.query("again") == "1"

@@ -41,6 +41,9 @@ func Ask(ctx context.Context, g Gate, r *keystile.Request, logger *slog.Logger) 
 	if cause := contradiction(&d); cause != "" {
 		d = unavailable(cause)
 	}
+	if !d.Allowed {
+		d.ResourceMetadata = metadataURL(r, d.Route)
+	}
 	return d
 }
 

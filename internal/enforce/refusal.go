@@ -32,10 +32,10 @@ func WriteRefusal(w http.ResponseWriter, hr *http.Request, d *keystile.Decision,
 	WriteLimits(h, d.Limit)
 	switch status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", Challenge(d))
+		h.Set("WWW-Authenticate", withMetadata(Challenge(d), d))
 	case http.StatusForbidden:
 		if c := scopeChallenge(d); c != "" {
-			h.Set("WWW-Authenticate", c)
+			h.Set("WWW-Authenticate", withMetadata(c, d))
 		}
 	case http.StatusTooManyRequests:
 		reset := d.Limit.Reset
@@ -89,6 +89,15 @@ func dialectOf(route *keystile.Route) (dialect.Dialect, bool) {
 		return nil, false
 	}
 	return dialect.Find(route.Errors)
+}
+
+// withMetadata adds where a token can be had, also in dialects: the platforms' own
+// clients do not look at it, and others could not find out.
+func withMetadata(c string, d *keystile.Decision) string {
+	if d.ResourceMetadata == "" {
+		return c
+	}
+	return c + `, resource_metadata="` + d.ResourceMetadata + `"`
 }
 
 // Challenge is WWW-Authenticate of a 401. A request without a credential

@@ -117,6 +117,8 @@ func (c claims) mapped(p *keystile.IdentityProvider) (Identity, error) {
 	if err := c.texts(p, &id); err != nil {
 		return Identity{}, err
 	}
+	// "email_verified" is about the claim "email", whatever else an address is read from.
+	id.EmailProven = id.Email != "" && string(c["email_verified"]) == "true" && claimOf(p, "email") == "email"
 	if id.Email != "" && strings.Count(id.Email, "@") != 1 {
 		return Identity{}, refuse("the address is none")
 	}

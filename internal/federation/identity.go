@@ -21,9 +21,6 @@ type Identity struct {
 	Email, Name, RoleID string
 	CustomerIDs         []string
 	GroupID, SkinID     string
-	// OnPage: the person signed in at the provider just now, on our sign-in page. The rest
-	// is empty where it is false.
-	OnPage bool
 	// EmailProven says that the provider says, in so many words, that it has verified Email.
 	EmailProven bool
 	// SecondFactor says that the provider asked for one, in words that Provider.SignIn trusts.

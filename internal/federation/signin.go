@@ -283,7 +283,6 @@ func (v *Verifier) idToken(ctx context.Context, p *keystile.IdentityProvider, pe
 	if err != nil {
 		return Identity{}, err
 	}
-	id.OnPage, id.EmailProven = true, id.Email != "" && string(c["email_verified"]) == "true" && claimOf(p, "email") == "email"
 	id.SecondFactor = slices.ContainsFunc(means, func(m string) bool { return slices.Contains(p.SignIn.TrustedAMR, m) })
 	return id, nil
 }

@@ -108,7 +108,7 @@ func TestSomebodySignsInAtAProvider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id.Subject != "person-1" || id.Issuer != u.at.URL || id.Email != "ann@acme.example" || id.Name != "Ann" || !id.OnPage || !id.EmailProven || id.SecondFactor ||
+	if id.Subject != "person-1" || id.Issuer != u.at.URL || id.Email != "ann@acme.example" || id.Name != "Ann" || !id.EmailProven || id.SecondFactor ||
 		!id.AuthenticatedAt.IsZero() || id.Provider.Audience != "keystile" {
 		t.Errorf("%+v", id)
 	}

@@ -70,7 +70,14 @@ func (v *Verifier) Verify(ctx context.Context, provider string, token keystile.S
 	if err != nil {
 		return Identity{}, err
 	}
-	return c.identify(&p, p.Audience, v.o.Now())
+	id, err := c.identify(&p, p.Audience, v.o.Now())
+	if err != nil {
+		return Identity{}, err
+	}
+	if id.AuthenticatedAt, err = c.provenAt(Pending{}, v.o.Now()); err != nil {
+		return Identity{}, err
+	}
+	return id, nil
 }
 
 // enabled reads a provider that may sign somebody in.

@@ -6,8 +6,9 @@
 //	id,organization,sha256,scopes,permitted_site_ids
 //	key_1,acme,9f86…,telemetry:read,Sibaya North;Sibaya South
 //
-// Members: organization (required), secret or sha256 (one of them, required), id,
-// name, environment, permitted_site_ids, scopes, allowed_ips, limit, expires_at.
+// Members: organization (required); one of secret, sha256, hmac_sha256, bcrypt and
+// argon2 (required), with bcrypt and argon2 a prefix, 6 to 20 characters that the key
+// begins with and no other key of the file does; id, name, environment, permitted_site_ids, scopes, allowed_ips, limit, expires_at.
 // Lists in CSV are separated by ";". A line that cannot be used is reported with
 // its number and left out; the others go on.
 package keyimport

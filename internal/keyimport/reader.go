@@ -3,6 +3,7 @@ package keyimport
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/csv"
 	"encoding/hex"
@@ -16,6 +17,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/apikey"
+	"keystile.dev/keystile/internal/login/password"
 )
 
 // MaxLine is the longest line, in bytes.
@@ -29,6 +31,18 @@ type Row struct {
 	// Sum is SHA-256 of the secret.
 	Sum  [32]byte
 	Hint string
+	// Hash is what another system made of the secret; nil: Sum is known.
+	Hash *Hash
+}
+
+// Hash is a secret as another system hashed it.
+type Hash struct {
+	// Text is bcrypt or argon2 in their usual form; empty: HMAC is HMAC-SHA-256 of the
+	// key under that system's pepper.
+	Text string
+	HMAC [32]byte
+	// Head is how the key begins, by which Text is found.
+	Head string
 }
 
 // Problem is a line that cannot be used. Its text never shows a secret.
@@ -52,6 +66,10 @@ type entry struct {
 	Organization     string   `json:"organization"`
 	Secret           string   `json:"secret"`
 	SHA256           string   `json:"sha256"`
+	HMACSHA256       string   `json:"hmac_sha256"`
+	Bcrypt           string   `json:"bcrypt"`
+	Argon2           string   `json:"argon2"`
+	Prefix           string   `json:"prefix"`
 	Name             string   `json:"name"`
 	Environment      string   `json:"environment"`
 	PermittedSiteIDs []string `json:"permitted_site_ids"`
@@ -143,6 +161,10 @@ var columns = map[string]func(*entry, string){
 	"organization":       func(e *entry, v string) { e.Organization = v },
 	"secret":             func(e *entry, v string) { e.Secret = v },
 	"sha256":             func(e *entry, v string) { e.SHA256 = v },
+	"hmac_sha256":        func(e *entry, v string) { e.HMACSHA256 = v },
+	"bcrypt":             func(e *entry, v string) { e.Bcrypt = v },
+	"argon2":             func(e *entry, v string) { e.Argon2 = v },
+	"prefix":             func(e *entry, v string) { e.Prefix = v },
 	"name":               func(e *entry, v string) { e.Name = v },
 	"environment":        func(e *entry, v string) { e.Environment = v },
 	"permitted_site_ids": func(e *entry, v string) { e.PermittedSiteIDs = list(v) },
@@ -220,12 +242,15 @@ func (row *Row) permit(e entry) error {
 	return nil
 }
 
-// identify sets the sum of the secret, and the id. An absent id is made of the
-// sum, so that importing the same file again makes the same ids.
+// identify sets the sum of the secret or its foreign hash, and the id. An absent id
+// is made of either, so that importing the same file again makes the same ids.
 func (row *Row) identify(e entry) error {
+	if err := oneSecret(e); err != nil {
+		return err
+	}
+	origin := row.Sum[:]
+	var err error
 	switch {
-	case e.Secret != "" && e.SHA256 != "":
-		return errors.New("secret and sha256: give one of them")
 	case e.Secret != "":
 		secret := keystile.Secret(e.Secret)
 		if err := apikey.CheckImport(secret); err != nil {
@@ -233,17 +258,74 @@ func (row *Row) identify(e entry) error {
 		}
 		row.Sum, row.Hint = apikey.Sum(secret), apikey.Hint(secret)
 	case e.SHA256 != "":
-		if n, err := hex.Decode(row.Sum[:], []byte(e.SHA256[:min(len(e.SHA256), 64)])); err != nil || n != 32 || len(e.SHA256) != 64 {
-			return errors.New("sha256: use 64 hexadecimal digits")
-		}
+		row.Sum, err = digest("sha256", e.SHA256)
 	default:
-		return errors.New("secret or sha256: one of them is required")
+		if row.Hash, err = foreign(e); err == nil {
+			sum := sha256.Sum256(append([]byte(row.Hash.Text), row.Hash.HMAC[:]...))
+			origin = sum[:]
+			row.Hint = row.Hash.Head
+		}
+	}
+	if err != nil {
+		return err
 	}
 	if e.ID == "" {
-		row.Key.ID = "key_" + strings.ToLower(base32.StdEncoding.EncodeToString(row.Sum[:10]))
+		row.Key.ID = "key_" + strings.ToLower(base32.StdEncoding.EncodeToString(origin[:10]))
 	}
 	if !keystile.ValidID(row.Key.ID) {
 		return errors.New("id: " + keystile.IDRule)
 	}
 	return nil
+}
+
+// oneSecret refuses a line that has no secret, or more than one.
+func oneSecret(e entry) error {
+	given := 0
+	for _, member := range []string{e.Secret, e.SHA256, e.HMACSHA256, e.Bcrypt, e.Argon2} {
+		if member != "" {
+			given++
+		}
+	}
+	switch {
+	case given == 0:
+		return errors.New("secret, sha256, hmac_sha256, bcrypt or argon2: one of them is required")
+	case given > 1:
+		return errors.New("secret, sha256, hmac_sha256, bcrypt and argon2: give one of them")
+	case e.Prefix != "" && e.Bcrypt == "" && e.Argon2 == "":
+		return errors.New("prefix: goes with bcrypt or argon2")
+	}
+	return nil
+}
+
+// Bounds of the head that a bcrypt or argon2 hash is found by, in bytes.
+const (
+	minHead = 6
+	maxHead = 20
+)
+
+// foreign reads what another system made of a secret.
+func foreign(e entry) (*Hash, error) {
+	if e.HMACSHA256 != "" {
+		mac, err := digest("hmac_sha256", e.HMACSHA256)
+		return &Hash{HMAC: mac}, err
+	}
+	member, text := "bcrypt", e.Bcrypt
+	if e.Argon2 != "" {
+		member, text = "argon2", e.Argon2
+	}
+	parsed, err := password.Parse(text)
+	if err != nil || !strings.HasPrefix(parsed.Class(), member) {
+		return nil, fmt.Errorf("%s: is not a hash of that kind within the costs that are verified here", member)
+	}
+	if len(e.Prefix) < minHead || len(e.Prefix) > maxHead {
+		return nil, fmt.Errorf("prefix: give %d to %d characters that the key begins with: the hash is found by them", minHead, maxHead)
+	}
+	return &Hash{Text: text, Head: e.Prefix}, nil
+}
+
+func digest(member, text string) (sum [32]byte, err error) {
+	if n, err := hex.Decode(sum[:], []byte(text[:min(len(text), 64)])); err != nil || n != 32 || len(text) != 64 {
+		return sum, errors.New(member + ": use 64 hexadecimal digits")
+	}
+	return sum, nil
 }

@@ -115,3 +115,35 @@ func FuzzReaders(f *testing.F) {
 		}
 	})
 }
+
+func TestHashesOfOtherSystemsAreReadWithWhatFindsThem(t *testing.T) {
+	const (
+		bcrypt = "$2a$04$OES0Fm/Y717aL7qAe2yiiuyPOTktgs..VJ6N/DLeMXNjHvmDvxTjG"
+		argon2 = "$argon2id$v=19$m=8192,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI"
+	)
+	lines := strings.Join([]string{
+		`{"organization":"o","bcrypt":"` + bcrypt + `","prefix":"legacy_abc123"}`,
+		`{"organization":"o","argon2":"` + argon2 + `","prefix":"legacy_def456"}`,
+		`{"organization":"o","hmac_sha256":"` + sum + `"}`,
+		`{"organization":"o","bcrypt":"` + bcrypt + `"}`,
+		`{"organization":"o","bcrypt":"` + bcrypt + `","prefix":"short"}`,
+		`{"organization":"o","argon2":"` + bcrypt + `","prefix":"legacy_abc123"}`,
+		`{"organization":"o","bcrypt":"$2a$04$canary","prefix":"legacy_abc123"}`,
+		`{"organization":"o","hmac_sha256":"` + sum + `","sha256":"` + sum + `"}`,
+		`{"organization":"o","sha256":"` + sum + `","prefix":"legacy_abc123"}`,
+		`{"organization":"o","hmac_sha256":"abcd"}`,
+	}, "\n")
+	rows, problems := readAll(t, keyimport.NewJSONLines(strings.NewReader(lines), created))
+	if len(rows) != 3 || len(problems) != 7 {
+		t.Fatalf("%d rows, problems %q", len(rows), problems)
+	}
+	if rows[0].Hash.Text != bcrypt || rows[0].Hash.Head != "legacy_abc123" || rows[1].Hash.Text != argon2 || rows[2].Hash.Text != "" || rows[2].Hash.HMAC == [32]byte{} {
+		t.Errorf("rows %+v", rows)
+	}
+	if rows[0].Key.ID == rows[1].Key.ID || rows[0].Key.ID == "" {
+		t.Errorf("ids %q, %q", rows[0].Key.ID, rows[1].Key.ID)
+	}
+	if text := strings.Join(problems, " "); strings.Contains(text, "canary") {
+		t.Errorf("a hash is echoed: %s", text)
+	}
+}

@@ -67,10 +67,8 @@ type Identity struct {
 	Email, Name, RoleID string
 	CustomerIDs         []string
 	GroupID, SkinID     string
-	// OnPage: the person signed in at the provider just now, on our sign-in page. Then a user
-	// that is there is found by Email alone, and only if the provider links by it.
-	OnPage bool
-	// EmailProven says that the provider says, in so many words, that it has verified Email.
+	// EmailProven says that the provider says, in so many words, that it has verified Email. Where people sign in at the
+	// provider, a user that is there is found by such an address alone, and only if the provider links by it.
 	EmailProven bool
 	// SecondFactor says that the provider asked for one, in words that Provider.SignIn trusts.
 	SecondFactor bool

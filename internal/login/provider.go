@@ -118,7 +118,8 @@ func (s *Service) identified(ctx context.Context, id Identity, name username.Nam
 	if err == nil || !notFound(err) {
 		return userID, true, err
 	}
-	if id.OnPage {
+	// By whatever door it comes: an ID token that somebody got hold of must not link more than the page does.
+	if id.Provider.SignIn != nil {
 		linked, ok := id.linkedName()
 		if !ok { // whoever is there is not theirs to become; one that is made is
 			return "", false, creatable(id)
@@ -145,11 +146,10 @@ func creatable(id Identity) error {
 	return nil
 }
 
-// linkedName is the name by which a sign-in on the page finds a user that is there: an
+// linkedName is the name by which a provider that people sign in at finds a user that is there: an
 // address that the provider says it has verified, where the provider is told to link.
 func (id Identity) linkedName() (username.Name, bool) {
-	s := id.Provider.SignIn
-	if s == nil || !s.LinkByEmail || !id.EmailProven {
+	if !id.Provider.SignIn.LinkByEmail || !id.EmailProven {
 		return username.Name{}, false
 	}
 	name, err := username.Parse(id.Email)

@@ -53,7 +53,7 @@ func (w *world) upstream(change func(*keystile.IdentityProvider)) (*vouching, ke
 		}
 	})
 	v := &vouching{id: login.Identity{
-		Provider: p, Issuer: p.Issuer, Subject: "1", Username: "thandi@example.com", Email: "thandi@example.com", EmailVerified: true, EmailProven: true, OnPage: true,
+		Provider: p, Issuer: p.Issuer, Subject: "1", Username: "thandi@example.com", Email: "thandi@example.com", EmailVerified: true, EmailProven: true,
 	}}
 	w.options.Providers = v
 	w.restart()
@@ -97,6 +97,11 @@ func TestThreat35_AUserThatIsThereIsFoundByAProvenAddressAndOnlyIfTheProviderLin
 			name := fmt.Sprintf("corp%d", i)
 			v, p := w.upstream(func(p *keystile.IdentityProvider) { p.Name = name; c.change(p) })
 			c.spoil(&v.id)
+			if !c.linked && !c.creates { // nor by another door
+				if out, err := w.service.Provider(t.Context(), from(home), v.id); !errors.Is(err, login.ErrInvalidCredentials) || out.Session != nil {
+					t.Errorf("%s, by exchange: %+v, %v", c.what, out, err)
+				}
+			}
 			out, err := w.signInAt(p.Name)
 			switch {
 			case c.linked && (err != nil || out.User.ID != "user_thandi"):

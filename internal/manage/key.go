@@ -231,14 +231,26 @@ func (s *Service) RevokeKeyTx(ctx context.Context, tx *store.Tx, id string) (key
 	return s.key(ctx, tx, id)
 }
 
-// warnAddresses says which networks of an allow-list allow everybody.
+// KeyWarnings says what a key is allowed that is probably not meant; see [NewKey.Warnings].
+func KeyWarnings(key keystile.APIKey) []string { return warnAddresses(key.AllowedIPs) }
+
+// warnAddresses says which networks of an allow-list allow everybody, or nearly so.
 func warnAddresses(prefixes []netip.Prefix) []string {
 	var warnings []string
 	for i, prefix := range prefixes {
-		if prefix.IsValid() && prefix.Bits() == 0 {
-			warnings = append(warnings, keystile.Invalidf(fmt.Sprintf("allowed_ips[%d]", i),
-				"leave it out, or name the networks that really call", "%s allows every address", prefix).Error())
+		least := 8
+		if prefix.Addr().Is6() {
+			least = 16
 		}
+		what := "a large part of all addresses"
+		switch {
+		case !prefix.IsValid() || prefix.Bits() >= least:
+			continue
+		case prefix.Bits() == 0:
+			what = "every address"
+		}
+		warnings = append(warnings, keystile.Invalidf(fmt.Sprintf("allowed_ips[%d]", i),
+			"leave it out, or name the networks that really call", "%s allows %s", prefix, what).Error())
 	}
 	return warnings
 }

@@ -16,9 +16,9 @@ const (
 	maxScope        = 128
 )
 
-// CheckClientSecret says whether a text may be our client secret at an identity
+// CheckProviderClientSecret says whether a text may be our client secret at an identity
 // provider. Its error is *keystile.Invalid.
-func CheckClientSecret(secret keystile.Secret) error {
+func CheckProviderClientSecret(secret keystile.Secret) error {
 	if n := len(secret); n == 0 || n > maxProviderSecret {
 		return keystile.Invalidf("sign_in.client_secret", fmt.Sprintf("use 1 to %d bytes, as the provider gave it to you", maxProviderSecret), "has %d bytes", n)
 	}
@@ -94,7 +94,7 @@ func (s *Service) clientSecret(p *problems, in NewIdentityProvider) ([]byte, err
 		}
 		return in.SealedClientSecret, nil
 	case in.ClientSecret != "":
-		if err := CheckClientSecret(in.ClientSecret); err != nil {
+		if err := CheckProviderClientSecret(in.ClientSecret); err != nil {
 			return nil, p.take(err)
 		}
 		if s.Sealer == nil {

@@ -2,7 +2,6 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,6 +26,7 @@ type application struct {
 	Review          string           `yaml:"review" enum:"draft in_review approved suspended retired" doc:"State of its review. Absent: draft."`
 	ReviewComment   string           `yaml:"review_comment" doc:"What the reviewer said last."`
 	ApplicationKeys []applicationKey `yaml:"application_keys" doc:"Its keys. Absent: those of the store stay."`
+	Webhooks        []webhook        `yaml:"webhooks" doc:"What its partner's server is told. Absent: those of the store stay."`
 	OAuth           *oauthClient     `yaml:"oauth" doc:"Its client of the authorization server. Absent: that of the store stays."`
 }
 
@@ -68,6 +68,9 @@ func (k *applications) check(c *checker) {
 		}
 		for n := range e.value.ApplicationKeys {
 			k.checkKey(c, e, n, sums)
+		}
+		for n := range e.value.Webhooks {
+			k.checkWebhook(c, e, n)
 		}
 	}
 	k.byID = namesOf(k.entries, func(a *application) string { return a.ID })
@@ -138,14 +141,8 @@ func (k *applications) look(ctx context.Context, tx *store.Tx, r *run) error {
 					"was made with pepper %s, which this store does not have", key.Digest.pepper))
 			}
 		}
-		if o := e.value.OAuth; o != nil {
-			for n, given := range o.SecretDigests {
-				if !r.service.Digester.Knows(given.pepper) {
-					report(r, e, keystile.Invalidf(fmt.Sprintf("oauth.secret_digests[%d]", n), "apply it to the store that it was exported from, or give client_secret",
-						"was made with pepper %s, which this store does not have", given.pepper))
-				}
-			}
-		}
+		k.lookAtClient(r, e)
+		k.lookAtWebhooks(r, e)
 	}
 	return nil
 }
@@ -194,7 +191,13 @@ func (k *applications) put(ctx context.Context, tx *store.Tx, r *run, e *entry[a
 			return err
 		}
 		r.created("application", a.ID)
-		return errors.Join(k.putKeys(ctx, tx, r, a, nil), k.putClient(ctx, tx, r, a, &diff{}))
+		if err := k.putKeys(ctx, tx, r, a, nil); err != nil {
+			return err
+		}
+		if err := k.putClient(ctx, tx, r, a, &diff{}); err != nil {
+			return err
+		}
+		return k.putWebhooks(ctx, tx, r, e, nil)
 	}
 	want.OrganizationID = a.Organization
 	d := applicationDiff(old, want)
@@ -207,6 +210,9 @@ func (k *applications) put(ctx context.Context, tx *store.Tx, r *run, e *entry[a
 		return err
 	}
 	if err := k.putClient(ctx, tx, r, a, &d); err != nil {
+		return err
+	}
+	if err := k.putWebhooks(ctx, tx, r, e, &d); err != nil {
 		return err
 	}
 	if len(d) > 0 {

@@ -52,6 +52,84 @@ func TestApplicationsAndAuthorizationsAreAppliedOnceAndExportedAsTheyAre(t *test
 	}
 }
 
+const hooks = `    webhooks:
+      - {id: 7d3e1c52-5a8a-4b8e-9a55-0b9d1a520001, event: app_status_changed, url_template: "https://h.example/<TENANT_ID>?s=<SESSION_TOKEN>", description: status, header_name: Authorization, header_value: Bearer partner-token}
+      - {id: 7d3e1c52-5a8a-4b8e-9a55-0b9d1a520002, event: application_key_expiring, form: signed_post, url_template: https://h.example/keys, disabled: true, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}
+`
+
+var hookedWorld = strings.Replace(partnerWorld, "authorizations:", hooks+"authorizations:", 1)
+
+func TestWebhooksAreAppliedOnceAndExportedSealed(t *testing.T) {
+	s := newShop(t)
+	s.apply(t, partnerWorld, Options{})
+	if added := s.apply(t, hookedWorld, Options{}); !strings.Contains(added.String(), "webhooks") {
+		t.Errorf("summary:\n%s", added.String())
+	}
+	if again := s.apply(t, hookedWorld, Options{}); len(again.Changes) != 0 {
+		t.Errorf("the second time:\n%s", again.String())
+	}
+	exported := s.export(t)
+	for _, secret := range []string{"partner-token", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"} {
+		if strings.Contains(exported, secret) {
+			t.Error("the export shows a secret of a webhook")
+		}
+	}
+	if again := s.apply(t, exported, Options{}); len(again.Changes) != 0 {
+		t.Errorf("the export changes its own store:\n%s\n%s", again.String(), exported)
+	}
+	stored, err := s.Store.Webhooks(t.Context(), partnerApplication, store.Page{})
+	if err != nil || len(stored) != 2 || !stored[1].Disabled || stored[0].HeaderName != "Authorization" {
+		t.Fatalf("stored %+v, %v", stored, err)
+	}
+	// Without secrets the stored ones stay; a changed one replaces them; what the file leaves out goes.
+	kept := strings.NewReplacer(", header_value: Bearer partner-token", "", ", secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "").Replace(hookedWorld)
+	if again := s.apply(t, kept, Options{}); len(again.Changes) != 0 {
+		t.Errorf("without secrets:\n%s", again.String())
+	}
+	if changed := s.apply(t, strings.Replace(hookedWorld, "whsec_MfKQ9r8", "whsec_MfKQ9r9", 1), Options{}); len(changed.Changes) != 1 {
+		t.Errorf("another secret:\n%s", changed.String())
+	}
+	if untouched := s.apply(t, partnerWorld, Options{}); len(untouched.Changes) != 0 {
+		t.Errorf("without webhooks:\n%s", untouched.String())
+	}
+	s.apply(t, strings.Replace(partnerWorld, "authorizations:", "    webhooks: []\nauthorizations:", 1), Options{})
+	if stored, err := s.Store.Webhooks(t.Context(), partnerApplication, store.Page{}); err != nil || len(stored) != 0 {
+		t.Errorf("still stored: %+v, %v", stored, err)
+	}
+}
+
+func TestWhatAFileGetsWrongAboutWebhooksIsToldWithItsPlace(t *testing.T) {
+	for name, c := range map[string]struct{ old, with, want string }{
+		"http":             {"https://h.example/keys", "http://h.example/keys", "applications[0].webhooks[1].url_template: is not an https URL"},
+		"no token":         {"?s=<SESSION_TOKEN>", "", "applications[0].webhooks[0].url_template: does not hold <SESSION_TOKEN>"},
+		"a password":       {"https://h.example/keys", "https://u:p@h.example/keys", "applications[0].webhooks[1].url_template: holds a user or password"},
+		"a fragment":       {"https://h.example/keys", "\"https://h.example/keys#x\"", "applications[0].webhooks[1].url_template: holds a fragment"},
+		"no header":        {", header_name: Authorization, header_value: Bearer partner-token", "", "applications[0].webhooks[0].header_name: a webhook that is not signed needs one"},
+		"no value":         {", header_value: Bearer partner-token", "", "applications[0].webhooks[0].header_value: is missing, and none is stored"},
+		"no secret":        {", secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "", "applications[0].webhooks[1].secret: is missing, and none is stored"},
+		"a short secret":   {"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8G", "applications[0].webhooks[1].secret: is not whsec_"},
+		"a reserved name":  {"header_name: Authorization", "header_name: Host", "applications[0].webhooks[0].header_name: is a header that deliveries set themselves"},
+		"one id twice":     {"0b9d1a520002", "0b9d1a520001", "applications[0].webhooks[1].id: 7d3e1c52-5a8a-4b8e-9a55-0b9d1a520001 is named a second time"},
+		"another store's":  {"secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "sealed: \"mk_other:AAAA\"", "applications[0].webhooks[1].sealed: was sealed under master key mk_other"},
+		"an unknown event": {"event: application_key_expiring", "event: anything", "applications[0].webhooks[1].event"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShop(t)
+			text := strings.Replace(hookedWorld, c.old, c.with, 1)
+			if text == hookedWorld {
+				t.Fatal("nothing was changed")
+			}
+			w, err := Parse(File{Name: "world.yaml", Data: []byte(text)})
+			if err == nil {
+				_, err = Apply(t.Context(), s.Service, cli, w, Options{})
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
 func TestWhatAPartnerFileGetsWrongIsToldWithItsLine(t *testing.T) {
 	for name, c := range map[string]struct{ old, with, want string }{
 		"no UUID":                      {"id: 5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c\n    name", "id: roof-tools\n    name", "applications[0].id: not a UUID"},

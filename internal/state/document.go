@@ -52,7 +52,7 @@ What ` + "`keystile apply -f FILE…`" + ` makes a store match, and what ` + "`k
   key that was replaced stay as they are, with a warning: take them out of the file.
 - Passkeys, recovery codes and sessions are in a backup only.
 - ` + "`sealed`" + ` is how an export carries what must be readable again (the secret of an HS256 signing key or identity
-  provider, a second factor, a personal API key): encrypted, with the id of the store's master key. Any other store refuses it and names that id.
+  provider, a second factor, a personal API key, the secrets of a webhook): encrypted, with the id of the store's master key. Any other store refuses it and names that id.
 - An application that tenants know is never deleted: ` + "`--prune`" + ` retires it, for good. An authorization that is taken out is withdrawn,
   which ends the application's temporary keys there.
 - ` + "`digest`" + ` is how an export carries a secret: HMAC-SHA-256 under a pepper of the store that it came from. Any other

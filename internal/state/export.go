@@ -27,6 +27,7 @@ type reader interface {
 	ApplicationKeys(ctx context.Context, applicationID string) ([]keystile.ApplicationKey, error)
 	OAuthClientOfApplication(ctx context.Context, applicationID string) (keystile.OAuthClient, error)
 	OAuthSecrets(ctx context.Context, clientID string) ([]keystile.OAuthSecret, error)
+	Webhooks(ctx context.Context, applicationID string, p store.Page) ([]keystile.Webhook, error)
 	Authorizations(context.Context, store.AuthorizationFilter) ([]keystile.Authorization, error)
 	APIKeySecrets(ctx context.Context, keyID string) ([]keystile.APIKeySecret, error)
 	APIKey(ctx context.Context, id string) (keystile.APIKey, error)
@@ -44,7 +45,7 @@ type reader interface {
 // have ended; ended ones are left out unless the key has no other.
 //
 // Passwords are written as their hashes. Secrets of HS256 signing keys and identity
-// providers, second factors and personal API keys are written as they are sealed, with the
+// providers, second factors, personal API keys and the secrets of webhooks are written as they are sealed, with the
 // id of the master key they hang on: without [SealedUnder] a store that has such is not exported.
 func Export(ctx context.Context, s *store.Store, now time.Time, options ...ExportOption) ([]byte, error) {
 	var o exportOptions

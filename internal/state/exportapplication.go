@@ -36,17 +36,19 @@ func (x *exporter) applications(ctx context.Context, s *section) error {
 				live = append(live, k)
 			}
 		}
-		if len(live) == 0 {
-			return x.client(ctx, s, a.ID)
+		if len(live) > 0 {
+			s.items.WriteString("    application_keys:\n")
 		}
-		s.items.WriteString("    application_keys:\n")
 		for _, k := range live {
 			s.items.WriteString("      - digest: " + scalar(digest{pepper: k.PepperID, sum: k.Digest, until: k.ExpiresAt}.String()) + "\n")
 			if k.Hint != "" {
 				s.items.WriteString("        hint: " + scalar(k.Hint) + "\n")
 			}
 		}
-		return x.client(ctx, s, a.ID)
+		if err := x.client(ctx, s, a.ID); err != nil {
+			return err
+		}
+		return x.webhooks(ctx, s, a.ID)
 	})
 }
 

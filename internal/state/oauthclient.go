@@ -251,3 +251,16 @@ func (x *exporter) client(ctx context.Context, s *section, applicationID string)
 	}
 	return nil
 }
+
+// lookAtClient refuses digests of client secrets that this store cannot check.
+func (k *applications) lookAtClient(r *run, e *entry[application]) {
+	if e.value.OAuth == nil {
+		return
+	}
+	for n, given := range e.value.OAuth.SecretDigests {
+		if !r.service.Digester.Knows(given.pepper) {
+			report(r, e, keystile.Invalidf(fmt.Sprintf("oauth.secret_digests[%d]", n), "apply it to the store that it was exported from, or give client_secret",
+				"was made with pepper %s, which this store does not have", given.pepper))
+		}
+	}
+}

@@ -398,6 +398,19 @@ func drawPeople(t *rapid.T, s *shop, hash string) {
 		if rapid.Bool().Draw(t, "maps claims") {
 			in.Provider.Claims, in.Provider.Roles = map[string]string{"username": "upn", "name": "https://example.com/name:#"}, []string{"r"}
 		}
+		if rapid.Bool().Draw(t, "is signed in at") {
+			in.Provider.Issuer = "https://sso.example.com/a?b=c"
+			in.Provider.SignIn = &keystile.ProviderSignIn{
+				ClientID: rapid.SampledFrom([]string{"0oa1", "yes", "a:b#{}"}).Draw(t, "client"), Label: rapid.SampledFrom([]string{"", "Sign in: \"Corp\" {x}, #1"}).Draw(t, "label"),
+				LinkByEmail: rapid.Bool().Draw(t, "links"), Unlisted: rapid.Bool().Draw(t, "is unlisted"),
+			}
+			if rapid.Bool().Draw(t, "has a client secret") {
+				in.ClientSecret = "client: {secret} #"
+			}
+			if rapid.Bool().Draw(t, "has words") {
+				in.Provider.SignIn.Scopes, in.Provider.SignIn.TrustedAMR = []string{"openid", "https://x.example/s:#"}, []string{"mfa", "true"}
+			}
+		}
 		_, err := s.CreateIdentityProvider(ctx, cli, in)
 		must(err)
 	}

@@ -40,7 +40,7 @@ func (s *signIn) checkSecret(c *checker, e *entry[identityProvider]) {
 		c.add(e.from, e.path("sign_in.sealed"), "keep one of them", "client_secret and sealed exclude each other")
 	}
 	if s.ClientSecret != "" {
-		c.adopt(e.from, e.path(""), manage.CheckClientSecret(s.ClientSecret))
+		c.adopt(e.from, e.path(""), manage.CheckProviderClientSecret(s.ClientSecret))
 	}
 }
 

@@ -226,7 +226,7 @@ func (t *Tx) DeleteAPIKey(ctx context.Context, id string) error {
 		return err
 	}
 	for _, remove := range []func(context.Context, string) error{
-		t.q.DeleteAPIKeySecrets, t.q.DeleteAPIKeyNotices, t.q.DeleteAPIKeyUsage, t.q.DeleteAPIKeyAspects, t.q.DeleteAPIKey,
+		t.q.DeleteAPIKeySecrets, t.q.DeleteForeignSecretOfKey, t.q.DeleteAPIKeyNotices, t.q.DeleteAPIKeyUsage, t.q.DeleteAPIKeyAspects, t.q.DeleteAPIKey,
 	} {
 		if err := remove(ctx, id); err != nil {
 			return t.fail("delete API key "+id, err)

@@ -23,6 +23,8 @@ type ImportRow struct {
 	PepperID string
 	// Hint replaces Key.Hint if it is not empty.
 	Hint string
+	// Foreign is in place of Digest and PepperID where another system hashed the secret.
+	Foreign *ForeignRow
 }
 
 // ImportOptions says how to import.
@@ -30,6 +32,9 @@ type ImportOptions struct {
 	// JobID names the import: the same id with the same rows goes on where an
 	// interrupted one stopped.
 	JobID string
+	// Live keeps the indexes, for rows that are Foreign: they are refused where the
+	// indexes are built last.
+	Live bool
 	// BatchRows is how many rows a transaction holds; 0 is 5000.
 	BatchRows int
 }
@@ -118,7 +123,7 @@ func (s *Store) ImportAPIKeys(ctx context.Context, a Actor, o ImportOptions, nex
 	if o.BatchRows <= 0 {
 		o.BatchRows = defaultBatchRows
 	}
-	j := &importer{store: s, actor: a, id: o.JobID, batch: min(o.BatchRows, maxBatchRows), sum: newChainHash("keystile import 1", [32]byte{})}
+	j := &importer{store: s, actor: a, id: o.JobID, live: o.Live, batch: min(o.BatchRows, maxBatchRows), sum: newChainHash("keystile import 1", [32]byte{})}
 	err := j.run(ctx, next, progress)
 	return j.state.ImportReport, s.fail("import API keys", err)
 }
@@ -160,6 +165,7 @@ type importer struct {
 	actor Actor
 	id    string
 	batch int
+	live  bool
 	state importState
 	// skipped counts rows that earlier runs did, as they come by again.
 	skipped int64
@@ -271,6 +277,11 @@ func rowBytes(buf []byte, r *ImportRow) []byte {
 	} {
 		buf = append(buf, s...)
 		buf = append(buf, 0) // none of them may hold a NUL
+	}
+	if r.Foreign != nil {
+		buf = append(buf, r.Foreign.Hash...)
+		buf = append(buf, 0)
+		buf = append(buf, r.Foreign.Lookup[:]...)
 	}
 	return append(buf, r.Digest[:]...)
 }

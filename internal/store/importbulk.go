@@ -30,8 +30,8 @@ func (j *importer) begin(ctx context.Context) (release func() error, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if !resumed && j.state.Rows > 0 {
-		return live, nil // it began live
+	if !resumed && (j.live || j.state.Rows > 0) {
+		return live, nil // it is to be live, or began so
 	}
 	lease, err := s.AcquireServerLease(ctx, LeaseRequest{Holder: "import " + j.id, SharedMemory: true, purpose: importPurpose})
 	if !resumed && errors.Is(err, keystile.ErrConflict) {

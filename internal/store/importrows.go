@@ -18,7 +18,7 @@ const (
 
 // insert writes the rows of a batch that can be written and notes the others.
 func (j *importer) insert(ctx context.Context, t *Tx, rows []ImportRow, state *importState) error {
-	good := make([]*ImportRow, 0, len(rows))
+	good, foreign := make([]*ImportRow, 0, len(rows)), []*ImportRow(nil)
 	ids, digests := make(map[string]bool, len(rows)), make(map[[32]byte]bool, len(rows))
 	for i := range rows {
 		row := &rows[i]
@@ -31,12 +31,26 @@ func (j *importer) insert(ctx context.Context, t *Tx, rows []ImportRow, state *i
 			state.refuse(number, row.Key.ID, invalid.Error())
 			continue
 		}
-		if ids[row.Key.ID] || digests[row.Digest] {
+		digest := row.Digest
+		if row.Foreign != nil {
+			digest = row.Foreign.Lookup
+		}
+		if ids[row.Key.ID] || digests[digest] {
 			state.duplicate(number, row.Key.ID)
 			continue
 		}
-		ids[row.Key.ID], digests[row.Digest] = true, true
-		good = append(good, row)
+		ids[row.Key.ID], digests[digest] = true, true
+		switch {
+		case row.Foreign == nil:
+			good = append(good, row)
+		case j.state.Bulk:
+			state.refuse(number, row.Key.ID, "a hash of another system in a bulk import; import such keys in a file of their own")
+		default:
+			foreign = append(foreign, row)
+		}
+	}
+	if err := j.insertForeign(ctx, t, foreign, state); err != nil {
+		return err
 	}
 	// In the order of the index that would otherwise be touched at random.
 	if !j.state.Bulk {
@@ -53,10 +67,19 @@ func (j *importer) insert(ctx context.Context, t *Tx, rows []ImportRow, state *i
 		state.Imported += int64(len(good))
 		return nil
 	}
-	return insertLive(ctx, t, good, cells, state)
+	return insertLive(ctx, t, good, cells, secretColumns, state)
 }
 
 func checkImport(ctx context.Context, t *Tx, row *ImportRow) error {
+	if row.Foreign != nil {
+		if row.Foreign.Lookup == [32]byte{} {
+			return keystile.Invalidf("secret", "give its look-up", "the row has nothing to find its secret by")
+		}
+		if err := checkTexts(text{"hash", row.Foreign.Hash}); err != nil {
+			return err
+		}
+		return t.checkAPIKey(ctx, row.Key)
+	}
 	if row.Digest == [32]byte{} || row.PepperID == "" {
 		return keystile.Invalidf("secret", "give its digest and the pepper's id", "the row has no digest")
 	}
@@ -89,7 +112,7 @@ func importCells(t *Tx, good []*ImportRow) cells {
 
 // insertLive inserts beside what is there: a row whose id or digest exists is
 // left out by the unique indexes, whoever got there first.
-func insertLive(ctx context.Context, t *Tx, good []*ImportRow, c cells, state *importState) error {
+func insertLive(ctx context.Context, t *Tx, good []*ImportRow, c cells, secrets string, state *importState) error {
 	inserted, err := t.store.insertReturning(ctx, t.tx, keyColumns, c.keys, "ON CONFLICT DO NOTHING RETURNING id")
 	if err != nil {
 		return err
@@ -100,7 +123,7 @@ func insertLive(ctx context.Context, t *Tx, good []*ImportRow, c cells, state *i
 			fresh = append(fresh, c.secrets[i])
 		}
 	}
-	whole, err := t.store.insertReturning(ctx, t.tx, secretColumns, fresh, "ON CONFLICT DO NOTHING RETURNING key_id")
+	whole, err := t.store.insertReturning(ctx, t.tx, secrets, fresh, "ON CONFLICT DO NOTHING RETURNING key_id")
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,12 @@ var voids = []struct{ what, statement string }{
 	{"sign-in challenges", "UPDATE challenges SET expires_at = $1 WHERE expires_at > $1"},
 	{"password reset links", "UPDATE password_resets SET expires_at = $1 WHERE expires_at > $1"},
 	{"partner sessions", "UPDATE partner_sessions SET expires_at = $1 WHERE expires_at > $1"},
+	{"OAuth grants", "UPDATE oauth_grants SET revoked_at = $1 WHERE revoked_at IS NULL AND expires_at > $1"},
+	{"OAuth codes", "UPDATE oauth_codes SET expires_at = $1 WHERE expires_at > $1"},
+	{"OAuth access tokens", "UPDATE oauth_tokens SET revoked_at = $1 WHERE revoked_at IS NULL AND expires_at > $1"},
+	{"OAuth refresh tokens", "UPDATE oauth_refresh_tokens SET expires_at = $1 WHERE expires_at > $1"},
+	{"OAuth pushed requests", "UPDATE oauth_requests SET expires_at = $1 WHERE expires_at > $1"},
+	{"OAuth device codes", "UPDATE oauth_devices SET expires_at = $1 WHERE expires_at > $1"},
 	{"temporary keys", "UPDATE temporary_keys SET expires_at = $1 WHERE expires_at > $1"},
 }
 

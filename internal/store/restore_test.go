@@ -23,9 +23,13 @@ var afterRestore = map[string]string{
 	"audit_events": "kept", "audit_heads": "kept", "audit_decisions": "kept", "audit_checkpoints": "kept",
 	"changes": "kept: every cache is told to start over", "feed_head": "kept", "login_failures": "kept: they pass by themselves", "login_networks": "kept",
 	"spent_nonces": "kept: the bounds refuse what may be missing", "nonce_bounds": "kept, and raised by the program",
+	"api_key_aspects": "kept", "api_key_notices": "kept", "api_key_usage": "kept", "idempotent_requests": "kept: what they made is of the same moment",
 	"webhooks": "kept", "webhook_turns": "kept: what held them has lapsed", "webhook_attempts": "kept", "expiry_notices": "kept",
 	"webhook_deliveries": "kept: what waited is delivered, perhaps again, under the same id",
-	"sessions":           "ended", "challenges": "ended", "password_resets": "ended", "partner_sessions": "ended", "temporary_keys": "ended",
+	"foreign_secrets":    "kept: the same keys prove them again",
+	"oauth_clients":      "kept", "oauth_secrets": "kept", "oauth_consents": "kept", "oauth_grants": "ended", "oauth_codes": "ended", "oauth_tokens": "ended",
+	"oauth_refresh_tokens": "ended", "oauth_requests": "ended", "oauth_devices": "ended",
+	"sessions": "ended", "challenges": "ended", "password_resets": "ended", "partner_sessions": "ended", "temporary_keys": "ended",
 }
 
 func TestOfEveryTableItIsKnownWhatARestoreDoesWithIt(t *testing.T) {

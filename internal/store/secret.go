@@ -64,6 +64,9 @@ func (t *Tx) ExpireAPIKeySecrets(ctx context.Context, keyID string, keep [32]byt
 	if err != nil {
 		return t.fail("end secrets of API key "+keyID, err)
 	}
+	if err := t.q.ExpireForeignSecretOfKey(ctx, nullMicros(at), keyID); err != nil {
+		return t.fail("end secrets of API key "+keyID, err)
+	}
 	if n == 0 {
 		return nil
 	}

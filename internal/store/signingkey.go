@@ -204,21 +204,11 @@ type SigningKeyUse struct {
 // where it is later than what is there. Keys that are gone are passed over. It
 // writes no audit event and no change.
 func (s *Store) TouchSigningKeys(ctx context.Context, uses []SigningKeyUse) error {
-	if err := s.writable(); err != nil {
-		return err
-	}
-	if len(uses) == 0 {
-		return nil
-	}
 	all := make([]APIKeyUse, len(uses))
 	for i, u := range uses {
 		all[i] = APIKeyUse{KeyID: u.KeyID, At: u.At}
 	}
-	latest := latestUses(all)
-	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return s.touch(ctx, tx, "signing_keys", latest)
-	})
-	return s.fail("note the use of signing keys", err)
+	return s.touchAll(ctx, "signing_keys", "note the use of signing keys", all)
 }
 
 // checkSigningKey checks the key itself and what it refers to.

@@ -133,16 +133,13 @@ func valueOf(kind ColumnKind, value any) (any, error) {
 	case nil:
 		return nil, nil
 	case int64:
-		if kind == ColumnBool {
+		switch kind {
+		case ColumnBool:
 			return v != 0, nil
-		}
-		if kind == ColumnInt {
+		case ColumnInt:
 			return v, nil
 		}
 	case bool:
-		if kind == ColumnInt {
-			return map[bool]int64{true: 1}[v], nil
-		}
 		if kind == ColumnBool {
 			return v, nil
 		}
@@ -153,9 +150,6 @@ func valueOf(kind ColumnKind, value any) (any, error) {
 	case []byte:
 		if kind == ColumnBytes {
 			return v, nil
-		}
-		if kind == ColumnText {
-			return string(v), nil
 		}
 	}
 	return nil, fmt.Errorf("a value of type %T is not %s", value, kind)

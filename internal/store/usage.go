@@ -57,6 +57,34 @@ func (s *Store) TouchAPIKeys(ctx context.Context, uses []APIKeyUse) error {
 	return s.fail("note the use of API keys", err)
 }
 
+// ApplicationKeyUse notes that an application key was used.
+type ApplicationKeyUse struct {
+	KeyID string
+	At    time.Time
+}
+
+// TouchApplicationKeys is TouchSigningKeys for keys of applications.
+func (s *Store) TouchApplicationKeys(ctx context.Context, uses []ApplicationKeyUse) error {
+	all := make([]APIKeyUse, len(uses))
+	for i, u := range uses {
+		all[i] = APIKeyUse{KeyID: u.KeyID, At: u.At}
+	}
+	return s.touchAll(ctx, "application_keys", "note the use of application keys", all)
+}
+
+// touchAll writes the last use of each key of a table in one transaction.
+func (s *Store) touchAll(ctx context.Context, table, op string, uses []APIKeyUse) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	if len(uses) == 0 {
+		return nil
+	}
+	latest := latestUses(uses)
+	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error { return s.touch(ctx, tx, table, latest) })
+	return s.fail(op, err)
+}
+
 // usesAtOnce is how many keys one UPDATE touches.
 const usesAtOnce = 500
 

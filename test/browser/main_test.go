@@ -12,6 +12,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"keystile.dev/keystile/internal/federation/federationtest"
 	"keystile.dev/keystile/test/e2e/program"
 )
 
@@ -26,6 +27,8 @@ var (
 	chromium context.Context
 	// inbox is what the server sent.
 	inbox *mailbox
+	// okta is the identity provider beside the server.
+	okta *federationtest.Provider
 	// axe is the source of the accessibility checker.
 	axe string
 )
@@ -108,8 +111,12 @@ func startServer(ctx context.Context, dir string) (*program.Process, error) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
+	if okta, err = federationtest.New(origin + "/login/with/okta/callback"); err != nil {
+		return nil, err
+	}
+	text = people + fmt.Sprintf(providers, okta.URL, federationtest.ClientID, federationtest.ClientSecret)
 	state := filepath.Join(dir, "people.yaml")
-	if err := os.WriteFile(state, []byte(people), 0o600); err != nil {
+	if err := os.WriteFile(state, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	if _, err := keystile(ctx, "apply", "--config", config, "-f", state, "--yes"); err != nil {

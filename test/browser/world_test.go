@@ -1,15 +1,27 @@
 package browser
 
-// configuration takes the address to listen on, the public URL and the mail server.
+// configuration takes the address to listen on, the public URL and the mail server. The
+// identity provider is on this machine.
 const configuration = `
 listen: %s
 public_url: %s
 tls: {mode: dev}
 mail: {server: %s, security: none, from: Keystile <keystile@example.com>}
+outbound: {allow_private: [127.0.0.0/8]}
 `
 
 // password is everybody's.
 const password = "correct horse battery staple"
+
+// providers takes the issuer, our client there and its secret.
+const providers = `
+identity_providers:
+  - name: okta
+    organization: sibaya-power
+    issuer: %s
+    create_users: true
+    sign_in: {client_id: %q, client_secret: %q, label: Sign in with Okta}
+`
 
 // roofTools and permits are applications of the world: the first nobody authorised yet.
 const (

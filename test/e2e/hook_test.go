@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"sync"
 	"syscall"
@@ -103,4 +104,21 @@ func crash(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(p.Signal(syscall.SIGKILL))
 	_, err := p.Wait(stageOf(ts).ctx)
 	ts.Check(err)
+}
+
+// page runs the shell blocks of a page of docs, one after the other in one shell, and
+// writes to stdout what they write.
+func page(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, !neg && len(args) == 1, "page NAME")
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", args[0]))
+	ts.Check(err)
+	script := "set -eu\n"
+	blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(text), -1)
+	for _, block := range blocks {
+		script += block[1]
+	}
+	if len(blocks) == 0 {
+		ts.Fatalf("docs/%s has no shell block", args[0])
+	}
+	ts.Check(ts.Exec("sh", "-c", script))
 }

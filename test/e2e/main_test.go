@@ -79,7 +79,7 @@ func runScripts(t *testing.T, files []string, store string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"address": address, "upstream": upstream, "status": status, "serve": serve, "output": outputMatches, "hup": hup,
 			"stop": stopServer, "http": request, "until": until, "load": startLoad, "loaded": endLoad, "field": field, "mode": mode,
-			"hook": hook, "told": told, "mend": mend, "crash": crash, "tamper": tamper,
+			"hook": hook, "told": told, "mend": mend, "crash": crash, "page": page, "tamper": tamper,
 		},
 	})
 }

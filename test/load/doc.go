@@ -4,6 +4,7 @@
 //	go run ./test/load              a few seconds for each subject
 //	go run ./test/load -o json      the same for machines
 //	go run ./test/load -huge        ten million keys as well; minutes and gigabytes
+//	go run ./test/load -only purge  a million temporary keys that end at once
 //
 // What is compared runs in turns, in processes of its own, and the CPU of each
 // server process is read from the kernel:

@@ -19,8 +19,10 @@ type options struct {
 	huge        bool
 	hugeKeys    int
 	binary      string
-	only        string
-	format      string
+	// temporaryKeys is how many the purge meets.
+	temporaryKeys int
+	only          string
+	format        string
 }
 
 func main() {
@@ -45,7 +47,8 @@ func run(ctx context.Context) error {
 	flag.BoolVar(&o.huge, "huge", false, "import ten million keys and measure cold look-ups and the start, too")
 	flag.IntVar(&o.hugeKeys, "huge-keys", 10_000_000, "how many keys -huge imports")
 	flag.StringVar(&o.binary, "keystile", "", "the binary to measure; built if empty")
-	flag.StringVar(&o.only, "only", "", "one measurement: start, decisions, gateway, sessions, onetime or huge; all if empty")
+	flag.IntVar(&o.temporaryKeys, "temporary-keys", 1_000_000, "how many temporary keys end at once before a purge")
+	flag.StringVar(&o.only, "only", "", "one measurement: start, decisions, gateway, sessions, onetime, exchange, purge or huge; all if empty, but purge, which runs with -huge")
 	flag.StringVar(&o.format, "o", "table", "table or json")
 	flag.Parse()
 	if flag.NArg() > 0 || o.format != "table" && o.format != "json" || o.rounds < 1 || o.keys < 1 || o.connections < 1 {
@@ -80,6 +83,8 @@ func measureAll(ctx context.Context, o *options) (err error) {
 		{"gateway", bench.gateway},
 		{"sessions", bench.sessions},
 		{"onetime", bench.oneTime},
+		{"exchange", bench.exchanges},
+		{"purge", bench.purges},
 		{"huge", bench.tenMillion},
 	} {
 		if o.only != "" && o.only != m.name {

@@ -59,7 +59,13 @@ type Kind struct {
 	digester Digester
 	now      func() time.Time
 	used     func(Use)
+	adopt    Adopt
 }
+
+// Adopt takes over an unknown key that another system hashed, and says whether it
+// did: then its digest is known. An error means "cannot tell". source is whom
+// failures are counted by.
+type Adopt func(ctx context.Context, key keystile.Secret, source netip.Addr) (bool, error)
 
 // Options configure a Kind.
 type Options struct {
@@ -70,6 +76,8 @@ type Options struct {
 	Now   func() time.Time
 	// Used is told that a key was used, at most once in five minutes a key; it must not block.
 	Used func(Use)
+	// Adopt is asked about keys that are unknown; nil: there are none to adopt.
+	Adopt Adopt
 	// MaxEntries and MaxRejections bound what is remembered, Lookups and LookupBatch
 	// what may be asked of the store at once; 0 is the default of package warm.
 	MaxEntries, MaxRejections, Lookups, LookupBatch int
@@ -77,7 +85,7 @@ type Options struct {
 
 // New makes the kind.
 func New(o Options) (*Kind, error) {
-	k := &Kind{find: o.Find, digester: o.Digester, now: o.Now, used: o.Used}
+	k := &Kind{find: o.Find, digester: o.Digester, now: o.Now, used: o.Used, adopt: o.Adopt}
 	cache, err := warm.New(warm.Options{
 		Lookup: k.lookup, Credential: keystile.ChangeKey, Fresh: o.Fresh, Now: o.Now,
 		MaxEntries: o.MaxEntries, MaxRejections: o.MaxRejections, Workers: o.Lookups, BatchSize: o.LookupBatch,
@@ -120,8 +128,7 @@ func (k *Kind) Verify(ctx context.Context, p keystile.Presented) (*keystile.Prin
 	entry, ok := k.cache.Get(p.Digest, now)
 	if !ok {
 		var err error
-		entry, err = k.cache.Load(ctx, p.Digest, p.Source)
-		if err != nil {
+		if entry, err = k.load(ctx, p); err != nil {
 			return nil, explainShape(err, p.Value)
 		}
 	}
@@ -129,6 +136,27 @@ func (k *Kind) Verify(ctx context.Context, p keystile.Presented) (*keystile.Prin
 		k.used(Use{KeyID: entry.Principal.CredentialID, At: now, Rehash: entry.Rehash})
 	}
 	return entry.Principal, nil
+}
+
+// load reads a key from the store, one that another system hashed too.
+func (k *Kind) load(ctx context.Context, p keystile.Presented) (*warm.Entry, error) {
+	entry, err := k.cache.Load(ctx, p.Digest, p.Source)
+	if k.adopt == nil || !isUnknown(err) {
+		return entry, err
+	}
+	adopted, failed := k.adopt(ctx, p.Value, p.Source)
+	switch {
+	case failed != nil:
+		return nil, fmt.Errorf("take over a key: %w", failed)
+	case !adopted:
+		return nil, err
+	}
+	return k.cache.Load(ctx, p.Digest, p.Source)
+}
+
+func isUnknown(err error) bool {
+	r, ok := err.(*keystile.Rejection) //nolint:errorlint // a rejection is never wrapped
+	return ok && r.Reason == keystile.ReasonCredentialUnknown
 }
 
 // Apply drops what a change made stale.

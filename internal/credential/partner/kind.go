@@ -191,7 +191,7 @@ func judge(r *Record, now time.Time) warm.Result {
 		Principal: &keystile.Principal{
 			Subject: "application:" + key.ApplicationID, OrganizationID: key.TenantID, TenantID: r.TenantID, Environment: r.Environment,
 			Kind: keystile.KindPartner, CredentialID: key.ID, Scopes: Common(r.Asked, r.Granted), SiteIDs: r.SiteIDs,
-			ExpiresAt: until, UserID: key.UserID, ApplicationID: key.ApplicationID,
+			ExpiresAt: until, UserID: key.UserID, ApplicationID: key.ApplicationID, MakerID: r.Owner,
 		},
 		Also: []warm.Subject{
 			{Kind: keystile.ChangeApplication, ID: key.ApplicationID},

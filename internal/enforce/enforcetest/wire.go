@@ -27,6 +27,7 @@ func runWire(t *testing.T, point Point) {
 		{"in a dialect a refusal has the dialect's body", dialectBodies},
 		{"TestThreat26_reasons that would tell whether a credential exists look the same", reasonsLookTheSame},
 		{"a 401 challenges, a 403 for scope names the scopes", challenges},
+		{"a refused caller is told where tokens for the route come from", tokenSource},
 		{"a 429 says when to come back, in dialects too", retryAfter},
 		{"the caller is told its quota when allowed", quota},
 		{"a refusal of HEAD has no body", headHasNoBody},
@@ -137,6 +138,31 @@ func challenges(t *testing.T, f *fixture) {
 		})
 		if got := f.with(t, d, get()).Header.Get("WWW-Authenticate"); got != c.want {
 			t.Errorf("%s in dialect %q: WWW-Authenticate is %q, want %q", c.reason, c.dialect, got, c.want)
+		}
+	}
+}
+
+func tokenSource(t *testing.T, f *fixture) {
+	for _, c := range []struct {
+		reason        keystile.Reason
+		accept        keystile.KindName
+		pattern, want string
+	}{
+		{keystile.ReasonCredentialMissing, keystile.KindOAuthToken, "/telemetry/**", `Bearer realm="keystile", resource_metadata="SCHEME://api.example.com/.well-known/oauth-protected-resource/telemetry"`},
+		{keystile.ReasonCredentialUnknown, keystile.KindOAuthToken, "/**", `Bearer realm="keystile", error="invalid_token", resource_metadata="SCHEME://api.example.com/.well-known/oauth-protected-resource"`},
+		{keystile.ReasonScopeMissing, keystile.KindOAuthToken, "/telemetry/inv*", `Bearer realm="keystile", error="insufficient_scope", resource_metadata="SCHEME://api.example.com/.well-known/oauth-protected-resource/telemetry"`},
+		{keystile.ReasonCredentialMissing, keystile.KindAPIKey, "/telemetry/**", `Bearer realm="keystile"`},
+		{keystile.ReasonRateLimited, keystile.KindOAuthToken, "/telemetry/**", ""},
+	} {
+		d := f.refuse(c.reason)
+		d.Route = f.route(func(r *keystile.Route) {
+			r.Accept, r.Match.Path, r.Scopes = []keystile.KindName{c.accept}, c.pattern, nil
+		})
+		got := f.with(t, d, get()).Header.Get("WWW-Authenticate")
+		// As the gate was told that the caller came: not every point can be called by both schemes.
+		seen := f.gate.Seen()
+		if want := strings.ReplaceAll(c.want, "SCHEME", seen[len(seen)-1].Scheme); got != want {
+			t.Errorf("%s at %s for %s: WWW-Authenticate is %q, want %q", c.reason, c.pattern, c.accept, got, want)
 		}
 	}
 }

@@ -96,7 +96,8 @@ func (x *exchange) begin(w http.ResponseWriter, hr *http.Request, r *keystile.Re
 	x.waitUntil, x.waitCause = now.Add(x.timeout()), errTimeout
 	if p := d.Principal; p != nil && !x.observing {
 		x.link.credential, x.link.kind, x.link.organization = p.CredentialID, p.Kind, p.OrganizationID
-		x.link.user, x.link.role, x.link.application, x.link.grant = p.UserID, p.Role, p.ApplicationID, p.GrantID
+		x.link.user, x.link.role, x.link.application = p.UserID, p.Role, p.ApplicationID
+		x.link.maker, x.link.grant = p.MakerID, p.GrantID
 		if !p.ExpiresAt.IsZero() {
 			x.endAt, x.endCause = p.ExpiresAt, errExpired
 		}

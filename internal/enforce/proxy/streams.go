@@ -91,6 +91,7 @@ type link struct {
 	organization string
 	user, role   string // a person's
 	application  string // a partner's
+	maker        string // the partner itself
 	grant        string // of an OAuth token
 	next, prev   *link
 }
@@ -291,7 +292,8 @@ func (l *link) dropIf(c keystile.Change, grace time.Duration) {
 	if l.credential == "" {
 		return
 	}
-	if c.Kind == keystile.ChangeAll || c.ID != "" && l.hangsOn(c.Kind) == c.ID {
+	byMaker := c.Kind == keystile.ChangeOrganization && l.maker == c.ID
+	if c.Kind == keystile.ChangeAll || c.ID != "" && (byMaker || l.hangsOn(c.Kind) == c.ID) {
 		l.owner.changed(grace)
 	}
 }

@@ -131,6 +131,42 @@ func TestThreat28_APersonsStreamsEndWithTheirSessionTheirRightsAndThemselves(t *
 	}
 }
 
+func TestThreat28_StreamsOfATemporaryKeyEndWithEverythingThatItHangsOn(t *testing.T) {
+	key := &keystile.Principal{
+		Subject: "application:app1", OrganizationID: "tenant", Kind: keystile.KindPartner, CredentialID: "tmp_1", ApplicationID: "app1", MakerID: "partner", UserID: "u1",
+	}
+	events := endless(t)
+	for name, change := range map[string]keystile.Change{
+		"the tenant":        {Kind: keystile.ChangeOrganization, ID: "tenant"},
+		"the partner":       {Kind: keystile.ChangeOrganization, ID: "partner"},
+		"the application":   {Kind: keystile.ChangeApplication, ID: "app1"},
+		"the authorization": {Kind: keystile.ChangeAuthorization, ID: "app1/tenant"},
+		"the user":          {Kind: keystile.ChangeUser, ID: "u1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, events)
+			w.gate = func(*keystile.Request) keystile.Decision {
+				return keystile.Decision{Allowed: true, Principal: key, Route: w.route}
+			}
+			w.start()
+			stream := w.open("/events")
+			for _, other := range []keystile.Change{
+				{Kind: keystile.ChangeOrganization, ID: "app1"},
+				{Kind: keystile.ChangeOrganization, ID: ""},
+				{Kind: keystile.ChangeApplication, ID: "partner"},
+				{Kind: keystile.ChangeAuthorization, ID: "app1/partner"},
+			} {
+				w.streams.Drop(other)
+			}
+			if w.streams.Open() != 1 {
+				t.Fatal("another's change ended the stream")
+			}
+			w.streams.Drop(change)
+			stream.ended(t)
+		})
+	}
+}
+
 func TestOtherChangesLeaveStreamsOpen(t *testing.T) {
 	w := newWorld(t, endless(t))
 	w.start()

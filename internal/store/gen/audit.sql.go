@@ -300,6 +300,56 @@ func (q *Queries) ListDecisionsBySeq(ctx context.Context, afterSeq int64, rowLim
 	return items, nil
 }
 
+const listObservedRefusals = `-- name: ListObservedRefusals :many
+SELECT route_id, reason, organization_id, credential_id, count(*) AS recorded,
+    CAST(min(at) AS bigint) AS first_at, CAST(max(at) AS bigint) AS last_at
+FROM audit_decisions WHERE observed AND at >= $1
+GROUP BY route_id, reason, organization_id, credential_id
+ORDER BY route_id, reason, organization_id, credential_id LIMIT $2
+`
+
+type ListObservedRefusalsRow struct {
+	RouteID        string
+	Reason         string
+	OrganizationID string
+	CredentialID   string
+	Recorded       int64
+	FirstAt        int64
+	LastAt         int64
+}
+
+// What routes that only observe would have refused: what was recorded of it.
+func (q *Queries) ListObservedRefusals(ctx context.Context, since int64, rowLimit int32) ([]ListObservedRefusalsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listObservedRefusals, since, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListObservedRefusalsRow
+	for rows.Next() {
+		var i ListObservedRefusalsRow
+		if err := rows.Scan(
+			&i.RouteID,
+			&i.Reason,
+			&i.OrganizationID,
+			&i.CredentialID,
+			&i.Recorded,
+			&i.FirstAt,
+			&i.LastAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listUnsealedHeads = `-- name: ListUnsealedHeads :many
 SELECT h.chain, h.seq, h.hash FROM audit_heads AS h
 WHERE h.seq > COALESCE((SELECT max(c.seq) FROM audit_checkpoints AS c WHERE c.chain = h.chain AND c.kind = 'seal'), 0)

@@ -225,6 +225,14 @@ type FeedHead struct {
 	Purged   int64
 }
 
+type ForeignSecret struct {
+	Lookup    []byte
+	KeyID     string
+	Hash      string
+	CreatedAt int64
+	ExpiresAt sql.NullInt64
+}
+
 type IdempotentRequest struct {
 	ID        []byte
 	Request   []byte
@@ -369,6 +377,7 @@ type OauthGrant struct {
 	CreatedAt       int64
 	ExpiresAt       int64
 	RevokedAt       sql.NullInt64
+	Audited         bool
 }
 
 type OauthRefreshToken struct {
@@ -417,6 +426,7 @@ type OauthToken struct {
 	CreatedAt  int64
 	ExpiresAt  int64
 	RevokedAt  sql.NullInt64
+	Audited    bool
 }
 
 type Organization struct {

@@ -91,7 +91,7 @@ func (q *Queries) FindOAuthCodes(ctx context.Context, digest []byte, digest_2 []
 }
 
 const getOAuthGrant = `-- name: GetOAuthGrant :one
-SELECT id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at, revoked_at FROM oauth_grants WHERE id = $1
+SELECT id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at, revoked_at, audited FROM oauth_grants WHERE id = $1
 `
 
 func (q *Queries) GetOAuthGrant(ctx context.Context, id string) (OauthGrant, error) {
@@ -111,6 +111,7 @@ func (q *Queries) GetOAuthGrant(ctx context.Context, id string) (OauthGrant, err
 		&i.CreatedAt,
 		&i.ExpiresAt,
 		&i.RevokedAt,
+		&i.Audited,
 	)
 	return i, err
 }

@@ -56,3 +56,11 @@ SELECT * FROM audit_events WHERE organization_id = $1 AND seq > sqlc.arg(after_s
 -- name: ListDecisionsBySeq :many
 SELECT * FROM audit_decisions WHERE seq > sqlc.arg(after_seq) ORDER BY seq LIMIT sqlc.arg(row_limit);
 
+
+-- What routes that only observe would have refused: what was recorded of it.
+-- name: ListObservedRefusals :many
+SELECT route_id, reason, organization_id, credential_id, count(*) AS recorded,
+    CAST(min(at) AS bigint) AS first_at, CAST(max(at) AS bigint) AS last_at
+FROM audit_decisions WHERE observed AND at >= sqlc.arg(since)
+GROUP BY route_id, reason, organization_id, credential_id
+ORDER BY route_id, reason, organization_id, credential_id LIMIT sqlc.arg(row_limit);

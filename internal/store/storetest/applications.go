@@ -133,6 +133,22 @@ var applicationBehaviours = []behaviour{
 			t.Errorf("an unknown digest: %v", err)
 		}
 	}},
+	{"the last use of an application key is the latest that was noted", func(t *testing.T, s *store.Store) {
+		Seed(t, s)
+		Must(t, s, createApplication(Application(1, "north")))
+		k := keystile.ApplicationKey{ID: "akey_1", ApplicationID: ApplicationID(1), Digest: partnerDigest(1), PepperID: "p1", CreatedAt: T0}
+		Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.AddApplicationKey(ctx, k) })
+		noError(t, s.TouchApplicationKeys(t.Context(), nil))
+		noError(t, s.TouchApplicationKeys(t.Context(), []store.ApplicationKeyUse{{KeyID: "akey_1", At: T0}, {KeyID: "akey_1", At: T0.Add(time.Hour)}, {KeyID: "akey_gone", At: T0}}))
+		unchanged(t, s, func() {
+			noError(t, s.TouchApplicationKeys(t.Context(), []store.ApplicationKeyUse{{KeyID: "akey_1", At: T0}}))
+		})
+		keys, err := s.ApplicationKeys(t.Context(), ApplicationID(1))
+		noError(t, err)
+		if len(keys) != 1 || !keys[0].LastUsedAt.Equal(T0.Add(time.Hour)) {
+			t.Errorf("the keys are %+v", keys)
+		}
+	}},
 	{"a tenant's yes comes back as it was given, and is in the audit log of both sides", func(t *testing.T, s *store.Store) {
 		authorized(t, s)
 		got, err := s.Authorization(t.Context(), ApplicationID(1), "south")

@@ -155,6 +155,53 @@ var checkpointBehaviours = []behaviour{
 			t.Error(diff)
 		}
 	}},
+	{"what the authorization server issued has its event in the chain of the user's organization", func(t *testing.T, s *store.Store) {
+		oauthSeeded(t, s)
+		noError(t, s.CreateOAuthCode(t.Context(), oauthCode(1)))
+		if issued, err := s.IssueOAuth(t.Context(), issueByCode(1)); !issued || err != nil {
+			t.Fatalf("issued %v, %v", issued, err)
+		}
+		written, err := s.AuditIssued(t.Context(), 100)
+		if err != nil || written != 2 {
+			t.Fatalf("%d, %v", written, err)
+		}
+		events, err := s.Events(t.Context(), store.EventFilter{OrganizationID: "south", NewestFirst: true, Limit: 2})
+		noError(t, err)
+		token, grant := oauthToken(1, oauthGrant(1).ID), oauthGrant(1)
+		for i, want := range []string{
+			"client:" + token.ClientID + " access_token.issue access_token:" + token.ID,
+			"user:" + grant.UserID + " grant.issue grant:" + grant.ID,
+		} {
+			if got := events[i].Actor + " " + events[i].Action + " " + events[i].Target; got != want {
+				t.Errorf("event %s, want %s", got, want)
+			}
+		}
+		noError(t, s.VerifyChain(t.Context(), "south"))
+	}},
+	{"however many were issued, each has one event", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		exchanges := make([]store.Exchange, 1203)
+		for i := range exchanges {
+			exchanges[i] = exchangeOf(i, nil, T0)
+		}
+		if _, err := s.ExchangeKeys(t.Context(), exchanges); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []int{1100, 103, 0} {
+			if written, err := s.AuditIssued(t.Context(), 1100); err != nil || written != want {
+				t.Fatalf("%d written, want %d: %v", written, want, err)
+			}
+		}
+		events, err := s.Events(t.Context(), store.EventFilter{OrganizationID: "south", Action: "temporary_key.issue", Limit: 2000})
+		noError(t, err)
+		targets := map[string]bool{}
+		for _, e := range events {
+			targets[e.Target] = true
+		}
+		if len(events) != len(exchanges) || len(targets) != len(exchanges) {
+			t.Errorf("%d events on %d keys", len(events), len(targets))
+		}
+	}},
 	{"events are found by who, what, on what and when, in one chain and in all", func(t *testing.T, s *store.Store) {
 		everyChange(t, s)
 		all, err := s.Events(t.Context(), store.EventFilter{All: true, Limit: 100})

@@ -23,3 +23,7 @@ ALTER TABLE partner_sessions ADD COLUMN audited boolean NOT NULL DEFAULT FALSE;
 CREATE INDEX partner_sessions_audited ON partner_sessions (digest) WHERE audited = FALSE;
 ALTER TABLE temporary_keys ADD COLUMN audited boolean NOT NULL DEFAULT FALSE;
 CREATE INDEX temporary_keys_audited ON temporary_keys (digest) WHERE audited = FALSE;
+ALTER TABLE oauth_grants ADD COLUMN audited boolean NOT NULL DEFAULT FALSE;
+CREATE INDEX oauth_grants_audited ON oauth_grants (id) WHERE audited = FALSE;
+ALTER TABLE oauth_tokens ADD COLUMN audited boolean NOT NULL DEFAULT FALSE;
+CREATE INDEX oauth_tokens_audited ON oauth_tokens (digest) WHERE audited = FALSE;

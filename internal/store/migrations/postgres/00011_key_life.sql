@@ -56,3 +56,17 @@ CREATE TABLE idempotent_requests (
     created_at bigint NOT NULL
 );
 CREATE INDEX idempotent_requests_created_at ON idempotent_requests (created_at);
+
+-- Secrets of keys that another system hashed, until their first use. lookup is SHA-256
+-- of the head of the key, or the HMAC of the whole key under the other system's pepper.
+CREATE TABLE foreign_secrets (
+    lookup     bytea NOT NULL PRIMARY KEY,
+    key_id     text COLLATE "C" NOT NULL,
+    hash       text NOT NULL,
+    created_at bigint NOT NULL,
+    expires_at bigint
+);
+CREATE UNIQUE INDEX foreign_secrets_key_id ON foreign_secrets (key_id);
+
+-- What a route that only observes would have refused.
+CREATE INDEX audit_decisions_observed ON audit_decisions (at) WHERE observed;

@@ -23,3 +23,7 @@ ALTER TABLE partner_sessions ADD COLUMN audited INTEGER NOT NULL DEFAULT 0 CHECK
 CREATE INDEX partner_sessions_audited ON partner_sessions (digest) WHERE audited = FALSE;
 ALTER TABLE temporary_keys ADD COLUMN audited INTEGER NOT NULL DEFAULT 0 CHECK (audited IN (0, 1));
 CREATE INDEX temporary_keys_audited ON temporary_keys (digest) WHERE audited = FALSE;
+ALTER TABLE oauth_grants ADD COLUMN audited INTEGER NOT NULL DEFAULT 0 CHECK (audited IN (0, 1));
+CREATE INDEX oauth_grants_audited ON oauth_grants (id) WHERE audited = FALSE;
+ALTER TABLE oauth_tokens ADD COLUMN audited INTEGER NOT NULL DEFAULT 0 CHECK (audited IN (0, 1));
+CREATE INDEX oauth_tokens_audited ON oauth_tokens (digest) WHERE audited = FALSE;
