@@ -41,10 +41,8 @@ type OAuthClient struct {
 	DPoP bool
 	// PushedOnly refuses authorization requests that were not pushed (RFC 9126, section 6).
 	PushedOnly bool
-	// BackchannelLogoutURI is told of sessions that end; empty: it is not.
-	BackchannelLogoutURI string
-	CreatedAt            time.Time
-	UpdatedAt            time.Time
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
 	// RevokedAt ends it with everything it was given; zero: it stands.
 	RevokedAt time.Time
 	// LastUsedAt is kept of clients that registered themselves.

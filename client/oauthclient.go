@@ -19,19 +19,18 @@ type OAuthClient struct {
 	GrantTypes             []string `json:"grant_types"`
 	Scopes                 []string `json:"scopes"`
 	// Audiences are the resources that it may ask tokens for, Serves those that it is.
-	Audiences            []string   `json:"audiences"`
-	Serves               []string   `json:"serves"`
-	TokenFormat          string     `json:"token_format"`
-	FirstParty           bool       `json:"first_party"`
-	IDTokenAlgorithm     string     `json:"id_token_algorithm"`
-	JWKS                 string     `json:"jwks"`
-	Pairwise             bool       `json:"pairwise"`
-	DPoP                 bool       `json:"dpop"`
-	PushedOnly           bool       `json:"pushed_only"`
-	BackchannelLogoutURI string     `json:"backchannel_logout_uri"`
-	CreatedAt            time.Time  `json:"created_at"`
-	UpdatedAt            time.Time  `json:"updated_at"`
-	RevokedAt            *time.Time `json:"revoked_at"`
+	Audiences        []string   `json:"audiences"`
+	Serves           []string   `json:"serves"`
+	TokenFormat      string     `json:"token_format"`
+	FirstParty       bool       `json:"first_party"`
+	IDTokenAlgorithm string     `json:"id_token_algorithm"`
+	JWKS             string     `json:"jwks"`
+	Pairwise         bool       `json:"pairwise"`
+	DPoP             bool       `json:"dpop"`
+	PushedOnly       bool       `json:"pushed_only"`
+	CreatedAt        time.Time  `json:"created_at"`
+	UpdatedAt        time.Time  `json:"updated_at"`
+	RevokedAt        *time.Time `json:"revoked_at"`
 }
 
 // OAuthClientCreate says what a client is to be. Without Application one is registered,
@@ -56,7 +55,6 @@ type OAuthClientCreate struct {
 	Pairwise               bool     `json:"pairwise,omitempty"`
 	DPoP                   bool     `json:"dpop,omitempty"`
 	PushedOnly             bool     `json:"pushed_only,omitempty"`
-	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty"`
 }
 
 // OAuthClientSecret is a client with its new secret, which the server shows once; empty:

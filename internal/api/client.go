@@ -27,7 +27,6 @@ type OAuthClient struct {
 	Pairwise               bool       `json:"pairwise"`
 	DPoP                   bool       `json:"dpop"`
 	PushedOnly             bool       `json:"pushed_only"`
-	BackchannelLogoutURI   string     `json:"backchannel_logout_uri"`
 	CreatedAt              time.Time  `json:"created_at"`
 	UpdatedAt              time.Time  `json:"updated_at"`
 	RevokedAt              *time.Time `json:"revoked_at"`
@@ -38,7 +37,7 @@ func wireOAuthClient(c keystile.OAuthClient) OAuthClient {
 		ID: c.ID, Name: c.Name, Public: c.Public, RedirectURIs: words(c.RedirectURIs), PostLogoutRedirectURIs: words(c.PostLogoutRedirectURIs),
 		GrantTypes: words(c.GrantTypes), Scopes: words(c.Scopes), Audiences: words(c.Audiences), Serves: words(c.Serves), TokenFormat: string(c.TokenFormat),
 		FirstParty: c.FirstParty, IDTokenAlgorithm: string(c.IDTokenAlgorithm), JWKS: c.JWKS, Pairwise: c.Pairwise, DPoP: c.DPoP, PushedOnly: c.PushedOnly,
-		BackchannelLogoutURI: c.BackchannelLogoutURI, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt, RevokedAt: moment(c.RevokedAt),
+		CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt, RevokedAt: moment(c.RevokedAt),
 	}
 	if c.ApplicationID != "" {
 		w.Application = &c.ApplicationID
@@ -67,7 +66,6 @@ type OAuthClientCreate struct {
 	Pairwise               bool     `json:"pairwise,omitempty"`
 	DPoP                   bool     `json:"dpop,omitempty"`
 	PushedOnly             bool     `json:"pushed_only,omitempty"`
-	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty"`
 }
 
 // OAuthClientSecret is the answer that holds a client's new secret, once.
@@ -118,7 +116,6 @@ func registerClients(a *API) error {
 				ID: b.ID, Public: b.Public, RedirectURIs: b.RedirectURIs, PostLogoutRedirectURIs: b.PostLogoutRedirectURIs, GrantTypes: grantTypes(b.GrantTypes),
 				Scopes: scopes(b.Scopes), Audiences: b.Audiences, Serves: b.Serves, TokenFormat: keystile.TokenFormat(b.TokenFormat), FirstParty: b.FirstParty,
 				IDTokenAlgorithm: keystile.SigningAlgorithm(b.IDTokenAlgorithm), JWKS: b.JWKS, Pairwise: b.Pairwise, DPoP: b.DPoP, PushedOnly: b.PushedOnly,
-				BackchannelLogoutURI: b.BackchannelLogoutURI,
 			})
 			if err != nil {
 				return nil, err

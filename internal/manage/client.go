@@ -214,9 +214,6 @@ func CheckOAuthClient(c keystile.OAuthClient) error {
 			p.add("jwks", "give a JSON Web Key Set of public keys (RFC 7517, section 5)", "not a set with a usable key, or longer than 16 KiB")
 		}
 	}
-	if c.BackchannelLogoutURI != "" {
-		p.webURL("backchannel_logout_uri", c.BackchannelLogoutURI, true)
-	}
 	return p.err()
 }
 

@@ -33,7 +33,6 @@ type oauthClient struct {
 	Pairwise               bool            `yaml:"pairwise" doc:"It is given subjects of its own."`
 	DPoP                   bool            `yaml:"dpop" doc:"Every token it gets is bound to a key (RFC 9449)."`
 	PushedOnly             bool            `yaml:"pushed_only" doc:"Its authorization requests have to be pushed (RFC 9126)."`
-	BackchannelLogoutURI   string          `yaml:"backchannel_logout_uri" doc:"Where it is told of sessions that end."`
 	Revoked                bool            `yaml:"revoked" doc:"It was revoked: nothing of it is good."`
 }
 
@@ -49,7 +48,7 @@ func (o *oauthClient) wanted(applicationID string, old keystile.OAuthClient) key
 	want.Audiences, want.Serves = o.Audiences, o.Serves
 	want.Public, want.TokenFormat, want.FirstParty = o.Public, keystile.TokenFormat(o.TokenFormat), o.FirstParty
 	want.IDTokenAlgorithm, want.JWKS = keystile.SigningAlgorithm(o.IDTokenAlgorithm), strings.TrimSpace(o.JWKS)
-	want.Pairwise, want.DPoP, want.PushedOnly, want.BackchannelLogoutURI = o.Pairwise, o.DPoP, o.PushedOnly, o.BackchannelLogoutURI
+	want.Pairwise, want.DPoP, want.PushedOnly = o.Pairwise, o.DPoP, o.PushedOnly
 	return manage.CompleteOAuthClient(want)
 }
 
@@ -117,7 +116,6 @@ func clientDiff(d *diff, old, want keystile.OAuthClient) {
 	d.text("oauth.token_format", string(old.TokenFormat), string(want.TokenFormat))
 	d.text("oauth.id_token_algorithm", string(old.IDTokenAlgorithm), string(want.IDTokenAlgorithm))
 	d.text("oauth.jwks", old.JWKS, want.JWKS)
-	d.text("oauth.backchannel_logout_uri", old.BackchannelLogoutURI, want.BackchannelLogoutURI)
 	for _, flag := range []struct {
 		name     string
 		old, new bool
@@ -237,7 +235,6 @@ func (x *exporter) client(ctx context.Context, s *section, applicationID string)
 	n.text("token_format", string(c.TokenFormat))
 	n.text("id_token_algorithm", string(c.IDTokenAlgorithm))
 	n.text("jwks", c.JWKS)
-	n.text("backchannel_logout_uri", c.BackchannelLogoutURI)
 	for _, flag := range []struct {
 		name string
 		set  bool

@@ -173,7 +173,7 @@ func (t *Tx) UpdateOAuthClient(ctx context.Context, c keystile.OAuthClient) erro
 		ID: row.ID, Name: row.Name, Public: row.Public, Jwks: row.Jwks, RedirectUris: row.RedirectUris, PostLogoutRedirectUris: row.PostLogoutRedirectUris,
 		GrantTypes: row.GrantTypes, Scopes: row.Scopes, Audiences: row.Audiences, Serves: row.Serves, TokenFormat: row.TokenFormat, FirstParty: row.FirstParty,
 		IDTokenAlgorithm: row.IDTokenAlgorithm, Pairwise: row.Pairwise, Dpop: row.Dpop, PushedOnly: row.PushedOnly,
-		BackchannelLogoutUri: row.BackchannelLogoutUri, UpdatedAt: micros(t.now), RevokedAt: row.RevokedAt,
+		UpdatedAt: micros(t.now), RevokedAt: row.RevokedAt,
 	})
 	if err != nil {
 		return t.fail("update client "+c.ID, err)
@@ -286,7 +286,7 @@ func checkOAuthClient(c keystile.OAuthClient) error {
 		}
 	}
 	return checkTexts(text{"name", c.Name}, text{"jwks", c.JWKS}, text{"token_format", string(c.TokenFormat)},
-		text{"id_token_algorithm", string(c.IDTokenAlgorithm)}, text{"backchannel_logout_uri", c.BackchannelLogoutURI})
+		text{"id_token_algorithm", string(c.IDTokenAlgorithm)})
 }
 
 func oauthClientRow(c keystile.OAuthClient) gen.OauthClient {
@@ -294,7 +294,7 @@ func oauthClientRow(c keystile.OAuthClient) gen.OauthClient {
 		ID: c.ID, ApplicationID: nullText(c.ApplicationID), Name: c.Name, Public: c.Public, Jwks: c.JWKS,
 		RedirectUris: joinList(c.RedirectURIs), PostLogoutRedirectUris: joinList(c.PostLogoutRedirectURIs), GrantTypes: joinList(c.GrantTypes),
 		Scopes: joinList(c.Scopes), Audiences: joinList(c.Audiences), Serves: joinList(c.Serves), TokenFormat: string(c.TokenFormat), FirstParty: c.FirstParty,
-		IDTokenAlgorithm: string(c.IDTokenAlgorithm), Pairwise: c.Pairwise, Dpop: c.DPoP, PushedOnly: c.PushedOnly, BackchannelLogoutUri: c.BackchannelLogoutURI,
+		IDTokenAlgorithm: string(c.IDTokenAlgorithm), Pairwise: c.Pairwise, Dpop: c.DPoP, PushedOnly: c.PushedOnly,
 		CreatedAt: micros(c.CreatedAt), UpdatedAt: micros(c.UpdatedAt), RevokedAt: nullMicros(c.RevokedAt), LastUsedAt: nullMicros(c.LastUsedAt),
 	}
 }
@@ -306,8 +306,8 @@ func oauthClientOf(row gen.OauthClient) keystile.OAuthClient {
 		GrantTypes: splitList[keystile.GrantType](row.GrantTypes), Scopes: splitList[keystile.Scope](row.Scopes),
 		Audiences: splitList[string](row.Audiences), Serves: splitList[string](row.Serves), TokenFormat: keystile.TokenFormat(row.TokenFormat),
 		FirstParty: row.FirstParty, IDTokenAlgorithm: keystile.SigningAlgorithm(row.IDTokenAlgorithm), Pairwise: row.Pairwise, DPoP: row.Dpop,
-		PushedOnly: row.PushedOnly, BackchannelLogoutURI: row.BackchannelLogoutUri,
-		CreatedAt: timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt), RevokedAt: nullTimeOf(row.RevokedAt), LastUsedAt: nullTimeOf(row.LastUsedAt),
+		PushedOnly: row.PushedOnly,
+		CreatedAt:  timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt), RevokedAt: nullTimeOf(row.RevokedAt), LastUsedAt: nullTimeOf(row.LastUsedAt),
 	}
 }
 
@@ -341,7 +341,6 @@ func oauthClientMembers(c keystile.OAuthClient) []member {
 		{"pairwise", c.Pairwise},
 		{"dpop", c.DPoP},
 		{"pushed_only", c.PushedOnly},
-		{"backchannel_logout_uri", c.BackchannelLogoutURI},
 		{"revoked_at", instant(c.RevokedAt)},
 	}
 }

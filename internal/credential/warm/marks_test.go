@@ -130,7 +130,7 @@ func TestAChangeToSomethingElseLeavesAnEntryWarm(t *testing.T) {
 
 func TestAnEntryThatHangsOnMoreThanCanBeWatchedIsNotRemembered(t *testing.T) {
 	v := &versioned{}
-	for i := range 5 {
+	for i := range 7 {
 		v.also = append(v.also, warm.Subject{Kind: changeUser, ID: strconv.Itoa(i)})
 	}
 	c := newVersioned(t, v)

@@ -309,7 +309,6 @@ type OauthClient struct {
 	Pairwise               bool
 	Dpop                   bool
 	PushedOnly             bool
-	BackchannelLogoutUri   string
 	CreatedAt              int64
 	UpdatedAt              int64
 	RevokedAt              sql.NullInt64

@@ -53,7 +53,7 @@ func (q *Queries) ExpireOtherOAuthSecrets(ctx context.Context, expiresAt sql.Nul
 }
 
 const findOAuthClient = `-- name: FindOAuthClient :one
-SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.backchannel_logout_uri, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, COALESCE(a.name, '') AS application_name, COALESCE(a.homepage, '') AS homepage, COALESCE(a.review, '') AS review,
+SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, COALESCE(a.name, '') AS application_name, COALESCE(a.homepage, '') AS homepage, COALESCE(a.review, '') AS review,
     COALESCE(a.environment, '') AS environment, COALESCE(o.id, '') AS owner, COALESCE(o.name, '') AS owner_name, COALESCE(o.tenant_id, '') AS owner_tenant_id,
     COALESCE(o.disabled, false) AS owner_disabled
 FROM oauth_clients AS c
@@ -95,7 +95,6 @@ func (q *Queries) FindOAuthClient(ctx context.Context, id string) (FindOAuthClie
 		&i.OauthClient.Pairwise,
 		&i.OauthClient.Dpop,
 		&i.OauthClient.PushedOnly,
-		&i.OauthClient.BackchannelLogoutUri,
 		&i.OauthClient.CreatedAt,
 		&i.OauthClient.UpdatedAt,
 		&i.OauthClient.RevokedAt,
@@ -113,7 +112,7 @@ func (q *Queries) FindOAuthClient(ctx context.Context, id string) (FindOAuthClie
 }
 
 const getOAuthClient = `-- name: GetOAuthClient :one
-SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, backchannel_logout_uri, created_at, updated_at, revoked_at, last_used_at FROM oauth_clients WHERE id = $1
+SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at FROM oauth_clients WHERE id = $1
 `
 
 func (q *Queries) GetOAuthClient(ctx context.Context, id string) (OauthClient, error) {
@@ -137,7 +136,6 @@ func (q *Queries) GetOAuthClient(ctx context.Context, id string) (OauthClient, e
 		&i.Pairwise,
 		&i.Dpop,
 		&i.PushedOnly,
-		&i.BackchannelLogoutUri,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.RevokedAt,
@@ -147,7 +145,7 @@ func (q *Queries) GetOAuthClient(ctx context.Context, id string) (OauthClient, e
 }
 
 const getOAuthClientOfApplication = `-- name: GetOAuthClientOfApplication :one
-SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, backchannel_logout_uri, created_at, updated_at, revoked_at, last_used_at FROM oauth_clients WHERE application_id = $1
+SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at FROM oauth_clients WHERE application_id = $1
 `
 
 func (q *Queries) GetOAuthClientOfApplication(ctx context.Context, applicationID sql.NullString) (OauthClient, error) {
@@ -171,7 +169,6 @@ func (q *Queries) GetOAuthClientOfApplication(ctx context.Context, applicationID
 		&i.Pairwise,
 		&i.Dpop,
 		&i.PushedOnly,
-		&i.BackchannelLogoutUri,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.RevokedAt,
@@ -182,8 +179,8 @@ func (q *Queries) GetOAuthClientOfApplication(ctx context.Context, applicationID
 
 const insertOAuthClient = `-- name: InsertOAuthClient :execrows
 INSERT INTO oauth_clients (id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves,
-    token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, backchannel_logout_uri, created_at, updated_at, revoked_at, last_used_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+    token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 ON CONFLICT DO NOTHING
 `
 
@@ -205,7 +202,6 @@ type InsertOAuthClientParams struct {
 	Pairwise               bool
 	Dpop                   bool
 	PushedOnly             bool
-	BackchannelLogoutUri   string
 	CreatedAt              int64
 	UpdatedAt              int64
 	RevokedAt              sql.NullInt64
@@ -231,7 +227,6 @@ func (q *Queries) InsertOAuthClient(ctx context.Context, arg InsertOAuthClientPa
 		arg.Pairwise,
 		arg.Dpop,
 		arg.PushedOnly,
-		arg.BackchannelLogoutUri,
 		arg.CreatedAt,
 		arg.UpdatedAt,
 		arg.RevokedAt,
@@ -277,7 +272,7 @@ func (q *Queries) InsertOAuthSecret(ctx context.Context, arg InsertOAuthSecretPa
 }
 
 const listOAuthClients = `-- name: ListOAuthClients :many
-SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, backchannel_logout_uri, created_at, updated_at, revoked_at, last_used_at FROM oauth_clients WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at FROM oauth_clients WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 func (q *Queries) ListOAuthClients(ctx context.Context, afterID string, rowLimit int32) ([]OauthClient, error) {
@@ -307,7 +302,6 @@ func (q *Queries) ListOAuthClients(ctx context.Context, afterID string, rowLimit
 			&i.Pairwise,
 			&i.Dpop,
 			&i.PushedOnly,
-			&i.BackchannelLogoutUri,
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.RevokedAt,
@@ -327,7 +321,7 @@ func (q *Queries) ListOAuthClients(ctx context.Context, afterID string, rowLimit
 }
 
 const listOAuthClientsOfOrganization = `-- name: ListOAuthClientsOfOrganization :many
-SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.backchannel_logout_uri, c.created_at, c.updated_at, c.revoked_at, c.last_used_at FROM oauth_clients AS c JOIN applications AS a ON a.id = c.application_id
+SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at FROM oauth_clients AS c JOIN applications AS a ON a.id = c.application_id
 WHERE a.organization_id = $1 AND c.id > $2 ORDER BY c.id LIMIT $3
 `
 
@@ -362,7 +356,6 @@ func (q *Queries) ListOAuthClientsOfOrganization(ctx context.Context, organizati
 			&i.OauthClient.Pairwise,
 			&i.OauthClient.Dpop,
 			&i.OauthClient.PushedOnly,
-			&i.OauthClient.BackchannelLogoutUri,
 			&i.OauthClient.CreatedAt,
 			&i.OauthClient.UpdatedAt,
 			&i.OauthClient.RevokedAt,
@@ -465,8 +458,8 @@ func (q *Queries) TouchOAuthClient(ctx context.Context, at sql.NullInt64, iD str
 const updateOAuthClient = `-- name: UpdateOAuthClient :exec
 UPDATE oauth_clients
 SET name = $2, public = $3, jwks = $4, redirect_uris = $5, post_logout_redirect_uris = $6, grant_types = $7, scopes = $8, audiences = $9, serves = $10,
-    token_format = $11, first_party = $12, id_token_algorithm = $13, pairwise = $14, dpop = $15, pushed_only = $16, backchannel_logout_uri = $17,
-    updated_at = $18, revoked_at = $19
+    token_format = $11, first_party = $12, id_token_algorithm = $13, pairwise = $14, dpop = $15, pushed_only = $16,
+    updated_at = $17, revoked_at = $18
 WHERE id = $1
 `
 
@@ -487,7 +480,6 @@ type UpdateOAuthClientParams struct {
 	Pairwise               bool
 	Dpop                   bool
 	PushedOnly             bool
-	BackchannelLogoutUri   string
 	UpdatedAt              int64
 	RevokedAt              sql.NullInt64
 }
@@ -510,7 +502,6 @@ func (q *Queries) UpdateOAuthClient(ctx context.Context, arg UpdateOAuthClientPa
 		arg.Pairwise,
 		arg.Dpop,
 		arg.PushedOnly,
-		arg.BackchannelLogoutUri,
 		arg.UpdatedAt,
 		arg.RevokedAt,
 	)

@@ -20,7 +20,7 @@ func OAuthClient(n int) keystile.OAuthClient {
 		PostLogoutRedirectURIs: []string{"https://app.example.com/bye"}, GrantTypes: []keystile.GrantType{keystile.GrantAuthorizationCode, keystile.GrantRefreshToken},
 		Scopes: []keystile.Scope{"openid", "sites:read"}, Audiences: []string{"https://api.example.com"}, Serves: []string{"https://own.example.com"},
 		TokenFormat: keystile.TokenOpaque, FirstParty: true, IDTokenAlgorithm: keystile.EdDSA, Pairwise: true, DPoP: true, PushedOnly: true,
-		BackchannelLogoutURI: "https://app.example.com/logout", CreatedAt: T0, UpdatedAt: T0,
+		CreatedAt: T0, UpdatedAt: T0,
 	}
 }
 

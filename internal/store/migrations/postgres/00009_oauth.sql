@@ -19,7 +19,6 @@ CREATE TABLE oauth_clients (
     pairwise                  boolean          NOT NULL,
     dpop                      boolean          NOT NULL,
     pushed_only               boolean          NOT NULL,
-    backchannel_logout_uri    text             NOT NULL,
     created_at                bigint           NOT NULL,
     updated_at                bigint           NOT NULL,
     revoked_at                bigint,

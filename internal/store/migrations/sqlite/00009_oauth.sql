@@ -19,7 +19,6 @@ CREATE TABLE oauth_clients (
     pairwise                  INTEGER NOT NULL CHECK (pairwise IN (0, 1)),
     dpop                      INTEGER NOT NULL CHECK (dpop IN (0, 1)),
     pushed_only               INTEGER NOT NULL CHECK (pushed_only IN (0, 1)),
-    backchannel_logout_uri    TEXT    NOT NULL,
     created_at                INTEGER NOT NULL,
     updated_at                INTEGER NOT NULL,
     revoked_at                INTEGER,
