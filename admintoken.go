@@ -23,6 +23,7 @@ var AdminScopes = []Scope{
 	"organizations:read", "organizations:write", "sites:read", "sites:write", "roles:read", "roles:write",
 	"users:read", "users:write", "sessions:read", "sessions:write", "identity_providers:read", "identity_providers:write",
 	"applications:read", "applications:write", "applications:review", "authorizations:read", "authorizations:write",
+	"clients:read", "clients:write",
 	"keys:read", "keys:write", "signing_keys:read", "signing_keys:write", "token_keys:read", "token_keys:write", "routes:read", "audit:read", "admin_tokens:read", "admin_tokens:write",
 	"state:read", "state:write", "decisions:check", "metrics:read",
 }

@@ -116,7 +116,6 @@ Your own API: keystile init DIR, then keystile serve --config DIR/keystile.yaml`
 	root.SetOut(env.stdout)
 	root.SetErr(env.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.CompletionOptions.HiddenDefaultCmd = true
 	a := &app{environment: env}
 	root.AddCommand(
 		newDemo(a), newInit(a), newServe(a),

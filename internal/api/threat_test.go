@@ -197,12 +197,13 @@ func TestThreat30_AnotherOrganizationsThingsLookAsIfTheyDidNotExist(t *testing.T
 	theirApp := s.as(201, "POST", "/v1/applications", `{"organization":"other","name":"Theirs","kind":"backend"}`).text("id")
 	s.as(201, "POST", "/v1/applications/"+theirApp+"/webhooks",
 		`{"id":"00000000-0000-4000-9000-000000000001","event":"app_status_changed","form":"signed_post","url_template":"https://h.example/"}`)
+	s.as(201, "POST", "/v1/clients", `{"id":"their-client","application":"`+theirApp+`","redirect_uris":["https://c.example/cb"]}`)
 	foreign := map[string]string{
-		"users": theirUser, "identity-providers": "their-provider", "sessions": "ses_theirs", "applications": theirApp,
+		"clients": "their-client", "users": theirUser, "identity-providers": "their-provider", "sessions": "ses_theirs", "applications": theirApp,
 		"organizations": "other", "sites": "Plant", "keys": "key_b", "admin-tokens": "adm_bound_other", "signing-keys": "their-signing-key",
 	}
 	bodies := map[string]string{
-		"rotate-key": `{"overlap":"0s"}`, "rotate-signing-key": `{"overlap":"0s"}`, "set-user-password": `{"password":"seventeen otters juggle quietly"}`,
+		"rotate-key": `{"overlap":"0s"}`, "rotate-client": `{"overlap":"0s"}`, "rotate-signing-key": `{"overlap":"0s"}`, "set-user-password": `{"password":"seventeen otters juggle quietly"}`,
 		"move-application": `{"review":"in_review"}`, "request-authorization": `{"tenant":"acme"}`,
 		"create-webhook":        `{"event":"app_status_changed","form":"signed_post","url_template":"https://h.example/"}`,
 		"rotate-webhook-secret": `{"overlap":"0s"}`,

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"keystile.dev/keystile/internal/federation/federationtest"
 	"keystile.dev/keystile/test/e2e/program"
@@ -63,7 +64,10 @@ func (h *house) file(name, text string) string {
 // run runs a command line of the page, or one like it.
 func (h *house) run(line string) string {
 	h.t.Helper()
-	c := exec.CommandContext(h.t.Context(), "sh", "-ec", line)
+	ctx, cancel := context.WithTimeout(h.t.Context(), 2*program.Patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, "sh", "-ec", line)
+	c.WaitDelay = time.Second // what it started may hold its output open
 	c.Dir = h.dir
 	c.Env = append(os.Environ(), "PATH="+filepath.Dir(h.executable)+":"+os.Getenv("PATH"), "KEYSTILE_CONFIG="+h.config)
 	out, err := c.CombinedOutput()
@@ -159,7 +163,7 @@ func (h *house) browser() *browser {
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // it is made by the server under test
 	h.t.Cleanup(transport.CloseIdleConnections)
-	return &browser{&http.Client{Jar: jar, Transport: transport}, h}
+	return &browser{&http.Client{Jar: jar, Transport: transport, Timeout: program.Patience}, h}
 }
 
 // get is where a browser ends up, and what it reads there.
