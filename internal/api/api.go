@@ -128,6 +128,8 @@ func (a *API) Operations() []Operation {
 }
 
 // ServeHTTP implements http.Handler.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = a.identify(r)
 	h := w.Header()

@@ -213,7 +213,7 @@ func (a *answer) writeTo(w http.ResponseWriter) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(a.status)
-	if _, err := w.Write(a.body.Bytes()); err != nil {
+	if _, err := w.Write(a.body.Bytes()); err != nil { //nolint:gosec // G705: the buffered answer of this API, of its own content type
 		return // the caller is gone
 	}
 }

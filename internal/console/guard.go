@@ -76,6 +76,8 @@ const (
 
 // returnTo is a path and query of ours that people may be sent on to, or home.
 // Nothing is repaired: what is not exactly the path of a page is home.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func returnTo(to string) string {
 	if len(to) > maxAuthorization || strings.ContainsFunc(to, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '\\' || r == '#' }) {
 		return home

@@ -28,6 +28,8 @@ const (
 //
 // A signature of the whole message is a credential only on a route that takes
 // one-time requests; anywhere else it is a matter between caller and upstream.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func Find(r *keystile.Request, route *keystile.Route) (keystile.Found, *keystile.Rejection) {
 	oneTime := slices.Contains(route.Accept, keystile.KindOneTime)
 	found, count := collect(r, route)

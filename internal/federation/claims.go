@@ -104,6 +104,8 @@ func (c claims) checkTimes(now time.Time) error {
 }
 
 // mapped is the identity that the provider's mapping reads from the claims.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (c claims) mapped(p *keystile.IdentityProvider) (Identity, error) {
 	id := Identity{Provider: *p, Issuer: p.Issuer, EmailVerified: true}
 	var err error

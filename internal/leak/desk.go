@@ -218,10 +218,10 @@ func letter(leak manage.Leak, publicURL string) (subject, text string) {
 	k := leak.Key
 	subject = "API key " + k.ID + " was found in the open"
 	text = fmt.Sprintf("The API key %s (%s) of %s was reported to be found in the open.\n\n", k.ID, firstOf(k.Hint, "imported"), leak.Organization.ID)
-	switch {
-	case leak.Organization.Leak.Response == keystile.LeakRevoke:
+	switch leak.Organization.Leak.Response {
+	case keystile.LeakRevoke:
 		text += "Its leaked secret ends at " + leak.EndsAt.UTC().Format(time.RFC1123) + ".\n"
-	case leak.Organization.Leak.Response == keystile.LeakThrottle:
+	case keystile.LeakThrottle:
 		text += "Its leaked secret is held to " + keystile.LeakRate.String() + " requests until it is rotated out.\n"
 	default:
 		text += "It goes on working until you end it.\n"

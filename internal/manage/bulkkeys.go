@@ -91,7 +91,7 @@ func (p *problems) beneath(place string, err error) error {
 
 // faultsOf are all *keystile.Invalid that an error wraps.
 func faultsOf(err error) (faults []*keystile.Invalid) {
-	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // this walk is the unwrapping
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, one := range several.Unwrap() {
 			faults = append(faults, faultsOf(one)...)
 		}

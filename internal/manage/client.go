@@ -218,6 +218,8 @@ func CheckOAuthClient(c keystile.OAuthClient) error {
 }
 
 // grants checks the grants of a client against what it is.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (p *problems) grants(c *keystile.OAuthClient) {
 	for i, g := range c.GrantTypes {
 		if !slices.Contains(keystile.GrantTypes, g) || slices.Contains(c.GrantTypes[:i], g) {
@@ -262,6 +264,8 @@ func (p *problems) redirects(field string, uris []string) {
 // redirectProblem is what is wrong with a redirect URI (RFC 6749, section 3.1.2; RFC
 // 8252, section 7), or "". It is compared as text, so it is refused if two readers
 // could take it for different places.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func redirectProblem(text string) string {
 	const maxURL = 2000
 	strange := func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`\"<>{}^|*`+"`", r) }

@@ -62,6 +62,8 @@ func (s *Service) KeyUsage(ctx context.Context, id string, since, until time.Tim
 }
 
 // compare sets what was granted against what was used.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (u *KeyUsage) compare() {
 	var used []keystile.Scope
 	var sites []string

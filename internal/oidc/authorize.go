@@ -202,6 +202,8 @@ func (s *Server) read(ctx context.Context, query url.Values) (a *authorization, 
 }
 
 // take reads what a client asks for.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (a *authorization) take(query url.Values) *Error {
 	if err := checkOnce(query); err != nil {
 		return badRequest("A parameter is there more than once.")
@@ -289,7 +291,7 @@ func (a *authorization) takePrompt(query url.Values) *Error {
 		if err != nil {
 			return badRequest("max_age is not a number of seconds.")
 		}
-		a.maxAge = time.Duration(seconds) * time.Second //nolint:gosec // at most 31 bits
+		a.maxAge = time.Duration(seconds) * time.Second
 	}
 	return nil
 }

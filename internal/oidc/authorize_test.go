@@ -250,7 +250,7 @@ func TestThreat35_ASignInIsAskedForAsTheClientWants(t *testing.T) {
 			t.Errorf("%s: %+v", name, step)
 		}
 		_, err := w.server.Decide(t.Context(), query(c.pairs...), w.person, c.since, true)
-		location, _ := w.server.Decide(t.Context(), query(c.pairs...), w.person, c.since, true)
+		location, _ := w.server.Decide(t.Context(), query(c.pairs...), w.person, c.since, true) //nolint:errcheck // the call above has the error
 		if c.want && (err != nil || parameters(t, location).Get("error") != "login_required") {
 			t.Errorf("%s: decided all the same: %s, %v", name, location, err)
 		}

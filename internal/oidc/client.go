@@ -202,6 +202,8 @@ const maxAssertionLife = 10 * time.Minute
 
 // authenticateByKey takes a client's signed assertion, once (RFC 7523, section 3; OpenID
 // Connect Core, section 9).
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (s *Server) authenticateByKey(ctx context.Context, said credentials) (*client, error) {
 	token, err := jws.Parse(said.assertion)
 	if err != nil {

@@ -95,6 +95,8 @@ func (s *Server) userCode() (string, error) {
 }
 
 // poll answers a device that asks whether its user has decided (section 3.4).
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (s *Server) poll(ctx context.Context, r *request, c *client) (any, error) {
 	d, err := s.o.Store.FindOAuthDevice(ctx, s.candidates(keystile.Secret(r.get("device_code"))))
 	if errors.Is(err, keystile.ErrNotFound) || err == nil && d.ClientID != c.id() {

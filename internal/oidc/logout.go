@@ -21,6 +21,8 @@ type Logout struct {
 // EndSession reads a client's wish to sign a user out. What of it cannot be believed is
 // left out: a browser is led on only to what the client registered, and only a token of
 // ours says which client that is.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (s *Server) EndSession(ctx context.Context, query url.Values) (Logout, error) {
 	var out Logout
 	if err := checkOnce(query); err != nil {

@@ -131,6 +131,8 @@ func readRegistration(w http.ResponseWriter, r *http.Request) (in registration, 
 var selfGrants = []keystile.GrantType{keystile.GrantAuthorizationCode, keystile.GrantRefreshToken, keystile.GrantDeviceCode}
 
 // asClient is the client that a registration describes.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (s *Server) asClient(in *registration, c keystile.OAuthClient) (keystile.OAuthClient, error) {
 	switch {
 	case in.SoftwareStatement != "":
@@ -274,6 +276,8 @@ func (s *Server) describeRegistered(c keystile.OAuthClient) registered {
 
 // ownRegistration is a client that registered itself, to whoever holds the token it was
 // given then. Whatever is wrong looks alike (RFC 7592, section 2.1).
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (s *Server) ownRegistration(r *http.Request, id string) (keystile.OAuthClient, error) {
 	no := bearerRefusal(http.StatusUnauthorized, "invalid_token")
 	fields := r.Header["Authorization"]

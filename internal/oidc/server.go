@@ -103,6 +103,8 @@ type Server struct {
 }
 
 // New makes the server.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func New(o Options) (*Server, error) {
 	if o.Store == nil || o.Digester == nil || o.Sealer == nil || o.Keys == nil || o.Tokens == nil || o.Claim == nil || o.CheckClient == nil || o.Issuer == "" || o.Algorithm == "" ||
 		len(o.PairwiseKey) < 32 || o.ClientAddr == nil || o.RequestID == nil || o.Random == nil || o.Now == nil || o.Logger == nil {

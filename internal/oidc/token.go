@@ -67,6 +67,8 @@ func (s *Server) token(ctx context.Context, r *request) (any, error) {
 }
 
 // redeem exchanges an authorization code (RFC 6749, section 4.1.3).
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (s *Server) redeem(ctx context.Context, r *request, c *client) (any, error) {
 	if r.get("code") == "" {
 		return nil, badRequest("code is missing.")

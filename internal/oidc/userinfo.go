@@ -64,6 +64,7 @@ func (s *Server) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 // bearerRoute finds an access token and nothing else.
 var bearerRoute = keystile.Route{Accept: []keystile.KindName{keystile.KindOAuthToken}}
 
+//nolint:gocyclo // a list of checks, one after the other
 func (s *Server) userinfo(r *http.Request) (any, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		return nil, &Error{Code: "invalid_request", Description: "The endpoint takes GET and POST.", status: http.StatusMethodNotAllowed}

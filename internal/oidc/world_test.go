@@ -295,7 +295,7 @@ type reply struct {
 }
 
 func (r reply) text(name string) string {
-	text, _ := r.body[name].(string)
+	text, _ := r.body[name].(string) //nolint:errcheck // "" where there is none
 	return text
 }
 

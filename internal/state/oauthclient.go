@@ -134,6 +134,8 @@ func clientDiff(d *diff, old, want keystile.OAuthClient) {
 // putSecrets makes the live secrets of a client those of the file. Secrets that are
 // not in the file are revoked; without any in the file they stay, and a client that
 // needs one and has none is given one.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (o *oauthClient) putSecrets(ctx context.Context, tx *store.Tx, r *run, c keystile.OAuthClient, d *diff) error {
 	have, err := tx.OAuthSecrets(ctx, c.ID)
 	if err != nil {

@@ -148,7 +148,7 @@ func (j *importer) insertForeign(ctx context.Context, t *Tx, rows []*ImportRow, 
 	if err := t.AddForeignWays(ctx, ways); err != nil {
 		return err
 	}
-	return insertLive(ctx, t, rows, c, foreignColumns, state)
+	return t.insertLive(ctx, rows, c, foreignColumns, state)
 }
 
 // ForeignRow is the secret of a row that another system hashed.

@@ -17,6 +17,8 @@ const (
 )
 
 // insert writes the rows of a batch that can be written and notes the others.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (j *importer) insert(ctx context.Context, t *Tx, rows []ImportRow, state *importState) error {
 	good, foreign := make([]*ImportRow, 0, len(rows)), []*ImportRow(nil)
 	ids, digests := make(map[string]bool, len(rows)), make(map[[32]byte]bool, len(rows))
@@ -67,7 +69,7 @@ func (j *importer) insert(ctx context.Context, t *Tx, rows []ImportRow, state *i
 		state.Imported += int64(len(good))
 		return nil
 	}
-	return insertLive(ctx, t, good, cells, secretColumns, state)
+	return t.insertLive(ctx, good, cells, secretColumns, state)
 }
 
 func checkImport(ctx context.Context, t *Tx, row *ImportRow) error {
@@ -112,7 +114,7 @@ func importCells(t *Tx, good []*ImportRow) cells {
 
 // insertLive inserts beside what is there: a row whose id or digest exists is
 // left out by the unique indexes, whoever got there first.
-func insertLive(ctx context.Context, t *Tx, good []*ImportRow, c cells, secrets string, state *importState) error {
+func (t *Tx) insertLive(ctx context.Context, good []*ImportRow, c cells, secrets string, state *importState) error {
 	inserted, err := t.store.insertReturning(ctx, t.tx, keyColumns, c.keys, "ON CONFLICT DO NOTHING RETURNING id")
 	if err != nil {
 		return err

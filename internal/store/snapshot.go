@@ -133,10 +133,10 @@ func valueOf(kind ColumnKind, value any) (any, error) {
 	case nil:
 		return nil, nil
 	case int64:
-		switch kind {
-		case ColumnBool:
+		if kind == ColumnBool {
 			return v != 0, nil
-		case ColumnInt:
+		}
+		if kind == ColumnInt {
 			return v, nil
 		}
 	case bool:

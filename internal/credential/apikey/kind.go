@@ -201,6 +201,8 @@ func (k *Kind) lookup(ctx context.Context, sums []warm.Digest) ([]warm.Result, e
 var unknownKey = keystile.Reject(keystile.ReasonCredentialUnknown, "no such key")
 
 // judge turns a record into an entry, or says why the key is not good.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (k *Kind) judge(record Record, sum [32]byte, now time.Time) warm.Result {
 	refuse := func(reason keystile.Reason, cause string) warm.Result {
 		return warm.Result{Rejection: keystile.Reject(reason, cause)}

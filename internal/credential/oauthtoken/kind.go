@@ -141,7 +141,7 @@ func (k *Kind) Verify(ctx context.Context, p keystile.Presented) (*keystile.Prin
 	if err != nil {
 		return nil, err
 	}
-	facts, _ := entry.Detail.(*Facts)
+	facts, _ := entry.Detail.(*Facts) //nolint:errcheck // nil without facts, as there are none
 	now := p.At
 	if now.IsZero() {
 		now = k.now()
