@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func warmGate(tb testing.TB, keys int) (*gate.Gate, *keystile.Request) {
 	world, err := state.Parse(state.File{Name: "world", Data: []byte((&demoSecrets{
 		Sibaya: secret, Busy: secret + "x", Expired: secret + "y", Bank: secret + "z", Password: "p", Tracker: "p", TOTP: "JBSWY3DPEHPK3PXP", AuthToken: secret + "a",
 		RoofKey: "ak_test_0123456789ABCDEFGHIJKLMNOPQRSTUV", ViewerKey: "ak_test_0123456789ABCDEFGHIJKLMNOPQRSTUW",
-	}).replacer().Replace(demoWorld))})
+	}).replacer().Replace(strings.ReplaceAll(demoWorld, "{viewer}", "http://127.0.0.1:9")))})
 	if err != nil {
 		tb.Fatal(err)
 	}
