@@ -31,7 +31,7 @@ func (h *house) keys() int {
 }
 
 func TestAFullDiskRefusesChangesWholeServesOnAndRecovers(t *testing.T) {
-	disk := smallDisk(t, "size=1536k")
+	disk := smallDisk(t, "size=3m")
 	h := newHouseIn(t, filepath.Join(disk, "house"), echo(t), "")
 	s := h.serve()
 	s.wants(200, "/things/a", goodKey)
