@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -127,11 +128,28 @@ func (c *Courier) attempt(ctx context.Context, f *facts, d *keystile.WebhookDeli
 	case errors.Is(err, context.DeadlineExceeded):
 		return 0, "no answer within " + SendTimeout.String()
 	case err != nil:
-		return 0, short(err.Error())
+		c.o.Logger.Info("an endpoint was not reached", "webhook", d.WebhookID, "delivery", d.ID, "error", err)
+		return 0, short(told(err))
 	case status < 200 || status > 299:
 		return status, "the answer is " + strconv.Itoa(status)
 	}
 	return status, ""
+}
+
+// told is what a partner hears of an error: nothing of this side's network, neither
+// its resolver nor its own addresses.
+func told(err error) string {
+	var lookup *net.DNSError
+	var network *net.OpError
+	switch {
+	case errors.As(err, &lookup) && lookup.IsNotFound:
+		return "the host has no address"
+	case errors.As(err, &lookup):
+		return "the host could not be looked up"
+	case errors.As(err, &network):
+		return "the connection failed: " + network.Err.Error()
+	}
+	return err.Error()
 }
 
 // short bounds what the log keeps of an error: an endpoint's certificate may name much.
