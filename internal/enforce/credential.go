@@ -20,8 +20,8 @@ var cookiePrefixes = []string{"keystile", "__host-keystile", "__secure-keystile"
 // StripCredential removes from a request that is about to be forwarded every
 // place where the route takes a credential from: x-api-key, Authorization
 // (unless its scheme is one Keystile does not know, such as Basic), a message
-// signature where one-time requests are taken, the route's own header field and
-// query parameter. A route with ForwardCredential keeps
+// signature where one-time requests are taken, the proof of a key where access
+// tokens are, the route's own header field and query parameter. A route with ForwardCredential keeps
 // them. Keystile's own cookies go in any case: they open its pages, and no
 // upstream has a use for them. hr.URL and hr.Header are changed in place.
 func StripCredential(hr *http.Request, route *keystile.Route) {
@@ -33,6 +33,9 @@ func StripCredential(hr *http.Request, route *keystile.Route) {
 	if slices.Contains(route.Accept, keystile.KindOneTime) { // elsewhere a message signature is the upstream's business
 		delete(hr.Header, "Signature")
 		delete(hr.Header, "Signature-Input")
+	}
+	if slices.Contains(route.Accept, keystile.KindOAuthToken) {
+		delete(hr.Header, "Dpop") // the proof goes with the token that it was for
 	}
 	if values := hr.Header["Authorization"]; !allForeign(values) {
 		delete(hr.Header, "Authorization")

@@ -24,6 +24,8 @@ func TestTheAcceptedCredentialIsNotForwarded(t *testing.T) {
 		{"the upstream's own Basic password stays", keystile.Route{}, http.Header{"X-Api-Key": {"k"}, "Authorization": {"basic dTpw"}}, http.Header{"Authorization": {"basic dTpw"}}},
 		{"one foreign and one own go together", keystile.Route{}, http.Header{"Authorization": {"Basic dTpw", "Bearer k"}}, http.Header{}},
 		{"the route's own field", keystile.Route{CredentialHeader: "x-site-key"}, http.Header{"X-Site-Key": {"k"}, "Accept": {"a"}}, http.Header{"Accept": {"a"}}},
+		{"a proof where access tokens are taken", keystile.Route{Accept: []keystile.KindName{keystile.KindOAuthToken}}, http.Header{"Authorization": {"DPoP t"}, "Dpop": {"p"}}, http.Header{}},
+		{"a proof elsewhere is the upstream's", keystile.Route{}, http.Header{"Dpop": {"p"}}, http.Header{"Dpop": {"p"}}},
 		{"a route that forwards keeps it", keystile.Route{ForwardCredential: true}, http.Header{"X-Api-Key": {"k"}, "Cookie": {"keystile_session=s"}}, http.Header{"X-Api-Key": {"k"}}},
 		{"Keystile's cookies", keystile.Route{}, http.Header{"Cookie": {"a=b; __Host-keystile=s; keystile=s; __Host-keystile_session=s;keystile_x=y ; c=d", "__host-Keystile_z=1"}}, http.Header{"Cookie": {"a=b; c=d"}}},
 		{"other cookies are left as they were", keystile.Route{}, http.Header{"Cookie": {"a=b;c=d; notkeystile_=1"}}, http.Header{"Cookie": {"a=b;c=d; notkeystile_=1"}}},
