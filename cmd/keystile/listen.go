@@ -161,7 +161,7 @@ func (s *server) background(failed chan<- error) (stop func()) {
 		}
 	})
 	for _, run := range []func(context.Context){
-		s.feed.Run, s.watch, s.watchKeys, s.measureLag, s.sweep,
+		s.feed.Run, s.watch, s.watchKeys, s.measureLag, s.sweep, s.tuneHeap,
 		s.recorder.Run, s.notary.Run,
 		s.used.Run, s.signed.Run, s.exchanged.Run, s.seen.Run,
 		s.login.Run, s.courier.Run,

@@ -118,19 +118,8 @@ type server struct {
 	tls        *tls.Config
 	started    time.Time
 	reloads    chan keystile.Change
+	tunesHeap  bool        // the environment does not say how to collect
 	windows    atomic.Bool // a clock window may be wider than the ledger knows
-}
-
-// gcPercent lets the heap grow to three times what is in use before it is
-// collected, where Go's default is twice: a warm set is long-lived memory that
-// every collection marks anew, and this halves what that costs a request.
-const gcPercent = 200
-
-// collectLess sets gcPercent unless the environment says how to collect.
-func collectLess(getenv func(string) string) {
-	if getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 }
 
 // serve runs the server until ctx ends. This is all the wiring there is.
@@ -170,7 +159,9 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 	if err := s.feed.Start(ctx); err != nil {
 		return err
 	}
-	collectLess(a.getenv)
+	if s.tunesHeap = a.getenv("GOGC") == "" && a.getenv("GOMEMLIMIT") == ""; s.tunesHeap {
+		debug.SetGCPercent(busyPercent)
+	}
 	return s.run(ctx, a)
 }
 
