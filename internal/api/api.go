@@ -164,6 +164,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !a.permit(w, r, c, op) {
 		return
 	}
+	if p := hollow(r); p != nil {
+		a.writeRefusal(w, r, p, "")
+		return
+	}
 	if !op.Conditional && r.Header.Get("If-Match") != "" {
 		// A condition that is not checked must not look as if it held.
 		a.writeRefusal(w, r, problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), "If-Match is not supported by this operation"), "")
@@ -213,13 +217,20 @@ func unreadable(r *http.Request) *problem.Problem {
 	if err != nil {
 		return bad("the query cannot be read")
 	}
-	for name, values := range query {
+	for _, values := range query {
 		if len(values) > 1 {
 			return bad("a query parameter is written more than once")
 		}
-		if values[0] == "" && name != "cursor" { // no cursor is the beginning
-			// A filter whose value got lost must not ask for everything.
-			return bad("a query parameter is empty")
+	}
+	return nil
+}
+
+// hollow refuses a filter whose value got lost: it must not ask for everything. No
+// cursor is the beginning.
+func hollow(r *http.Request) *problem.Problem {
+	for name, values := range r.URL.Query() {
+		if values[0] == "" && name != "cursor" {
+			return problem.New(http.StatusBadRequest, problem.CodeOf(http.StatusBadRequest), "a query parameter is empty")
 		}
 	}
 	return nil

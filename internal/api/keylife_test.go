@@ -47,7 +47,7 @@ func TestThreat33_AReportIsBoundedAndNeverLogged(t *testing.T) {
 	if a := s.request("POST", "/v1/keys/leaked", "", `{"key":"canary-x"}`).want(202); a.text("accepted") != "0" || a.header.Get("Retry-After") == "" {
 		t.Errorf("without room: %s %v", a.body, a.header)
 	}
-	for _, bad := range []string{`{"key":`, `{"key":"canary-y"`, `"canary-z"`, `{"token":"canary-q"}`, `{"key":5}`, `[1]`, `null`, ``, `{}`} {
+	for _, bad := range []string{`{"key":`, `{"key":"canary-y"`, `"canary-z"`, `{"token":"canary-q"}`, `{"key":5}`, `[1]`, `[null]`, `[{"url":"x"}]`, `[{"token":"x","url":null}]`, `{"key":"x","keys":null}`, `{"key":null,"keys":[]}`, `{"keys":["x",null]}`, `null`, ``, `{}`} {
 		if a := s.request("POST", "/v1/keys/leaked", "", bad).want(400); strings.Contains(a.body, "canary") {
 			t.Errorf("%s is echoed: %s", bad, a.body)
 		}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/netip"
 	"reflect"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -30,14 +32,16 @@ const MaxLeaks = 100
 // (https://docs.github.com/en/code-security/secret-scanning/secret-scanning-partner-program).
 // Members that are not here are ignored.
 type LeakedKey struct {
-	Token  string `json:"token" writeOnly:"true" doc:"The key"`
-	Type   string `json:"type,omitempty" doc:"What the scanner takes it for; ignored"`
-	URL    string `json:"url,omitempty" doc:"Where it was found"`
-	Source string `json:"source,omitempty" example:"commit"`
+	_      struct{} `json:"-" additionalProperties:"true"`
+	Token  string   `json:"token" writeOnly:"true" doc:"The key"`
+	Type   string   `json:"type,omitempty" doc:"What the scanner takes it for; ignored"`
+	URL    string   `json:"url,omitempty" doc:"Where it was found"`
+	Source string   `json:"source,omitempty" example:"commit"`
 }
 
 // LeakedKeys is a report by hand.
 type LeakedKeys struct {
+	_    struct{} `json:"-" additionalProperties:"true"`
 	Key  string   `json:"key,omitempty" writeOnly:"true" doc:"The key"`
 	Keys []string `json:"keys,omitempty" writeOnly:"true" doc:"Several keys"`
 }
@@ -109,19 +113,26 @@ func parseLeaks(body []byte) ([]manage.LeakReport, error) {
 		return nil, problem.ForStatus(http.StatusRequestEntityTooLarge)
 	}
 	if len(body) > 0 && body[0] == '[' {
-		var list []LeakedKey
-		if json.Unmarshal(body, &list) != nil {
+		var list []finding
+		if json.Unmarshal(body, &list) != nil || slices.ContainsFunc(list, func(f finding) bool { return f.Token == nil }) {
 			return nil, unreadableReport()
 		}
 		return scanned(list), nil
 	}
-	var one LeakedKeys
+	var one struct {
+		Key  given           `json:"key"`
+		Keys json.RawMessage `json:"keys"`
+	}
 	if json.Unmarshal(body, &one) != nil || one.Key == "" && one.Keys == nil {
 		return nil, unreadableReport()
 	}
-	var list []LeakedKey
-	for _, key := range append([]string{one.Key}, one.Keys...) {
-		list = append(list, LeakedKey{Token: key})
+	keys := []given{}
+	if one.Keys != nil && (one.Keys[0] != '[' || json.Unmarshal(one.Keys, &keys) != nil) {
+		return nil, unreadableReport()
+	}
+	list := []finding{{Token: &one.Key}}
+	for i := range keys {
+		list = append(list, finding{Token: &keys[i]})
 	}
 	return scanned(list), nil
 }
@@ -131,11 +142,30 @@ func unreadableReport() error {
 		`send {"key": "..."}, {"keys": ["..."]} or a list of {"token": "...", "type": "...", "url": "...", "source": "..."}`)
 }
 
+// finding is a LeakedKey whose token may be missing.
+type finding struct {
+	Token  *given `json:"token"`
+	Type   given  `json:"type"`
+	URL    given  `json:"url"`
+	Source given  `json:"source"`
+}
+
+// given is a JSON string: null is none.
+type given string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (g *given) UnmarshalJSON(text []byte) error {
+	if text[0] != '"' {
+		return errors.New("not a string")
+	}
+	return json.Unmarshal(text, (*string)(g))
+}
+
 // scanned are the findings that name a key.
-func scanned(list []LeakedKey) (reports []manage.LeakReport) {
+func scanned(list []finding) (reports []manage.LeakReport) {
 	for _, found := range list {
-		if found.Token != "" {
-			reports = append(reports, manage.LeakReport{Secret: keystile.Secret(found.Token), Source: found.Source, URL: found.URL})
+		if *found.Token != "" {
+			reports = append(reports, manage.LeakReport{Secret: keystile.Secret(*found.Token), Source: string(found.Source), URL: string(found.URL)})
 		}
 	}
 	return reports
