@@ -119,6 +119,11 @@ func parseLeaks(body []byte) ([]manage.LeakReport, error) {
 		}
 		return scanned(list), nil
 	}
+	return byHand(body)
+}
+
+// byHand reads a LeakedKeys.
+func byHand(body []byte) ([]manage.LeakReport, error) {
 	var one struct {
 		Key  given           `json:"key"`
 		Keys json.RawMessage `json:"keys"`
