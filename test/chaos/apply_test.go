@@ -17,9 +17,10 @@ import (
 )
 
 // raw opens the store's file beside the program.
+// raw opens the store beside whoever has it; it waits while the server writes.
 func (h *house) raw() *sql.DB {
 	h.t.Helper()
-	db := must(sql.Open("sqlite", "file:"+filepath.Join(h.dir, "keystile.db")))(h.t)
+	db := must(sql.Open("sqlite", "file:"+filepath.Join(h.dir, "keystile.db")+"?_pragma=busy_timeout(10000)"))(h.t)
 	db.SetMaxOpenConns(1)
 	h.t.Cleanup(func() { check(h.t, db.Close()) })
 	return db
