@@ -16,8 +16,7 @@ import (
 	"keystile.dev/keystile/test/e2e/program"
 )
 
-// raw opens the store's file beside the program.
-// raw opens the store beside whoever has it; it waits while the server writes.
+// raw opens the store's file beside the program, and waits while that writes.
 func (h *house) raw() *sql.DB {
 	h.t.Helper()
 	db := must(sql.Open("sqlite", "file:"+filepath.Join(h.dir, "keystile.db")+"?_pragma=busy_timeout(10000)"))(h.t)
