@@ -42,7 +42,7 @@ func sameOrigin(r *http.Request) bool {
 }
 
 // readForm reads a form's fields: from the body alone, none of them twice
-// (threat 12), as text without control characters other than line ends.
+// (threat 12). What a field may hold is checked where it is used.
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {

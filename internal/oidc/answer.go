@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	keystile "keystile.dev/keystile"
 )
@@ -154,15 +155,16 @@ func (r *request) read(w http.ResponseWriter) error {
 }
 
 // checkOnce refuses a parameter that stands twice: two readers might take one each
-// (threat 12). An empty one is as none (RFC 6749, section 3.1).
+// (threat 12). An empty one is as none (RFC 6749, section 3.1). What is no text is
+// refused, too: one engine would store it, and the other would not.
 func checkOnce(form url.Values) error {
 	for name, values := range form {
 		if len(values) > 1 && !slices.Contains(repeatable, name) {
 			return badRequest("A parameter is there more than once.")
 		}
 		for _, v := range values {
-			if strings.ContainsRune(v, 0) {
-				return badRequest("A parameter holds a NUL.")
+			if strings.ContainsRune(v, 0) || !utf8.ValidString(v) {
+				return badRequest("A parameter is not text in UTF-8.")
 			}
 		}
 	}

@@ -65,6 +65,9 @@ func (c *client) standing() string {
 
 // find reads a client that may work; keystile.ErrNotFound: there is none, or it may not.
 func (s *Server) find(ctx context.Context, id string) (*client, error) {
+	if !keystile.ValidID(id) {
+		return nil, keystile.ErrNotFound
+	}
 	found, err := s.o.Store.FindOAuthClient(ctx, id)
 	if err != nil {
 		return nil, err
@@ -74,6 +77,14 @@ func (s *Server) find(ctx context.Context, id string) (*client, error) {
 		return nil, errors.Join(keystile.ErrNotFound, errors.New(why))
 	}
 	return c, nil
+}
+
+// logged is an id that anybody may have made up, as the log has it.
+func logged(id string) string {
+	if !keystile.ValidID(id) {
+		return "(no id)"
+	}
+	return id
 }
 
 // noClient is the one answer to whatever is wrong with a client and its proof.
@@ -165,7 +176,7 @@ func (s *Server) authenticate(ctx context.Context, r *request) (*client, error) 
 	}
 	c, err := s.find(ctx, said.id)
 	if errors.Is(err, keystile.ErrNotFound) {
-		return nil, noClient(said.basic, "client "+said.id+": "+err.Error())
+		return nil, noClient(said.basic, "client "+logged(said.id)+": "+err.Error())
 	}
 	if err != nil {
 		return nil, err
@@ -197,8 +208,12 @@ func (s *Server) checkSecret(ctx context.Context, c *client, said credentials) e
 	return noClient(said.basic, "client "+c.id()+" sent a secret that is not its own")
 }
 
-// maxAssertionLife bounds what a client may sign ahead.
-const maxAssertionLife = 10 * time.Minute
+const (
+	// maxAssertionLife bounds what a client may sign ahead.
+	maxAssertionLife = 10 * time.Minute
+	// maxID bounds the jti of an assertion, in bytes.
+	maxID = 256
+)
 
 // authenticateByKey takes a client's signed assertion, once (RFC 7523, section 3; OpenID
 // Connect Core, section 9).
@@ -219,7 +234,7 @@ func (s *Server) authenticateByKey(ctx context.Context, said credentials) (*clie
 	}
 	c, err := s.find(ctx, id)
 	if errors.Is(err, keystile.ErrNotFound) {
-		return nil, noClient(false, "client "+id+": "+err.Error())
+		return nil, noClient(false, "client "+logged(id)+": "+err.Error())
 	}
 	if err != nil {
 		return nil, err
@@ -238,8 +253,8 @@ func (s *Server) authenticateByKey(ctx context.Context, said credentials) (*clie
 		return nil, noClient(false, "the assertion of client "+id+" begins in the future")
 	case !claims.forUs(s.o.Issuer, s.o.Issuer+PathToken):
 		return nil, noClient(false, "the assertion of client "+id+" is for another audience")
-	case claims.text("jti") == "":
-		return nil, noClient(false, "the assertion of client "+id+" has no jti")
+	case claims.text("jti") == "" || len(claims.text("jti")) > maxID:
+		return nil, noClient(false, "the assertion of client "+id+" has no jti, or a very long one")
 	}
 	err = s.o.Claim(ctx, "oauth client "+id, claims.text("jti"), now, expires)
 	if errors.Is(err, keystile.ErrReplayed) {

@@ -281,7 +281,7 @@ func (s *Server) describeRegistered(c keystile.OAuthClient) registered {
 func (s *Server) ownRegistration(r *http.Request, id string) (keystile.OAuthClient, error) {
 	no := bearerRefusal(http.StatusUnauthorized, "invalid_token")
 	fields := r.Header["Authorization"]
-	if len(fields) != 1 || len(fields[0]) < len("Bearer ") || !strings.EqualFold(fields[0][:len("Bearer ")], "Bearer ") {
+	if !keystile.ValidID(id) || len(fields) != 1 || len(fields[0]) < len("Bearer ") || !strings.EqualFold(fields[0][:len("Bearer ")], "Bearer ") {
 		return keystile.OAuthClient{}, no
 	}
 	c, err := s.o.Store.OAuthClient(r.Context(), id)
