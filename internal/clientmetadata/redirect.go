@@ -18,8 +18,9 @@ const (
 // client registered: the same text, byte for byte (RFC 9700, section 2.1; RFC 3986,
 // section 6.2.1). Nothing is decoded, lower-cased or resolved first: two texts that a
 // browser may read alike are two URIs here. One thing may differ, the port of an
-// http URI to the user's own machine, which a native app is given when it starts to
-// listen (RFC 8252, section 7.3).
+// http URI to a loopback address, which a native app is given when it starts to
+// listen (RFC 8252, section 7.3). "localhost" is a name and not an address: it may
+// lead elsewhere, and its port counts (section 8.3).
 func MatchRedirect(registered []string, asked string) bool {
 	for _, r := range registered {
 		if r != "" && r == asked {
@@ -27,7 +28,7 @@ func MatchRedirect(registered []string, asked string) bool {
 		}
 	}
 	host, rest, ok := cutLoopback(asked)
-	if !ok {
+	if !ok || host == localhost {
 		return false
 	}
 	for _, r := range registered {
@@ -40,7 +41,9 @@ func MatchRedirect(registered []string, asked string) bool {
 
 // loopbacks are the hosts that a native app on the user's machine listens at. The
 // names are compared as they are written: 127.1 and 2130706433 are none.
-var loopbacks = []string{"127.0.0.1", "[::1]", "localhost"}
+var loopbacks = []string{"127.0.0.1", "[::1]", localhost}
+
+const localhost = "localhost"
 
 // cutLoopback cuts an http URI to this machine into its host and what follows the
 // port; ok is false for any other text, and for a port that is none.

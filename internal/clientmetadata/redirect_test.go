@@ -61,7 +61,7 @@ func TestThePortOfAURIToTheUsersOwnMachineMayDifferAndNothingElse(t *testing.T) 
 	registered := []string{"http://127.0.0.1/cb", "http://[::1]:3000/cb?a=1", "http://localhost:8080/"}
 	for _, asked := range []string{
 		"http://127.0.0.1/cb", "http://127.0.0.1:1/cb", "http://127.0.0.1:65535/cb", "http://127.0.0.1:80/cb", "http://[::1]/cb?a=1", "http://[::1]:3000/cb?a=1", "http://[::1]:4000/cb?a=1",
-		"http://localhost:8080/", "http://localhost:51234/", "http://localhost/",
+		"http://localhost:8080/",
 	} {
 		if !clientmetadata.MatchRedirect(registered, asked) {
 			t.Errorf("%q does not match", asked)
@@ -73,7 +73,7 @@ func TestThePortOfAURIToTheUsersOwnMachineMayDifferAndNothingElse(t *testing.T) 
 		"http://127.0.0.1\\@evil.example/cb", "http://127.0.0.1:80\\@evil.example/cb", "http://127.0.0.1:80#/cb", "http://127.0.0.1:80", "http://127.0.0.1:80/cb/", "http://127.0.0.1:80/cb?x", "http://127.0.0.1:80/CB", "http://127.0.0.1:80/../cb",
 		"http://127.0.0.2/cb", "http://127.1/cb", "http://2130706433/cb", "http://0x7f000001/cb", "http://0177.0.0.1/cb", "http://[::ffff:127.0.0.1]/cb", "http://0.0.0.0/cb", "http://[::]/cb", "http://10.0.0.1/cb",
 		"https://127.0.0.1/cb", "https://127.0.0.1:1234/cb", "HTTP://127.0.0.1/cb", "http://localhost/cb", "http://127.0.0.1/", "http://[::1]/cb", "http://[0:0:0:0:0:0:0:1]/cb?a=1", "http://LOCALHOST:8080/", "http://localhost.:8080/",
-		"http://localhost.evil.example/", "http://[::1]:3000/cb?a=2", "http://[::1%25lo]/cb?a=1",
+		"http://localhost.evil.example/", "http://localhost:51234/", "http://localhost/", "http://[::1]:3000/cb?a=2", "http://[::1%25lo]/cb?a=1",
 	} {
 		if clientmetadata.MatchRedirect(registered, asked) {
 			t.Errorf("%q matches", asked)

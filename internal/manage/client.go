@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/clientmetadata"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
 	"keystile.dev/keystile/internal/jws"
 	"keystile.dev/keystile/internal/store"
@@ -255,41 +255,8 @@ func (p *problems) redirects(field string, uris []string) {
 		return
 	}
 	for i, text := range uris {
-		if problem := redirectProblem(text); problem != "" {
-			p.add(fmt.Sprintf("%s[%d]", field, i), "use https://HOST/PATH, http://127.0.0.1/PATH, or com.example.app:/PATH of a native application", "%s", problem)
-		}
+		p.adopt(clientmetadata.CheckRedirect(fmt.Sprintf("%s[%d]", field, i), text))
 	}
-}
-
-// redirectProblem is what is wrong with a redirect URI (RFC 6749, section 3.1.2; RFC
-// 8252, section 7), or "". It is compared as text, so it is refused if two readers
-// could take it for different places.
-//
-//nolint:gocyclo // a list of checks, one after the other
-func redirectProblem(text string) string {
-	const maxURL = 2000
-	strange := func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`\"<>{}^|*`+"`", r) }
-	u, err := url.Parse(text)
-	switch {
-	case text == "" || len(text) > maxURL || err != nil || !u.IsAbs() || u.Opaque != "" || strings.ContainsFunc(text, strange):
-		return "not an absolute URL in plain characters"
-	case strings.Contains(text, "#"):
-		return "holds a fragment"
-	case u.User != nil || strings.Contains(u.Host, "@"):
-		return "holds a user or password"
-	case u.Path != "" && (path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") && u.Path != "/" || strings.ContainsAny(u.Path, ";\\") || strings.Contains(u.Path, "//")):
-		return "has a path that servers read in different ways"
-	}
-	switch {
-	case u.Scheme == "https" && u.Hostname() != "":
-	case u.Scheme == "http" && isLoopbackHost(u.Hostname()):
-	case u.Scheme == "http":
-		return "is plain http to another machine"
-	case strings.Contains(u.Scheme, ".") && u.Host == "": // a private-use scheme (RFC 8252, section 7.1)
-	default:
-		return "has a scheme that is not allowed"
-	}
-	return ""
 }
 
 // resources checks resource indicators: absolute, without a fragment (RFC 8707, section 2).

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/clientmetadata"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
 	"keystile.dev/keystile/internal/store"
 )
@@ -175,7 +176,7 @@ func (s *Server) destination(ctx context.Context, query url.Values) (*client, st
 		return nil, "", err
 	}
 	uri := query.Get("redirect_uri")
-	if !redirectMatches(c.Client.RedirectURIs, uri) {
+	if !clientmetadata.MatchRedirect(c.Client.RedirectURIs, uri) {
 		return nil, "", &Refused{"The application did not register that redirect URI."}
 	}
 	return c, uri, nil

@@ -74,7 +74,7 @@ func TestThreat11_OnlyThePortOfALoopbackAddressIsFree(t *testing.T) {
 		"http://127.0.0.1:8080/cb/": false, "http://127.0.0.1:8080/cb?x": false, "http://127.0.0.1:8080@evil.example/cb": false, "http://127.0.0.1:8080.evil.example/cb": false,
 		"http://127.0.0.2/cb": false, "http://127.1/cb": false, "http://2130706433/cb": false, "http://localhost/cb": false, "http://localhost:8080/cb": false,
 		"http://[::1]/cb": false, "http://[::ffff:127.0.0.1]/cb": false, "https://127.0.0.1/cb": false, "http://127.0.0.1.evil.example/cb": false,
-		"http://127.0.0.1:/cb": true, "http://127.0.0.1:-1/cb": false, "http://127.0.0.1:80:80/cb": false, "com.example.app:/cb2": false, "com.example.app://x/cb": false,
+		"http://127.0.0.1:/cb": false, "http://127.0.0.1:-1/cb": false, "http://127.0.0.1:80:80/cb": false, "com.example.app:/cb2": false, "com.example.app://x/cb": false,
 	} {
 		_, err := w.server.Begin(t.Context(), query("client_id", "native", "redirect_uri", uri), &w.person, time.Time{})
 		if (err == nil) != want {

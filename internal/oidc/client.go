@@ -65,9 +65,6 @@ func (c *client) standing() string {
 
 // find reads a client that may work; keystile.ErrNotFound: there is none, or it may not.
 func (s *Server) find(ctx context.Context, id string) (*client, error) {
-	if !keystile.ValidID(id) {
-		return nil, keystile.ErrNotFound
-	}
 	found, err := s.o.Store.FindOAuthClient(ctx, id)
 	if err != nil {
 		return nil, err

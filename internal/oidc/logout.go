@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/clientmetadata"
 	"keystile.dev/keystile/internal/jws"
 )
 
@@ -51,7 +52,7 @@ func (s *Server) EndSession(ctx context.Context, query url.Values) (Logout, erro
 	if err != nil {
 		return out, err
 	}
-	if !redirectMatches(c.Client.PostLogoutRedirectURIs, to) {
+	if !clientmetadata.MatchRedirect(c.Client.PostLogoutRedirectURIs, to) {
 		return out, &Refused{"The application did not register that address."}
 	}
 	out.Location = to

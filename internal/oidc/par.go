@@ -9,6 +9,7 @@ import (
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/clientmetadata"
 )
 
 const (
@@ -48,7 +49,7 @@ func (s *Server) push(ctx context.Context, r *request) (any, error) {
 	}
 	query.Set("client_id", c.id())
 	a := &authorization{client: c, redirectURI: query.Get("redirect_uri"), pushed: &[32]byte{}}
-	if !redirectMatches(c.Client.RedirectURIs, a.redirectURI) {
+	if !clientmetadata.MatchRedirect(c.Client.RedirectURIs, a.redirectURI) {
 		return nil, badRequest("The client did not register that redirect URI.")
 	}
 	if e := a.take(query); e != nil {
