@@ -98,6 +98,9 @@ func parse(data []byte) (*Metadata, members, error) {
 	case !utf8.Valid(data) || !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) || json.Unmarshal(data, &have) != nil:
 		return nil, nil, keystile.Invalidf("", "one JSON object with each member once", "the metadata is not well formed")
 	}
+	if have.there("software_statement") { // its claims would win over the members beside it (RFC 7591, section 2.3)
+		return nil, nil, keystile.Invalidf("software_statement", "leave it out", "software statements are not taken")
+	}
 	m := &Metadata{}
 	for _, read := range []func(members) error{m.readTexts, m.readLinks, m.readGrants, m.readRedirects, m.readKeys, m.readWishes} {
 		if err := read(have); err != nil {

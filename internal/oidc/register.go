@@ -14,6 +14,7 @@ import (
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/clientmetadata"
 	"keystile.dev/keystile/internal/store"
 )
 
@@ -30,21 +31,21 @@ const (
 	usedEvery = 24 * time.Hour
 )
 
-// registration is what a client says of itself (RFC 7591, section 2). What is not here is
-// ignored: addresses of pages, logos and terms are anybody's words, and are not shown.
+// registration is what is answered of what a client said of itself (RFC 7591, section
+// 2). Addresses of pages, logos and terms are anybody's words, and are not kept.
 type registration struct {
 	RedirectURIs           []string        `json:"redirect_uris,omitempty"`
 	PostLogoutRedirectURIs []string        `json:"post_logout_redirect_uris,omitempty"`
-	AuthMethod             string          `json:"token_endpoint_auth_method,omitempty"`
-	GrantTypes             []string        `json:"grant_types,omitempty"`
-	ResponseTypes          []string        `json:"response_types,omitempty"`
-	Name                   string          `json:"client_name,omitempty"`
-	Scope                  string          `json:"scope,omitempty"`
+	AuthMethod             string          `json:"token_endpoint_auth_method"`
+	GrantTypes             []string        `json:"grant_types"`
+	ResponseTypes          []string        `json:"response_types"`
+	Name                   string          `json:"client_name"`
+	Scope                  string          `json:"scope"`
 	JWKS                   json.RawMessage `json:"jwks,omitempty"`
-	SubjectType            string          `json:"subject_type,omitempty"`
+	SubjectType            string          `json:"subject_type"`
 	IDTokenAlgorithm       string          `json:"id_token_signed_response_alg,omitempty"`
 	PushedOnly             bool            `json:"require_pushed_authorization_requests,omitempty"`
-	SoftwareStatement      string          `json:"software_statement,omitempty"`
+	DPoP                   bool            `json:"dpop_bound_access_tokens,omitempty"`
 }
 
 // registered is the answer about a client (RFC 7591, section 3.2.1; RFC 7592, section 3).
@@ -113,74 +114,69 @@ func (s *Server) serveRegistration(w http.ResponseWriter, r *http.Request) {
 	write(w, status, body)
 }
 
-func readRegistration(w http.ResponseWriter, r *http.Request) (in registration, err error) {
+// readRegistration reads and judges what a client says of itself.
+func readRegistration(w http.ResponseWriter, r *http.Request) (*clientmetadata.Metadata, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return in, badMetadata("The body has to be application/json.")
+		return nil, badMetadata("The body has to be application/json.")
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegistration))
 	if err != nil {
-		return in, badMetadata("The body cannot be read, or is longer than 32 KiB.")
+		return nil, badMetadata("The body cannot be read, or is longer than 32 KiB.")
 	}
-	if err := json.Unmarshal(data, &in); err != nil {
-		return in, badMetadata("The body is not the JSON of a client.")
+	m, err := clientmetadata.Parse(data)
+	if err != nil {
+		return nil, wrongMetadata(err)
 	}
-	return in, nil
+	return m, nil
+}
+
+// wrongMetadata answers what is wrong with a client (RFC 7591, section 3.2.2).
+func wrongMetadata(err error) *Error {
+	var invalid *keystile.Invalid
+	switch {
+	case errors.As(err, &invalid) && strings.HasPrefix(invalid.Field, "redirect_uris"):
+		return refuse("invalid_redirect_uri", err.Error())
+	case invalid != nil && invalid.Field == "software_statement":
+		return refuse("unapproved_software_statement", err.Error())
+	}
+	return badMetadata(err.Error()) // an *keystile.Invalid: safe to show to who sent it
 }
 
 // selfGrants are those that a client nobody knows may use: a user stands behind each.
 var selfGrants = []keystile.GrantType{keystile.GrantAuthorizationCode, keystile.GrantRefreshToken, keystile.GrantDeviceCode}
 
-// asClient is the client that a registration describes.
-//
-//nolint:gocyclo // a list of checks, one after the other
-func (s *Server) asClient(in *registration, c keystile.OAuthClient) (keystile.OAuthClient, error) {
-	switch {
-	case in.SoftwareStatement != "":
-		return c, refuse("unapproved_software_statement", "Software statements are not taken.")
-	case len(in.ResponseTypes) > 0 && !slices.Equal(in.ResponseTypes, []string{"code"}):
-		return c, badMetadata("response_types is code.")
-	case in.SubjectType != "" && in.SubjectType != "public" && in.SubjectType != "pairwise":
-		return c, badMetadata("subject_type is public or pairwise.")
-	}
-	c.Name, c.RedirectURIs, c.PostLogoutRedirectURIs = in.Name, in.RedirectURIs, in.PostLogoutRedirectURIs
+// asClient is c as its metadata describes it.
+func (s *Server) asClient(m *clientmetadata.Metadata, c keystile.OAuthClient) (keystile.OAuthClient, error) {
+	c.Name, c.RedirectURIs, c.PostLogoutRedirectURIs = m.Name, m.RedirectURIs, m.PostLogoutRedirectURIs
 	if c.Name == "" {
 		c.Name = "An application without a name"
 	}
 	c.GrantTypes = nil
-	for _, g := range in.GrantTypes {
+	for _, g := range m.GrantTypes {
 		if !slices.Contains(selfGrants, keystile.GrantType(g)) {
 			return c, badMetadata("A client that registers itself may use " + joined(selfGrants) + ".")
 		}
 		c.GrantTypes = append(c.GrantTypes, keystile.GrantType(g))
 	}
-	if len(c.GrantTypes) == 0 {
-		c.GrantTypes = []keystile.GrantType{keystile.GrantAuthorizationCode}
+	c.Scopes = []keystile.Scope{"openid", "profile", "email"}
+	if len(m.Scopes) > 0 {
+		c.Scopes = words[keystile.Scope](strings.Join(m.Scopes, " "))
 	}
-	c.Scopes = words[keystile.Scope](in.Scope)
-	if len(c.Scopes) == 0 {
-		c.Scopes = []keystile.Scope{"openid", "profile", "email"}
-	}
-	c.Pairwise, c.PushedOnly, c.IDTokenAlgorithm = in.SubjectType == "pairwise", in.PushedOnly, keystile.SigningAlgorithm(in.IDTokenAlgorithm)
-	c.Public, c.JWKS = false, ""
-	switch in.AuthMethod {
-	case "", "client_secret_basic", "client_secret_post":
-	case "none":
-		c.Public = true
-	case "private_key_jwt":
-		c.JWKS = string(in.JWKS)
-	default:
+	c.Pairwise, c.PushedOnly, c.DPoP, c.IDTokenAlgorithm = m.Pairwise, m.PushedOnly, m.DPoP, keystile.SigningAlgorithm(m.IDTokenAlgorithm)
+	c.Public, c.JWKS = m.AuthMethod == clientmetadata.AuthNone, ""
+	switch {
+	case m.JWKSURL != "":
+		return c, badMetadata("jwks_uri is not supported: send jwks.")
+	case m.AuthMethod == clientmetadata.AuthPrivateKeyJWT:
+		c.JWKS = m.JWKS
+	case !c.Public && !m.AuthMethod.Secret():
 		return c, badMetadata("token_endpoint_auth_method is not supported.")
-	}
-	if (c.JWKS != "") != (in.AuthMethod == "private_key_jwt") {
-		return c, badMetadata("private_key_jwt needs jwks.")
+	case m.JWKS != "":
+		return c, badMetadata("jwks is for private_key_jwt.")
 	}
 	checked, err := s.o.CheckClient(c)
 	if err != nil {
-		code := "invalid_client_metadata"
-		if strings.Contains(err.Error(), "redirect_uris") {
-			code = "invalid_redirect_uri"
-		}
-		return c, refuse(code, err.Error()) // an *keystile.Invalid: safe to show to who sent it
+		return c, wrongMetadata(err)
 	}
 	return checked, nil
 }
@@ -212,7 +208,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.asClient(&in, keystile.OAuthClient{ID: id, CreatedAt: now, UpdatedAt: now})
+	c, err := s.asClient(in, keystile.OAuthClient{ID: id, CreatedAt: now, UpdatedAt: now})
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +253,7 @@ func (s *Server) keepRegistered(r *http.Request, c keystile.OAuthClient, secrets
 func (s *Server) describeRegistered(c keystile.OAuthClient) registered {
 	out := registered{ClientID: c.ID, IssuedAt: c.CreatedAt.Unix(), URI: s.o.Issuer + PathRegister + "/" + c.ID, registration: registration{
 		RedirectURIs: c.RedirectURIs, PostLogoutRedirectURIs: c.PostLogoutRedirectURIs, AuthMethod: "client_secret_basic", ResponseTypes: []string{"code"},
-		Name: c.Name, Scope: joined(c.Scopes), SubjectType: "public", IDTokenAlgorithm: string(c.IDTokenAlgorithm), PushedOnly: c.PushedOnly,
+		Name: c.Name, Scope: joined(c.Scopes), SubjectType: "public", IDTokenAlgorithm: string(c.IDTokenAlgorithm), PushedOnly: c.PushedOnly, DPoP: c.DPoP,
 	}}
 	for _, g := range c.GrantTypes {
 		out.GrantTypes = append(out.GrantTypes, string(g))
@@ -321,7 +317,7 @@ func (s *Server) changeRegistered(w http.ResponseWriter, r *http.Request, id str
 	if err != nil {
 		return nil, err
 	}
-	changed, err := s.asClient(&in, c)
+	changed, err := s.asClient(in, c)
 	if err != nil {
 		return nil, err
 	}

@@ -71,6 +71,11 @@ func TestWhatNobodyVouchesForGetsNoMoreThanItsUserGives(t *testing.T) {
 		"a software statement":     {`{"software_statement":"e30.e30.x"}`, "unapproved_software_statement"},
 		"keys without private key": {`{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt"}`, "invalid_client_metadata"},
 		"a shared secret JWT":      {`{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"client_secret_jwt"}`, "invalid_client_metadata"},
+		"a member twice":           {`{"client_name":"a","client_name":"b","redirect_uris":["https://a.example/cb"]}`, "invalid_client_metadata"},
+		"a name that turns":        {`{"client_name":"a\u202eb","redirect_uris":["https://a.example/cb"]}`, "invalid_client_metadata"},
+		"a private key":            {`{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks":{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}}`, "invalid_client_metadata"},
+		"keys elsewhere":           {`{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.example/keys"}`, "invalid_client_metadata"},
+		"mutual TLS":               {`{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"tls_client_auth"}`, "invalid_client_metadata"},
 		"no JSON":                  {`redirect_uris=x`, "invalid_client_metadata"},
 		"too much":                 {`{"client_name":"` + strings.Repeat("x", 40<<10) + `"}`, "invalid_client_metadata"},
 	} {
