@@ -1,6 +1,26 @@
 package keystile
 
-import "time"
+import (
+	"strings"
+	"time"
+)
+
+// ValidClientID says whether s names a client: an id, or the https URL of the document
+// that a client says what it is in, of at most 512 printable characters.
+func ValidClientID(s string) bool {
+	if ValidID(s) {
+		return true
+	}
+	if len(s) > 512 || !strings.HasPrefix(s, "https://") {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' || strings.IndexByte("\\\"<>^`{|}", s[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // OAuthClient is an application's way in through the authorization server
 // (RFC 6749, section 2). A client that registered itself (RFC 7591) belongs to no

@@ -4,16 +4,19 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/clientmetadata"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
 	"keystile.dev/keystile/internal/credential/onetime"
 	"keystile.dev/keystile/internal/dpop"
 	"keystile.dev/keystile/internal/keyring"
 	"keystile.dev/keystile/internal/manage"
 	"keystile.dev/keystile/internal/oidc"
+	"keystile.dev/keystile/internal/outbound"
 	"keystile.dev/keystile/internal/replay"
 	"keystile.dev/keystile/internal/store"
 )
@@ -42,9 +45,15 @@ func (s *server) buildOAuth(ctx context.Context, _ *app) error {
 	s.oauth, err = oidc.New(oidc.Options{
 		Store: s.house.store, Digester: s.house.digester, Sealer: s.house.sealer, Keys: &signingKeys{TokenKeys: s.tokenKeys, service: s.house.service},
 		Tokens: s.access, Claim: s.claimOnce, CheckClient: checkOAuthClient, Issuer: issuerOf(s.cfg), Algorithm: keystile.SigningAlgorithm(s.cfg.Tokens.Algorithm), PairwiseKey: pairwise,
-		ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
+		Documents: clientmetadata.NewDocuments(s.fetchDocument, time.Now).Find, ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
 	})
 	return err
+}
+
+// fetchDocument gets what a client says of itself, through the guard.
+func (s *server) fetchDocument(ctx context.Context, address string, limit int64) (int, http.Header, []byte, error) {
+	answer, err := s.fetcher.Do(ctx, outbound.Request{URL: address}, limit)
+	return answer.Status, answer.Header, answer.Body, err
 }
 
 // checkOAuthClient completes a client and checks it as management does.

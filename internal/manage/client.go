@@ -195,7 +195,11 @@ func CompleteOAuthClient(c keystile.OAuthClient) keystile.OAuthClient {
 func CheckOAuthClient(c keystile.OAuthClient) error {
 	c = CompleteOAuthClient(c)
 	var p problems
-	p.id("client_id", c.ID)
+	if c.ApplicationID == "" && clientmetadata.IsDocumentURL(c.ID) {
+		p.adopt(clientmetadata.CheckDocumentURL(c.ID))
+	} else {
+		p.id("client_id", c.ID)
+	}
 	p.name("name", c.Name)
 	p.scopes("scopes", c.Scopes)
 	p.grants(&c)

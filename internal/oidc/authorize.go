@@ -86,6 +86,9 @@ const maxParameter = 2048
 // nobody is signed in; since is when a sign-in that this request asked for was begun,
 // zero if none was. A request that cannot be answered to a client is *Refused.
 func (s *Server) Begin(ctx context.Context, query url.Values, person *Person, since time.Time) (Step, error) {
+	if person == nil && s.o.Documents != nil && clientmetadata.IsDocumentURL(query.Get("client_id")) {
+		return Step{SignIn: &SignIn{}}, nil
+	}
 	a, step, err := s.read(ctx, query)
 	if a == nil {
 		return step, err
@@ -168,7 +171,7 @@ func (s *Server) destination(ctx context.Context, query url.Values) (*client, st
 			return nil, "", &Refused{name + " is missing, or there more than once."}
 		}
 	}
-	c, err := s.find(ctx, query.Get("client_id"))
+	c, err := s.asking(ctx, query.Get("client_id"))
 	if errors.Is(err, keystile.ErrNotFound) {
 		return nil, "", &Refused{"There is no such application, or it may not work here."}
 	}

@@ -35,6 +35,9 @@ func (c *client) mayTarget(resource string) bool {
 
 // name is what people know it as.
 func (c *client) name() string {
+	if host := documentHost(c.id()); host != "" {
+		return c.Client.Name + " (" + host + ")"
+	}
 	if c.Client.ApplicationID == "" {
 		return c.Client.Name
 	}
@@ -78,7 +81,7 @@ func (s *Server) find(ctx context.Context, id string) (*client, error) {
 
 // logged is an id that anybody may have made up, as the log has it.
 func logged(id string) string {
-	if !keystile.ValidID(id) {
+	if !keystile.ValidClientID(id) {
 		return "(no id)"
 	}
 	return id

@@ -37,6 +37,7 @@ type metadata struct {
 	ClaimsSupported              []string `json:"claims_supported"`
 	PromptValues                 []string `json:"prompt_values_supported"`
 	DPoPAlgorithms               []string `json:"dpop_signing_alg_values_supported"`
+	ClientDocuments              bool     `json:"client_id_metadata_document_supported"`
 	IssuerInResponse             bool     `json:"authorization_response_iss_parameter_supported"`
 	RequestParameterSupported    bool     `json:"request_parameter_supported"`
 	RequestURIParameterSupported bool     `json:"request_uri_parameter_supported"`
@@ -61,7 +62,7 @@ func (s *Server) describe() ([]byte, error) {
 		ScopesSupported: []string{"openid", "profile", "email"}, ResponseTypesSupported: []string{"code"}, ResponseModesSupported: []string{"query"},
 		GrantTypesSupported: names, SubjectTypesSupported: []string{"public", "pairwise"},
 		IDTokenAlgorithms: algorithms, TokenAuthMethods: all, TokenAuthAlgorithms: algorithms, RevocationAuthMethods: all, IntrospectionAuthMethods: confidential,
-		ChallengeMethods: []string{"S256"}, DPoPAlgorithms: algorithms, ACRValues: []string{acrOne, acrMFA}, PromptValues: prompts, IssuerInResponse: true,
+		ChallengeMethods: []string{"S256"}, DPoPAlgorithms: algorithms, ACRValues: []string{acrOne, acrMFA}, PromptValues: prompts, IssuerInResponse: true, ClientDocuments: s.o.Documents != nil,
 		ClaimsSupported: []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid", "name", "preferred_username", "updated_at", "email"},
 	})
 	if err != nil {

@@ -67,7 +67,7 @@ type Keys interface {
 // it was made, and lastValid the last instant at which it could be good.
 type Claim func(ctx context.Context, scope, value string, stamp, lastValid time.Time) error
 
-// Options are what the server stands on. All are required.
+// Options are what the server stands on. All but Documents are required.
 type Options struct {
 	Store    *store.Store
 	Digester Digester
@@ -81,6 +81,8 @@ type Options struct {
 	Algorithm keystile.SigningAlgorithm
 	// CheckClient completes a client, or says everything that is wrong with it.
 	CheckClient func(keystile.OAuthClient) (keystile.OAuthClient, error)
+	// Documents are those of clients that call themselves by a URL; nil: they are not taken.
+	Documents Documents
 	// PairwiseKey makes subjects that only one client knows: 32 random bytes that live as
 	// long as the store.
 	PairwiseKey []byte

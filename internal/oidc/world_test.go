@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/clientmetadata"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
 	"keystile.dev/keystile/internal/dpop"
 	"keystile.dev/keystile/internal/jws"
@@ -49,6 +51,23 @@ type world struct {
 	mu    sync.Mutex
 	clock time.Time
 	spent map[string]bool
+	// served is what the documents of clients say, by their URL, and fetched how often one was asked for.
+	served  map[string]string
+	fetched int
+}
+
+// documents reads a client's document as the server does, without a network.
+func (w *world) documents(_ context.Context, id string) (*clientmetadata.Metadata, error) {
+	w.fetched++
+	text, there := w.served[id]
+	if !there {
+		return nil, clientmetadata.ErrNoDocument
+	}
+	m, err := clientmetadata.ParseDocument(id, []byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", clientmetadata.ErrNoDocument, err)
+	}
+	return m, nil
 }
 
 // hashing is a digester with one pepper.
@@ -125,7 +144,7 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 	w.server, err = oidc.New(oidc.Options{
 		Store: s, Digester: hashing{}, Sealer: sealing{}, Keys: w.keys, Tokens: w.kind, Claim: w.claim, CheckClient: checkClient, Issuer: issuer, Algorithm: keystile.EdDSA,
 		PairwiseKey: bytes.Repeat([]byte{7}, 32), ClientAddr: func(*http.Request) (netip.Addr, error) { return netip.MustParseAddr("203.0.113.9"), nil },
-		RequestID: func(*http.Request) string { return "req-1" }, Random: rand.Reader, Now: w.now, Logger: slog.New(slog.NewTextHandler(&locked{b: w.log}, nil)),
+		Documents: w.documents, RequestID: func(*http.Request) string { return "req-1" }, Random: rand.Reader, Now: w.now, Logger: slog.New(slog.NewTextHandler(&locked{b: w.log}, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -83,7 +83,7 @@ type OAuthClientLookup struct {
 // statement. None is [keystile.ErrNotFound]; whether it may work is the caller's to judge.
 func (s *Store) FindOAuthClient(ctx context.Context, id string) (OAuthClientLookup, error) {
 	const op = "look up a client"
-	if !keystile.ValidID(id) {
+	if !keystile.ValidClientID(id) {
 		return OAuthClientLookup{}, fmt.Errorf("%s: no id: %w", op, keystile.ErrNotFound)
 	}
 	row, err := s.lookups.FindOAuthClient(s.lookupContext(ctx), id)
@@ -267,8 +267,8 @@ func (t *Tx) RevokeOAuthSecret(ctx context.Context, clientID, id string) error {
 }
 
 func checkOAuthClient(c keystile.OAuthClient) error {
-	if err := checkID("id", c.ID); err != nil {
-		return err
+	if !keystile.ValidClientID(c.ID) {
+		return keystile.Invalidf("id", keystile.IDRule, "not the id of a client")
 	}
 	for _, list := range []struct {
 		field  string
