@@ -29,6 +29,8 @@ type Step struct {
 	SignIn *SignIn
 	// Consent asks the person.
 	Consent *Consent
+	// byStranger: Location is that of a client which nobody vouches for.
+	byStranger bool
 }
 
 // SignIn is what is asked of a sign-in.
@@ -91,6 +93,11 @@ func (s *Server) Begin(ctx context.Context, query url.Values, person *Person, si
 	}
 	a, step, err := s.read(ctx, query)
 	if a == nil {
+		if step.byStranger && person == nil && query.Get("prompt") != "none" {
+			// Nobody vouches for where that leads: only who signed in here is led on (RFC 9700,
+			// section 4.11.2).
+			return Step{SignIn: &SignIn{}}, err
+		}
 		return step, err
 	}
 	if need := a.signIn(person, since, s.now()); need != nil {
@@ -200,7 +207,9 @@ func (s *Server) read(ctx context.Context, query url.Values) (a *authorization, 
 		a.state = query.Get("state")
 	}
 	if e := a.take(query); e != nil {
-		return nil, s.answerError(a, e.Code, e.Description), nil
+		step = s.answerError(a, e.Code, e.Description)
+		step.byStranger = c.Client.ApplicationID == ""
+		return nil, step, nil
 	}
 	return a, Step{}, nil
 }

@@ -85,6 +85,19 @@ func TestWhatNobodyVouchesForGetsNoMoreThanItsUserGives(t *testing.T) {
 	}
 }
 
+func TestThreat11_AStrangersClientLeadsNobodyAwayWhoIsNotSignedIn(t *testing.T) {
+	w := newWorld(t)
+	made := w.json("POST", "/oauth/register", "", wish)
+	q := query("client_id", made.text("client_id"), "redirect_uri", "https://agent.example.com/cb", "response_type", "token")
+	step, err := w.server.Begin(t.Context(), q, nil, time.Time{})
+	if err != nil || step.Location != "" || step.SignIn == nil {
+		t.Errorf("nobody signed in: %+v, %v", step, err)
+	}
+	if got := errorOf(t, w.begin(q, time.Time{})); got != "unsupported_response_type" {
+		t.Errorf("somebody signed in: %q", got)
+	}
+}
+
 func TestOneNetworkCannotFillTheTableOfClients(t *testing.T) {
 	w := newWorld(t)
 	for range 20 {
