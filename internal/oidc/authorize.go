@@ -88,16 +88,8 @@ const maxParameter = 2048
 // nobody is signed in; since is when a sign-in that this request asked for was begun,
 // zero if none was. A request that cannot be answered to a client is *Refused.
 func (s *Server) Begin(ctx context.Context, query url.Values, person *Person, since time.Time) (Step, error) {
-	if person == nil && s.o.Documents != nil && clientmetadata.IsDocumentURL(query.Get("client_id")) {
-		return Step{SignIn: &SignIn{}}, nil
-	}
-	a, step, err := s.read(ctx, query)
+	a, step, err := s.approach(ctx, query, person)
 	if a == nil {
-		if step.byStranger && person == nil && query.Get("prompt") != "none" {
-			// Nobody vouches for where that leads: only who signed in here is led on (RFC 9700,
-			// section 4.11.2).
-			return Step{SignIn: &SignIn{}}, err
-		}
 		return step, err
 	}
 	if need := a.signIn(person, since, s.now()); need != nil {
@@ -129,6 +121,21 @@ func (s *Server) Begin(ctx context.Context, query url.Values, person *Person, si
 		Client: c.name(), Owner: c.OwnerName, Homepage: c.Application.Homepage, Verified: c.Client.ApplicationID != "",
 		Redirect: originOf(a.redirectURI), Host: u.Host, Scopes: granted, Resources: a.audiences, Lasting: c.may(keystile.GrantRefreshToken),
 	}}, nil
+}
+
+// approach reads a request. That of a client which nobody vouches for has its person
+// sign in first: before that, no document is fetched, and nobody is led away (RFC 9700,
+// section 4.11.2).
+func (s *Server) approach(ctx context.Context, query url.Values, person *Person) (*authorization, Step, error) {
+	first := Step{SignIn: &SignIn{}}
+	if person == nil && s.o.Documents != nil && clientmetadata.IsDocumentURL(query.Get("client_id")) {
+		return nil, first, nil
+	}
+	a, step, err := s.read(ctx, query)
+	if a == nil && step.byStranger && person == nil && query.Get("prompt") != "none" {
+		return nil, first, err
+	}
+	return a, step, err
 }
 
 // Decide answers an authorization request as the person decided on it. It reads the

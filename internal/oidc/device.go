@@ -51,6 +51,9 @@ func (s *Server) device(ctx context.Context, r *request) (any, error) {
 	if e != nil {
 		return nil, e
 	}
+	if err := s.roomFor(r, c); err != nil {
+		return nil, err
+	}
 	secret, err := s.draw("od_")
 	if err != nil {
 		return nil, err

@@ -13,6 +13,24 @@ import (
 	"keystile.dev/keystile/internal/store/storetest"
 )
 
+func TestOneNetworkCannotFillTheTableOfDevices(t *testing.T) {
+	w := newWorld(t)
+	w.changeClient("native", func(c *keystile.OAuthClient) { c.GrantTypes = append(c.GrantTypes, keystile.GrantDeviceCode) })
+	ask := func() reply { return w.post("/oauth/device_authorization", "client_id", "native", "client_secret", "") }
+	for range 300 {
+		if got := ask(); got.status != http.StatusOK {
+			t.Fatalf("%d %v", got.status, got.body)
+		}
+	}
+	if got := ask(); got.status != http.StatusTooManyRequests {
+		t.Errorf("%d %v", got.status, got.body)
+	}
+	w.pass(10 * time.Minute)
+	if got := ask(); got.status != http.StatusOK {
+		t.Errorf("later: %d %v", got.status, got.body)
+	}
+}
+
 func TestAPushedRequestIsUsedOnceByItsClient(t *testing.T) {
 	w := newWorld(t)
 	pairs := []string{"response_type", "code", "redirect_uri", callback, "scope", "openid", "state", "xyz", "code_challenge", hash, "code_challenge_method", "S256"}

@@ -55,6 +55,9 @@ func (s *Server) push(ctx context.Context, r *request) (any, error) {
 	if e := a.take(query); e != nil {
 		return nil, e
 	}
+	if err := s.roomFor(r, c); err != nil {
+		return nil, err
+	}
 	secret, err := s.draw("")
 	if err != nil {
 		return nil, err

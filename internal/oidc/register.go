@@ -7,10 +7,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	keystile "keystile.dev/keystile"
@@ -26,7 +24,6 @@ const (
 	maxRegistered      = 5000
 	maxRegistrations   = 20
 	registrationWindow = time.Hour
-	maxNetworks        = 10_000
 	// usedEvery is how far the time of a last use may lag.
 	usedEvery = 24 * time.Hour
 )
@@ -60,32 +57,6 @@ type registered struct {
 }
 
 func badMetadata(description string) *Error { return refuse("invalid_client_metadata", description) }
-
-// registrations counts by network, so that one of them cannot fill the table.
-type registrations struct {
-	mu     sync.Mutex
-	since  time.Time
-	counts map[netip.Prefix]int
-}
-
-// more says whether a network may register one more client.
-func (r *registrations) more(addr netip.Addr, now time.Time) bool {
-	bits := 24
-	if addr = addr.Unmap(); addr.Is6() {
-		bits = 48
-	}
-	network, err := addr.Prefix(bits)
-	if err != nil {
-		return false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.counts == nil || now.Sub(r.since) >= registrationWindow || len(r.counts) >= maxNetworks {
-		r.since, r.counts = now, map[netip.Prefix]int{}
-	}
-	r.counts[network]++
-	return r.counts[network] <= maxRegistrations
-}
 
 // serveRegistration registers clients, and lets each read, change and remove itself.
 func (s *Server) serveRegistration(w http.ResponseWriter, r *http.Request) {
@@ -184,21 +155,16 @@ func (s *Server) asClient(m *clientmetadata.Metadata, c keystile.OAuthClient) (k
 // register makes a client that nobody vouches for: it belongs to no application, is never
 // first-party, and says so on the consent page (rulings R41).
 func (s *Server) register(w http.ResponseWriter, r *http.Request) (any, error) {
-	addr, err := s.o.ClientAddr(r)
-	if err != nil {
-		return nil, badMetadata("The caller's address cannot be told.")
-	}
 	now := s.now()
-	full := &Error{Code: "temporarily_unavailable", Description: "Too many clients were registered. Try again later.", status: http.StatusTooManyRequests}
-	if !s.registrations.more(addr, now) {
-		return nil, full
+	if err := s.room(r, &s.registrations, now); err != nil {
+		return nil, err
 	}
 	n, err := s.o.Store.RegisteredOAuthClients(r.Context())
 	if err != nil {
 		return nil, err
 	}
 	if n >= maxRegistered {
-		return nil, full
+		return nil, crowded()
 	}
 	in, err := readRegistration(w, r)
 	if err != nil {

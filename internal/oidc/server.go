@@ -100,8 +100,8 @@ type Server struct {
 	metadata []byte
 	handlers map[string]http.HandlerFunc
 	guesses  guesses
-	// registrations bounds anonymous registration.
-	registrations registrations
+	// registrations bounds anonymous registration, and pending what public clients begin.
+	registrations, pending quota
 }
 
 // New makes the server.
@@ -113,7 +113,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("oidc: an option is missing")
 	}
 	o.Issuer = strings.TrimSuffix(o.Issuer, "/")
-	s := &Server{o: o}
+	s := &Server{o: o, registrations: quota{limit: maxRegistrations, window: registrationWindow}, pending: quota{limit: maxPending, window: pendingWindow}}
 	var err error
 	if s.metadata, err = s.describe(); err != nil {
 		return nil, err
