@@ -25,6 +25,9 @@ type exchanged struct {
 // to, and the resource that it is for. The client is the actor, and the one before it is
 // kept in the chain (section 4.1).
 func (s *Server) exchange(ctx context.Context, r *request, c *client) (any, error) {
+	if r.form.Has(ProviderParameter) {
+		return s.exchangeForeign(ctx, r, c)
+	}
 	if e := checkExchange(r); e != nil {
 		return nil, e
 	}

@@ -67,7 +67,7 @@ type Keys interface {
 // it was made, and lastValid the last instant at which it could be good.
 type Claim func(ctx context.Context, scope, value string, stamp, lastValid time.Time) error
 
-// Options are what the server stands on. All but Documents are required.
+// Options are what the server stands on. All but Documents and Foreign are required.
 type Options struct {
 	Store    *store.Store
 	Digester Digester
@@ -83,6 +83,8 @@ type Options struct {
 	CheckClient func(keystile.OAuthClient) (keystile.OAuthClient, error)
 	// Documents are those of clients that call themselves by a URL; nil: they are not taken.
 	Documents Documents
+	// Foreign exchanges tokens of identity providers; nil: they are not taken.
+	Foreign Foreign
 	// PairwiseKey makes subjects that only one client knows: 32 random bytes that live as
 	// long as the store.
 	PairwiseKey []byte
