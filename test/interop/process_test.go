@@ -99,16 +99,16 @@ func (p *process) ready(try func() error) error {
 	return nil
 }
 
-// find looks a program up, in the places for servers too.
+// find looks a program up, in the places for servers and for the project's tools too.
 func find(program string) (string, error) {
 	path, err := exec.LookPath(program)
 	if err == nil {
 		return path, nil
 	}
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin"} {
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin", "../../bin/tools"} {
 		candidate := filepath.Join(dir, program)
 		if _, statErr := os.Stat(candidate); statErr == nil {
-			return candidate, nil
+			return filepath.Abs(candidate)
 		} else if !errors.Is(statErr, fs.ErrNotExist) {
 			return "", statErr
 		}

@@ -219,13 +219,14 @@ type point struct {
 	start func() (*site, error)
 }
 
-// points are the pages every test here is run against. Traefik joins them where its binary is.
+// points are the pages every test here is run against.
 var points = []point{
 	once("gateway", startGateway),
 	once("nginx", startNginx),
 	once("nginx with x-original", startNginxOriginal),
 	once("caddy", startCaddy),
 	once("haproxy", startHAProxy),
+	once("traefik", startTraefik),
 }
 
 func once(name string, start func() (*site, error)) point {
@@ -243,11 +244,7 @@ func once(name string, start func() (*site, error)) point {
 
 // everywhere runs a test at every point.
 func everywhere(t *testing.T, test func(t *testing.T, s *site)) {
-	all := points
-	if _, err := find("traefik"); err == nil {
-		all = append(all[:len(all):len(all)], traefik)
-	}
-	for _, p := range all {
+	for _, p := range points {
 		t.Run(strings.ReplaceAll(p.name, " ", "_"), func(t *testing.T) {
 			s, err := p.start()
 			if err != nil {
