@@ -30,7 +30,7 @@ func Classify(text string) keystile.KindName {
 			return t.kind
 		}
 	}
-	if strings.Count(text, ".") == 2 {
+	if strings.IndexByte(text, '.') >= 0 && strings.Count(text, ".") == 2 {
 		return classifyJWT(text)
 	}
 	if looksLikeBase64Object(text) {
