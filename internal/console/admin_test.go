@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"crypto/rand"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -365,13 +366,13 @@ func TestAPartnerIsToldByWebhooksAndReadsTheirLog(t *testing.T) {
 	p.mustSee(path, "Your server is told of nothing", "The webhook was deleted")
 
 	page = p.send(path+"/webhooks/new", "event", "application_key_expired", "form", "signed_post", "url_template", "https://hooks.example/keys", "header_name", "", "header_value", "", "description", "")
-	first := regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`).FindString(page.body)
+	first := regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`).FindString(html.UnescapeString(page.body))
 	if page.status != http.StatusOK || first == "" {
 		t.Fatalf("%d %s", page.status, page.body)
 	}
 	signed := regexp.MustCompile(`href="([^"]*/webhooks/[^"]+)"`).FindStringSubmatch(page.body)[1]
 	p.mustSee(signed+"/secret", "signed with both")
-	if page := p.send(signed + "/secret"); strings.Contains(page.body, first) || !strings.Contains(page.body, "whsec_") {
+	if page := p.send(signed + "/secret"); strings.Contains(html.UnescapeString(page.body), first) || !strings.Contains(page.body, "whsec_") {
 		t.Errorf("the next secret: %s", page.body)
 	}
 	p.mustSee(signed, "Earlier secret signs until")
