@@ -51,6 +51,8 @@ type world struct {
 	mu    sync.Mutex
 	clock time.Time
 	spent map[string]bool
+	// until is how long each is remembered.
+	until map[string]time.Time
 	// served is what the documents of clients say, by their URL, and fetched how often one was asked for.
 	served  map[string]string
 	fetched int
@@ -129,7 +131,7 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, store: s, keys: &testKeys{key: key}, log: &bytes.Buffer{}, clock: time.Now().UTC().Truncate(time.Microsecond), spent: map[string]bool{}}
+	w := &world{t: t, store: s, keys: &testKeys{key: key}, log: &bytes.Buffer{}, clock: time.Now().UTC().Truncate(time.Microsecond), spent: map[string]bool{}, until: map[string]time.Time{}}
 	w.seed()
 	w.kind, err = oauthtoken.New(oauthtoken.Options{Find: w.find, Digester: hashing{}, Ledger: proofs{w}, Fresh: func(time.Time) bool { return true }, Now: w.now})
 	if err != nil {
@@ -227,9 +229,10 @@ func (w *world) pass(d time.Duration) {
 	w.clock = w.clock.Add(d)
 }
 
-func (w *world) claim(_ context.Context, scope, value string, _, _ time.Time) error {
+func (w *world) claim(_ context.Context, scope, value string, _, lastValid time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.until[scope+"\x00"+value] = lastValid
 	if w.spent[scope+"\x00"+value] {
 		return keystile.ErrReplayed
 	}
