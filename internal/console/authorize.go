@@ -129,8 +129,6 @@ type consentView struct {
 	*oidc.Consent
 	// User is who is asked.
 	User string
-	// Device is the code that a device shows; empty: it is no device.
-	Device string
 	// Permissions are the scopes in words.
 	Permissions []allowance
 	Form        *form

@@ -37,7 +37,7 @@ func (c *Console) device(v *visit) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		view := consentView{Consent: &asked, User: v.user.Username, Permissions: allowances(besideIdentity(asked.Scopes)), Device: code, Form: v.newForm(oidc.PathDevice, "Allow").hide("user_code", code)}
+		view := consentView{Consent: &asked, User: v.user.Username, Permissions: allowances(besideIdentity(asked.Scopes)), Form: v.newForm(oidc.PathDevice, "Allow").hide("user_code", code)}
 		return show("consent", "Connect "+asked.Client+"?", view), nil
 	}
 	err := c.options.Authorizer.DecideDevice(v.context(), *v.person(), code, decision == "allow")

@@ -55,6 +55,8 @@ type Consent struct {
 	Resources []string
 	// Lasting: access goes on while the person is away.
 	Lasting bool
+	// UserCode is what a device shows, as it shows it; empty: it is no device.
+	UserCode string
 }
 
 // Refused is an authorization request that cannot be answered to the client: whoever

@@ -73,12 +73,15 @@ func (s *Server) device(ctx context.Context, r *request) (any, error) {
 			return nil, err
 		}
 	}
-	shown := d.UserCode[:userCodeLength/2] + "-" + d.UserCode[userCodeLength/2:]
+	shown := shownCode(d.UserCode)
 	return deviceAnswer{
 		DeviceCode: secret.Reveal(), UserCode: shown, URI: s.o.Issuer + PathDevice, URIComplete: s.o.Issuer + PathDevice + "?user_code=" + url.QueryEscape(shown),
 		ExpiresIn: int64(deviceLife / time.Second), PollInterval: int64(deviceInterval / time.Second),
 	}, nil
 }
+
+// shownCode is a user code as the device shows it.
+func shownCode(code string) string { return code[:userCodeLength/2] + "-" + code[userCodeLength/2:] }
 
 // userCode draws a code, each letter with the same chance.
 func (s *Server) userCode() (string, error) {
@@ -219,7 +222,7 @@ func (s *Server) Device(ctx context.Context, person Person, code string) (Consen
 		return Consent{}, err
 	}
 	return Consent{
-		Client: c.name(), Owner: c.OwnerName, Homepage: c.Application.Homepage, Verified: c.Client.ApplicationID != "",
+		Client: c.name(), Owner: c.OwnerName, Homepage: c.Application.Homepage, Verified: c.Client.ApplicationID != "", UserCode: shownCode(d.UserCode),
 		Scopes: oauthtoken.Effective(d.Scopes, user.Role.Scopes), Resources: d.Audiences, Lasting: c.may(keystile.GrantRefreshToken),
 	}, nil
 }

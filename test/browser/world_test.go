@@ -37,6 +37,8 @@ organizations:
   - {id: sunny-homes, name: Sunny Homes, tenant_id: 0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01}
   - {id: roof-tools-inc, name: Roof Tools Inc}
   - {id: platform, name: The Platform}
+roles:
+  - {id: role_viewer, name: Viewer, scopes: ["telemetry:read", "designs:*"]}
 users:
   - {username: plain@example.com, password: correct horse battery staple, organization: sibaya-power}
   - {username: script@example.com, password: correct horse battery staple, organization: sibaya-power}
@@ -58,6 +60,9 @@ users:
   - {username: maker@example.com, name: Max Maker, password: correct horse battery staple, organization: roof-tools-inc, admin_role: org_developer}
   - {username: reviewer@example.com, name: Rita Reviewer, password: correct horse battery staple, organization: platform, admin_role: platform_reviewer}
   - {username: platform@example.com, name: Paul Platform, password: correct horse battery staple, organization: platform, admin_role: platform_admin}
+  - {username: apache@example.com, name: Apache Visitor, password: correct horse battery staple, organization: sibaya-power}
+  - {username: apacheno@example.com, password: correct horse battery staple, organization: sibaya-power}
+  - {username: oauth@example.com, name: Olga Oauth, password: correct horse battery staple, organization: sibaya-power, role_id: role_viewer}
   - {username: plainroof@example.com, password: correct horse battery staple, organization: sunny-homes}
 applications:
   - {id: 7c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b01, name: Roof Tools, description: Plans roofs and their racking from your designs, homepage: "https://roof.example/", kind: embedded, environment: production, organization: roof-tools-inc, permissions: ["designs:read", "racking_arrays:read", "proposals:write"], launch_url: "https://app.roof.example/embed", review: approved}
