@@ -19,8 +19,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"keystile.dev/keystile/examples/finapi"
+	"keystile.dev/keystile/examples/mcp"
 	"keystile.dev/keystile/examples/roofs"
 	"keystile.dev/keystile/examples/roofviewer"
+	"keystile.dev/keystile/examples/siteplanner"
 	"keystile.dev/keystile/examples/telemetry"
 	"keystile.dev/keystile/examples/tracking"
 	"keystile.dev/keystile/internal/config"
@@ -60,12 +62,16 @@ type demoSecrets struct {
 	// RoofKey and ViewerKey are the keys of the partner's applications.
 	RoofKey   string `json:"roof_key"`
 	ViewerKey string `json:"viewer_key"`
+	// ClientID and ClientSecret are of NAO's OAuth client.
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
 }
 
 // replacer writes the secrets where a text names them.
 func (s *demoSecrets) replacer() *strings.Replacer {
 	return strings.NewReplacer("{key}", s.Sibaya, "{busy}", s.Busy, "{expired}", s.Expired, "{bank}", s.Bank,
-		"{password}", s.Password, "{tracker}", s.Tracker, "{totp}", s.TOTP, "{auth_token}", s.AuthToken, "{roof_key}", s.RoofKey, "{viewer_key}", s.ViewerKey)
+		"{password}", s.Password, "{tracker}", s.Tracker, "{totp}", s.TOTP, "{auth_token}", s.AuthToken, "{roof_key}", s.RoofKey, "{viewer_key}", s.ViewerKey,
+		"{client_id}", s.ClientID, "{client_secret}", s.ClientSecret)
 }
 
 func newDemo(a *app) *cobra.Command {
@@ -94,9 +100,13 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	places := []string{"{listen}", d.listen}
+	planner := "" // where it listens: known once it does
 	for name, handler := range map[string]http.Handler{
-		"{solar}": telemetry.Handler(), "{bank}": finapi.Handler(time.Now, enforce.NewRequestID), "{tracking}": tracking.Handler(), "{roofs}": roofs.Handler(),
+		"{solar}": telemetry.Handler(), "{bank}": finapi.Handler(time.Now, enforce.NewRequestID), "{tracking}": tracking.Handler(), "{roofs}": roofs.Handler(), "{tools}": mcp.Handler(),
 		"{viewer}": roofviewer.Handler(roofviewer.Options{Platform: "http://" + d.listen, ApplicationID: demoViewer, Key: d.secrets.ViewerKey, Now: time.Now}),
+		"{planner}": siteplanner.Handler(siteplanner.Options{
+			Platform: "http://" + d.listen, ClientID: d.secrets.ClientID, ClientSecret: d.secrets.ClientSecret, RedirectURI: func() string { return planner + "/callback" }, Now: time.Now,
+		}),
 	} {
 		place, stop, err := startUpstream(ctx, handler)
 		if err != nil {
@@ -104,6 +114,9 @@ func (d *demo) run(ctx context.Context) error {
 		}
 		defer stop()
 		places = append(places, name, place)
+		if name == "{planner}" {
+			planner = place
+		}
 	}
 	if err := d.prepare(ctx, strings.NewReplacer(places...)); err != nil {
 		return err
@@ -115,7 +128,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	return d.app.serve(ctx, cfg, serveOptions{demo: true, reload: load, ready: func(context.Context, *server) error {
-		return d.printCommands(d.app.stdout, file)
+		return d.printCommands(d.app.stdout, file, planner)
 	}})
 }
 
@@ -227,6 +240,8 @@ func (d *demo) drawSecrets() error {
 		{&d.secrets.AuthToken, newDemoText},
 		{&d.secrets.RoofKey, newDemoApplicationKey},
 		{&d.secrets.ViewerKey, newDemoApplicationKey},
+		{&d.secrets.ClientID, newDemoCredential},
+		{&d.secrets.ClientSecret, newDemoCredential},
 	} {
 		if *one.into != "" {
 			continue
@@ -264,8 +279,8 @@ func (d *demo) populate(ctx context.Context, h *house, places *strings.Replacer)
 	})
 }
 
-// printCommands prints what to try, once it works.
-func (d *demo) printCommands(w io.Writer, configFile string) error {
+// printCommands prints what to try, once it works. planner is where the demo's website is.
+func (d *demo) printCommands(w io.Writer, configFile, planner string) error {
 	program := "keystile"
 	if len(os.Args) > 0 && strings.Contains(os.Args[0], string(filepath.Separator)) {
 		program = os.Args[0]
@@ -277,7 +292,7 @@ func (d *demo) printCommands(w io.Writer, configFile string) error {
 			`$ curl -H "Authorization: Bearer ` + d.token + `" http://` + d.listen + "/v1/keys"
 	}
 	text := strings.NewReplacer(
-		"{url}", "http://"+d.listen, "{keystile}", program, "{config}", configFile, "{data}", d.dir, "{admin}", admin,
+		"{url}", "http://"+d.listen, "{keystile}", program, "{config}", configFile, "{data}", d.dir, "{admin}", admin, "{planner}", planner,
 	).Replace(d.secrets.replacer().Replace(demoCommands))
 	return writeText(w, []byte(text))
 }

@@ -27,6 +27,16 @@ func newDemoText() (string, error) {
 	return hex.EncodeToString(raw), nil
 }
 
+// newDemoCredential is 256 random bits in hex: a client_id or client_secret as NAO's
+// partners know them.
+func newDemoCredential() (string, error) {
+	raw := make([]byte, 32)
+	if _, err := io.ReadFull(randomSource, raw); err != nil {
+		return "", fmt.Errorf("draw the demo's secrets: %w", err)
+	}
+	return hex.EncodeToString(raw), nil
+}
+
 func newDemoApplicationKey() (string, error) {
 	secret, err := partner.Generate(randomSource, partner.ApplicationKey, keystile.Sandbox)
 	return secret.Reveal(), err
@@ -39,6 +49,9 @@ func newDemoTOTP() (string, error) {
 
 // demoViewer is the id of the embedded application that the demo runs itself.
 const demoViewer = "6d1f2a3b-0d0a-4c36-9a3c-2f4f5e6a7b8c"
+
+// demoPlanner is the id of the application whose users sign in with Keystile.
+const demoPlanner = "7e2f3a4b-0d0a-4c36-9a3c-2f4f5e6a7b8c"
 
 // demoConfig is the demo's configuration, with its address and upstreams in braces.
 const demoConfig = `# Written by keystile demo at every start.
@@ -69,9 +82,13 @@ routes:
     errors:   ownera
   - match:    {path: /api/v2/sites/**, methods: [GET]}
     upstream: {tracking}
-    accept:   [api_key, session_jwt]
+    accept:   [api_key, session_jwt, oauth_token]
     scopes:   [sites:read]
     errors:   nao
+  - match:    {path: /mcp, methods: [POST]}
+    upstream: {tools}
+    accept:   [oauth_token]
+    scopes:   [sites:read]
   - match:    {path: /tenants/*/designs, methods: [GET]}
     upstream: {roofs}
     accept:   [partner]
@@ -112,6 +129,13 @@ api_keys:
 applications:
   - {id: 5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c, name: Roof Tools, kind: backend, environment: sandbox, organization: roof-tools-inc, permissions: ["designs:read", "proposals:read"], review: approved, application_keys: [{secret: {roof_key}}]}
   - {id: ` + demoViewer + `, name: Roof Viewer, description: "Shows your designs", kind: embedded, environment: sandbox, organization: roof-tools-inc, permissions: ["designs:read"], launch_url: "{viewer}/embed", review: approved, application_keys: [{secret: {viewer_key}}]}
+  - id: ` + demoPlanner + `
+    name: Site Planner
+    kind: backend
+    environment: production
+    organization: nao-corp
+    review: approved
+    oauth: {client_id: {client_id}, client_secret: {client_secret}, redirect_uris: ["{planner}/callback"], grant_types: [authorization_code, refresh_token, client_credentials], scopes: ["openid", "profile", "email", "sites:read"]}
 authorizations:
   - {application: 5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c, tenant: sunny-homes, permissions: ["designs:read"]}
   - {application: ` + demoViewer + `, tenant: sunny-homes, permissions: ["designs:read"]}
@@ -160,6 +184,17 @@ $ curl -s -d '{"api_key":"{key}","site_id":"Sibaya"}' {url}/api/auth/validate-ap
 $ curl -s -d '{"session":{"email":"tracker@example.com","password":"{tracker}"}}' {url}/api/v2/sessions
 $ curl -s -H "Authorization: {auth_token}" {url}/api/v2/sites
 $ J=$(curl -s -X POST -H "Authorization: {auth_token}" {url}/api/v2/sessions | sed 's/.*"jwt":"\([^"]*\)".*/\1/'); curl -s -H "Authorization: $J" {url}/api/v2/sites/101; curl -s -H "Authorization: $J" {url}/api/v2/me; curl -s -X DELETE -H "Authorization: $J" {url}/api/v2/sessions; curl -i -H "Authorization: $J" {url}/api/v2/sites
+
+# OAuth 2.0: a program with client credentials of 64 hexadecimal digits gets a token of its own and calls the API:
+$ T=$(curl -s -u {client_id}:{client_secret} -d grant_type=client_credentials -d scope=sites:read {url}/oauth/token | sed 's/.*"access_token":"\([^"]*\)".*/\1/'); curl -s -H "Authorization: Bearer $T" {url}/api/v2/sites
+
+# Sign in with Keystile: Site Planner, a website, is at {planner} for your browser: sign in as tracker@example.com with the password {tracker}, and allow it.
+
+# The same without a browser: sign-in, consent, code, token, who it is, the API, and what the token is:
+$ J=$(mktemp); A='response_type=code&client_id={client_id}&redirect_uri={planner}/callback&scope=openid%20sites:read&state=xyz&prompt=consent'; curl -s -o /dev/null -c $J -d 'username=tracker@example.com' -d 'password={tracker}' {url}/login; F=$(curl -s -b $J "{url}/oauth/authorize?$A" | sed -n 's/.*name="token" value="\([^"]*\)".*/\1/p' | tail -n 1); C=$(curl -s -b $J -o /dev/null -w '%{redirect_url}' --data-urlencode "token=$F" --data-urlencode "request=$A" -d decision=allow {url}/oauth/consent | sed 's/.*[?&]code=\([^&]*\).*/\1/'); rm $J; T=$(curl -s -u {client_id}:{client_secret} -d grant_type=authorization_code -d code=$C -d redirect_uri={planner}/callback {url}/oauth/token | sed 's/.*"access_token":"\([^"]*\)".*/\1/'); curl -s -H "Authorization: Bearer $T" {url}/api/v2/me; curl -s -H "Authorization: Bearer $T" {url}/api/v2/sites; curl -s -u {client_id}:{client_secret} -d token=$T {url}/oauth/introspect
+
+# An MCP server stands behind the gateway at {url}/mcp. An MCP client that is given that URL finds out where to sign in, registers itself and asks tracker@example.com in the browser. What it reads first:
+$ curl -s -i -d '{"jsonrpc":"2.0","id":1,"method":"ping"}' {url}/mcp; curl -s {url}/.well-known/oauth-protected-resource/mcp; curl -s {url}/.well-known/oauth-authorization-server
 
 # Aurora: a partner's application exchanges its key for a temporary key in a tenant that authorised it:
 $ curl -s -X POST -H "Authorization: Bearer {roof_key}" {url}/partner_applications/5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c/tenants/0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01/create_token

@@ -12,8 +12,8 @@ import (
 	"keystile.dev/keystile/test/e2e/program"
 )
 
-// demonstration starts keystile demo and returns where it is and its people's password.
-func demonstration(t *testing.T) (url, secret string) {
+// demonstration starts keystile demo and returns where it is and what it prints.
+func demonstration(t *testing.T) (url, printed string) {
 	t.Helper()
 	listen, err := program.FreeAddress(t.Context())
 	if err != nil {
@@ -37,15 +37,22 @@ func demonstration(t *testing.T) (url, secret string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := regexp.MustCompile(`sign in as homes@example.com with the password (\w+), choose Applications, Open`).FindStringSubmatch(p.Stdout())
+	return "http://" + listen, p.Stdout()
+}
+
+// told is what the demo's text says where a pattern has its groups.
+func told(t *testing.T, printed, pattern string) []string {
+	t.Helper()
+	said := regexp.MustCompile(pattern).FindStringSubmatch(printed)
 	if said == nil {
-		t.Fatalf("the demo does not say how to open the application:\n%s", p.Stdout())
+		t.Fatalf("the demo does not say %s:\n%s", pattern, printed)
 	}
-	return "http://" + listen, said[1]
+	return said[1:]
 }
 
 func TestTheDemosEmbeddedApplicationOpensFromTheAccountAndShowsTheTenantsData(t *testing.T) {
-	url, secret := demonstration(t)
+	url, printed := demonstration(t)
+	secret := told(t, printed, `sign in as homes@example.com with the password (\w+), choose Applications, Open`)[0]
 	b := newTab(t)
 	b.do(chromedp.Navigate(url + "/login"))
 	b.fill("username", "homes@example.com")
@@ -80,4 +87,27 @@ func TestTheDemosEmbeddedApplicationOpensFromTheAccountAndShowsTheTenantsData(t 
 	if strings.Contains(b.text(), "Roof Viewer") {
 		t.Error("what was withdrawn can still be opened")
 	}
+}
+
+func TestTheDemosWebsiteShowsWhoSignedInAndTheirSites(t *testing.T) {
+	_, printed := demonstration(t)
+	said := told(t, printed, `Site Planner, a website, is at (\S+) for your browser: sign in as tracker@example.com with the password (\w+),`)
+	b := newTab(t)
+	b.do(chromedp.Navigate(said[0]))
+	b.fill("username", "tracker@example.com")
+	b.fill("password", said[1])
+	b.press(mainButton)
+	b.mustSay("Site Planner by NAO Corp")
+	b.press("main button[value=deny]")
+	b.mustSay("You were not let in: The user said no.")
+	b.look("demo-site-planner-refused")
+	b.follow("Try again")
+	b.press(mainButton)
+	b.mustSay("You are tracker@example.com, signed in with Keystile.")
+	b.mustSay("Central Station")
+	b.look("demo-site-planner")
+	b.do(chromedp.Navigate(said[0])) // nothing is asked again
+	b.mustSay("Central Station")
+	b.do(chromedp.Reload()) // an answer is good once
+	b.mustSay("This sign-in was not begun here")
 }
