@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,8 +47,25 @@ func (s *server) buildOAuth(ctx context.Context, _ *app) error {
 		Store: s.house.store, Digester: s.house.digester, Sealer: s.house.sealer, Keys: &signingKeys{TokenKeys: s.tokenKeys, service: s.house.service},
 		Tokens: s.access, Claim: s.claimOnce, CheckClient: checkOAuthClient, Issuer: issuerOf(s.cfg), Algorithm: keystile.SigningAlgorithm(s.cfg.Tokens.Algorithm), PairwiseKey: pairwise,
 		Foreign: s.exchangeForeign, Documents: clientmetadata.NewDocuments(s.fetchDocument, time.Now).Find, ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
+		Offered: s.offeredScopes,
 	})
 	return err
+}
+
+// maxOffered bounds the scopes that a client gets which names none.
+const maxOffered = 50
+
+// offeredScopes are those that the routes which take access tokens ask for.
+func (s *server) offeredScopes() []keystile.Scope {
+	var scopes []keystile.Scope
+	for _, route := range s.gate.Table().Routes() {
+		if slices.Contains(route.Accept, keystile.KindOAuthToken) {
+			scopes = append(scopes, route.Scopes...)
+		}
+	}
+	slices.Sort(scopes)
+	scopes = slices.Compact(scopes)
+	return scopes[:min(len(scopes), maxOffered)]
 }
 
 // fetchDocument gets what a client says of itself, through the guard.

@@ -130,6 +130,9 @@ func (s *Server) asClient(m *clientmetadata.Metadata, c keystile.OAuthClient) (k
 		c.GrantTypes = append(c.GrantTypes, keystile.GrantType(g))
 	}
 	c.Scopes = []keystile.Scope{"openid", "profile", "email"}
+	if s.o.Offered != nil { // the server may choose (RFC 7591, section 2); the user is asked about each
+		c.Scopes = union(c.Scopes, s.o.Offered())
+	}
 	if len(m.Scopes) > 0 {
 		c.Scopes = words[keystile.Scope](strings.Join(m.Scopes, " "))
 	}

@@ -85,6 +85,24 @@ func TestWhatNobodyVouchesForGetsNoMoreThanItsUserGives(t *testing.T) {
 	}
 }
 
+// Clients of the Model Context Protocol learn what to ask for at the API, often after they
+// registered.
+func TestAClientThatNamesNoScopesMayAskForThoseThatRoutesAskFor(t *testing.T) {
+	w := newWorld(t)
+	made := w.json("POST", "/oauth/register", "", `{"redirect_uris":["https://agent.example.com/cb"],"token_endpoint_auth_method":"none"}`)
+	if made.text("scope") != "openid profile email sites:read things:read" {
+		t.Errorf("it is registered for %q", made.text("scope"))
+	}
+	q := query("client_id", made.text("client_id"), "redirect_uri", "https://agent.example.com/cb", "scope", "sites:read")
+	if step := w.begin(q, time.Time{}); step.Consent == nil || len(step.Consent.Scopes) != 1 || step.Consent.Scopes[0] != "sites:read" {
+		t.Errorf("%+v", step)
+	}
+	q.Set("scope", "admin:write")
+	if got := errorOf(t, w.begin(q, time.Time{})); got != "invalid_scope" {
+		t.Errorf("a scope that no route asks for: %q", got)
+	}
+}
+
 func TestThreat11_AStrangersClientLeadsNobodyAwayWhoIsNotSignedIn(t *testing.T) {
 	w := newWorld(t)
 	made := w.json("POST", "/oauth/register", "", wish)

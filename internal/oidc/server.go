@@ -67,7 +67,7 @@ type Keys interface {
 // it was made, and lastValid the last instant at which it could be good.
 type Claim func(ctx context.Context, scope, value string, stamp, lastValid time.Time) error
 
-// Options are what the server stands on. All but Documents and Foreign are required.
+// Options are what the server stands on. All but Documents, Foreign and Offered are required.
 type Options struct {
 	Store    *store.Store
 	Digester Digester
@@ -85,6 +85,9 @@ type Options struct {
 	Documents Documents
 	// Foreign exchanges tokens of identity providers; nil: they are not taken.
 	Foreign Foreign
+	// Offered are the scopes that protected routes ask for: a client that nobody vouches for
+	// and that names none is registered for them; nil: for those that tell of a person alone.
+	Offered func() []keystile.Scope
 	// PairwiseKey makes subjects that only one client knows: 32 random bytes that live as
 	// long as the store.
 	PairwiseKey []byte

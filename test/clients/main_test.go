@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,6 +30,8 @@ var (
 	authority string
 	// trusting trusts it.
 	trusting http.RoundTripper
+	// documents serves what a client says of itself, to the server.
+	documents *httptest.Server
 )
 
 func TestMain(m *testing.M) {
@@ -55,6 +58,8 @@ func run(m *testing.M) (code int, err error) {
 	api, tools := httptest.NewServer(http.HandlerFunc(sites)), httptest.NewServer(mcp.Handler())
 	defer api.Close()
 	defer tools.Close()
+	documents = httptest.NewTLSServer(http.HandlerFunc(mcpDocument))
+	defer documents.Close()
 	server, err := startServer(ctx, dir, api.URL, tools.URL)
 	if err != nil {
 		return 1, err
@@ -128,7 +133,11 @@ func startServer(ctx context.Context, dir, api, tools string) (*program.Process,
 	if _, err := command(ctx, house, binary, "apply", "-f", state, "--yes"); err != nil {
 		return nil, err
 	}
-	server, err := program.Start(ctx, program.Command{Dir: house, Argv: []string{binary, "serve"}})
+	roots := filepath.Join(dir, "documents.pem")
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: documents.Certificate().Raw}), 0o600); err != nil {
+		return nil, err
+	}
+	server, err := program.Start(ctx, program.Command{Dir: house, Env: []string{"SSL_CERT_FILE=" + roots}, Argv: []string{binary, "serve"}})
 	if err != nil {
 		return nil, err
 	}
