@@ -19,15 +19,20 @@ type exchanged struct {
 	IssuedTokenType string `json:"issued_token_type"`
 }
 
-// exchange gives a client that was called with a user's token one of its own to call on
-// with (RFC 8693): for the same user, of the same grant, never for longer, for more or
-// for what the client may not ask for. Who may exchange a token is whom it was issued
-// to, and the resource that it is for. The client is the actor, and the one before it is
-// kept in the chain (section 4.1).
+// exchange is RFC 8693 for a token of ours, and for one of the provider that is named.
 func (s *Server) exchange(ctx context.Context, r *request, c *client) (any, error) {
 	if r.form.Has(ProviderParameter) {
 		return s.exchangeForeign(ctx, r, c)
 	}
+	return s.exchangeOwn(ctx, r, c)
+}
+
+// exchangeOwn gives a client that was called with a user's token one of its own to call on
+// with (RFC 8693): for the same user, of the same grant, never for longer, for more or
+// for what the client may not ask for. Who may exchange a token is whom it was issued
+// to, and the resource that it is for. The client is the actor, and the one before it is
+// kept in the chain (section 4.1).
+func (s *Server) exchangeOwn(ctx context.Context, r *request, c *client) (any, error) {
 	if e := checkExchange(r); e != nil {
 		return nil, e
 	}
