@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,7 +20,7 @@ import (
 // concurrent use.
 type Authorizer interface {
 	Begin(ctx context.Context, query url.Values, person *oidc.Person, since time.Time) (oidc.Step, error)
-	Decide(ctx context.Context, query url.Values, person oidc.Person, since time.Time, allow bool) (location string, err error)
+	Decide(ctx context.Context, query url.Values, person oidc.Person, since time.Time, allow bool) (oidc.Step, error)
 	RedirectOrigin(ctx context.Context, query url.Values) string
 	EndSession(ctx context.Context, query url.Values) (oidc.Logout, error)
 	// Device is what is asked about the device that shows a code; a wrong one is
@@ -106,7 +107,32 @@ func (c *Console) authorize(v *visit) (answer, error) {
 	case step.Consent != nil:
 		return c.consentPage(v, v.request.URL.RawQuery, step.Consent), nil
 	}
-	return goTo(step.Location), nil
+	return c.answerClient(step), nil
+}
+
+// formPostView is the content of formpost.html.
+type formPostView struct {
+	Action, Host string
+	Fields       []formPostField
+}
+
+type formPostField struct{ Name, Value string }
+
+// answerClient leads back to a client, as it wants its answer.
+func (c *Console) answerClient(step oidc.Step) answer {
+	if step.Post == nil {
+		return goTo(step.Location)
+	}
+	view := formPostView{Action: step.Post.Action}
+	if u, err := url.Parse(step.Post.Action); err == nil {
+		view.Host = u.Host
+	}
+	for _, name := range slices.Sorted(maps.Keys(step.Post.Fields)) {
+		view.Fields = append(view.Fields, formPostField{name, step.Post.Fields.Get(name)})
+	}
+	a := show("formpost", "Back to the application", view)
+	a.formActions = []string{step.Post.Origin}
+	return a
 }
 
 // signInFirst leads through a sign-in and back to the request.
@@ -189,11 +215,11 @@ func (c *Console) decideAccess(v *visit) (answer, error) {
 		return answer{}, errForm
 	}
 	query, since := c.authorizationOf(v.form.Get("request"))
-	location, err := c.options.Authorizer.Decide(v.context(), query, *v.person(), since, allow)
+	step, err := c.options.Authorizer.Decide(v.context(), query, *v.person(), since, allow)
 	if err != nil {
 		return answer{}, err
 	}
-	return goTo(location), nil
+	return c.answerClient(step), nil
 }
 
 // refusedRequest is the page for a request that may not be answered to anybody else.

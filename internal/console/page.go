@@ -122,6 +122,8 @@ type frame struct {
 	Here   string
 	Style  string
 	Script string
+	// Onward is the script of pages that go on by themselves.
+	Onward string
 	Icon   string
 }
 
@@ -167,7 +169,7 @@ func (c *Console) send(w http.ResponseWriter, v *visit, a answer) {
 
 // sendPage writes a view.
 func (c *Console) sendPage(w http.ResponseWriter, v *visit, a answer) {
-	f := frame{Title: a.title, Content: a.content, Token: v.token, Style: c.views.style, Script: c.views.script, Icon: c.views.icon}
+	f := frame{Title: a.title, Content: a.content, Token: v.token, Style: c.views.style, Script: c.views.script, Onward: c.views.onward, Icon: c.views.icon}
 	if name := c.cookies.read(v.request, cookieNotice); name != "" {
 		f.Notice = noticeTexts[name]
 		http.SetCookie(w, c.cookies.drop(cookieNotice))

@@ -21,9 +21,9 @@ var parts = []string{"layout.html", "parts.html"}
 // views are the parsed pages and what they load.
 type views struct {
 	pages map[string]*template.Template
-	// style, script and icon are paths of assets.
-	style, script, icon string
-	assets              map[string]http.Handler
+	// style, script, onward and icon are paths of assets.
+	style, script, onward, icon string
+	assets                      map[string]http.Handler
 }
 
 func readViews() (*views, error) {
@@ -56,6 +56,7 @@ func readViews() (*views, error) {
 	}{
 		{"console.css", "text/css; charset=utf-8", &v.style},
 		{"passkey.js", "text/javascript; charset=utf-8", &v.script},
+		{"onward.js", "text/javascript; charset=utf-8", &v.onward},
 		{"icon.svg", "image/svg+xml", &v.icon},
 	} {
 		if *a.path, err = v.addAsset(a.file, a.kind); err != nil {

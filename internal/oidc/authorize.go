@@ -25,12 +25,23 @@ type Person struct {
 type Step struct {
 	// Location is where the browser goes on to: the client, with a code or an error.
 	Location string
+	// Post is the same for a client that wants its answer as a form (response_mode=form_post).
+	Post *FormPost
 	// SignIn asks for a sign-in first.
 	SignIn *SignIn
 	// Consent asks the person.
 	Consent *Consent
 	// byStranger: Location is that of a client which nobody vouches for.
 	byStranger bool
+}
+
+// FormPost is an answer that the browser posts to a client (OAuth 2.0 Form Post Response
+// Mode, section 2).
+type FormPost struct {
+	// Action is the redirect URI, http or https, and Origin where it leads, as form-action
+	// takes it.
+	Action, Origin string
+	Fields         url.Values
 }
 
 // SignIn is what is asked of a sign-in.
@@ -70,6 +81,7 @@ func (r *Refused) Error() string { return "authorization request: " + r.Text }
 type authorization struct {
 	client      *client
 	redirectURI string
+	formPost    bool // the answer is a form, not a query
 	state       string
 	nonce       string
 	thumbprint  string // of the key that the code is bound to (dpop_jkt); empty: none
@@ -82,6 +94,15 @@ type authorization struct {
 	pushed *[32]byte
 	hint   string
 }
+
+// The ways in which a code is answered (OAuth 2.0 Multiple Response Type Encoding
+// Practices, section 2.1). Fragments are for tokens, which no redirect carries here.
+const (
+	modeQuery    = "query"
+	modeFormPost = "form_post"
+)
+
+var responseModes = []string{modeQuery, modeFormPost}
 
 // maxParameter bounds what is kept for the client or given back to it, in bytes.
 const maxParameter = 2048
@@ -142,26 +163,25 @@ func (s *Server) approach(ctx context.Context, query url.Values, person *Person)
 
 // Decide answers an authorization request as the person decided on it. It reads the
 // request anew: nothing of what was shown is taken from the browser.
-func (s *Server) Decide(ctx context.Context, query url.Values, person Person, since time.Time, allow bool) (location string, err error) {
+func (s *Server) Decide(ctx context.Context, query url.Values, person Person, since time.Time, allow bool) (Step, error) {
 	a, step, err := s.read(ctx, query)
 	if a == nil {
-		return step.Location, err
+		return step, err
 	}
 	if a.signIn(&person, since, s.now()) != nil {
-		return s.answerError(a, "login_required", "The sign-in is not as asked any more.").Location, nil
+		return s.answerError(a, "login_required", "The sign-in is not as asked any more."), nil
 	}
 	granted, step, err := s.grantable(ctx, a, &person)
 	if granted == nil {
-		return step.Location, err
+		return step, err
 	}
 	if !allow {
-		return s.answerError(a, "access_denied", "The user said no.").Location, nil
+		return s.answerError(a, "access_denied", "The user said no."), nil
 	}
 	if err := s.remember(ctx, a, &person, granted); err != nil {
-		return "", err
+		return Step{}, err
 	}
-	step, err = s.giveCode(ctx, a, &person, granted)
-	return step.Location, err
+	return s.giveCode(ctx, a, &person, granted)
 }
 
 // RedirectOrigin is where the answer to an authorization request leads, as form-action
@@ -211,7 +231,7 @@ func (s *Server) read(ctx context.Context, query url.Values) (a *authorization, 
 	if err != nil {
 		return nil, Step{}, err
 	}
-	a = &authorization{client: c, redirectURI: uri, pushed: pushed}
+	a = &authorization{client: c, redirectURI: uri, pushed: pushed, formPost: len(query["response_mode"]) == 1 && query.Get("response_mode") == modeFormPost && postable(uri)}
 	if len(query["state"]) == 1 && len(query.Get("state")) <= maxParameter {
 		a.state = query.Get("state")
 	}
@@ -243,8 +263,10 @@ func (a *authorization) take(query url.Values) *Error {
 		return badRequest("response_type is missing.")
 	case query.Get("response_type") != "code":
 		return refuse("unsupported_response_type", "Only response_type=code is supported.")
-	case query.Get("response_mode") != "" && query.Get("response_mode") != "query":
-		return badRequest("Only response_mode=query is supported.")
+	case query.Get("response_mode") != "" && !slices.Contains(responseModes, query.Get("response_mode")):
+		return badRequest("The response_mode is not supported.")
+	case query.Get("response_mode") == modeFormPost && !postable(a.redirectURI):
+		return badRequest("A form can be posted to http and https alone.")
 	case a.pushed == nil && a.client.Client.PushedOnly:
 		return badRequest("The client has to push its requests.")
 	case !a.client.may(keystile.GrantAuthorizationCode):
@@ -495,6 +517,9 @@ func (s *Server) answer(a *authorization, parameters url.Values) Step {
 		parameters.Set("state", a.state)
 	}
 	parameters.Set("iss", s.o.Issuer)
+	if a.formPost {
+		return Step{Post: &FormPost{Action: a.redirectURI, Origin: originOf(a.redirectURI), Fields: parameters}}
+	}
 	return Step{Location: withParameters(a.redirectURI, parameters)}
 }
 

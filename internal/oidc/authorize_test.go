@@ -3,6 +3,7 @@ package oidc_test
 import (
 	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -23,13 +24,22 @@ func (w *world) begin(q map[string][]string, since time.Time) oidc.Step {
 	return step
 }
 
+// answerOf is what a step sends the client, in whatever way; nil: nothing.
+func answerOf(t *testing.T, step oidc.Step) url.Values {
+	t.Helper()
+	switch {
+	case step.Post != nil:
+		return step.Post.Fields
+	case step.Location != "":
+		return parameters(t, step.Location)
+	}
+	return nil
+}
+
 // errorOf is the error that a step sends the client.
 func errorOf(t *testing.T, step oidc.Step) string {
 	t.Helper()
-	if step.Location == "" {
-		return ""
-	}
-	return parameters(t, step.Location).Get("error")
+	return answerOf(t, step).Get("error")
 }
 
 // TestThreat11_ARedirectURIIsTheRegisteredTextOrNothing: whatever another reader could
@@ -55,8 +65,8 @@ func TestThreat11_ARedirectURIIsTheRegisteredTextOrNothing(t *testing.T) {
 		if !errors.As(err, &refused) || step.Location != "" {
 			t.Errorf("%q: %+v, %v", uri, step, err)
 		}
-		if location, err := w.server.Decide(t.Context(), q, w.person, time.Time{}, true); !errors.As(err, &refused) || location != "" {
-			t.Errorf("decided on %q: %q, %v", uri, location, err)
+		if step, err := w.server.Decide(t.Context(), q, w.person, time.Time{}, true); !errors.As(err, &refused) || step != (oidc.Step{}) {
+			t.Errorf("decided on %q: %+v, %v", uri, step, err)
 		}
 	}
 	got := w.allow(query("redirect_uri", "https://app.example.com/cb?a=b"))
@@ -171,18 +181,18 @@ func TestThreat12_EveryAnswerNamesItsIssuerAndState(t *testing.T) {
 	for name, location := range map[string]string{
 		"an error": w.begin(query("response_type", "token"), time.Time{}).Location,
 		"a no": func() string {
-			location, err := w.server.Decide(t.Context(), query(), w.person, time.Time{}, false)
+			step, err := w.server.Decide(t.Context(), query(), w.person, time.Time{}, false)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return location
+			return step.Location
 		}(),
 		"a code": func() string {
-			location, err := w.server.Decide(t.Context(), query(), w.person, time.Time{}, true)
+			step, err := w.server.Decide(t.Context(), query(), w.person, time.Time{}, true)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return location
+			return step.Location
 		}(),
 	} {
 		got := parameters(t, location)
@@ -249,10 +259,9 @@ func TestThreat35_ASignInIsAskedForAsTheClientWants(t *testing.T) {
 		if (step.SignIn != nil) != c.want {
 			t.Errorf("%s: %+v", name, step)
 		}
-		_, err := w.server.Decide(t.Context(), query(c.pairs...), w.person, c.since, true)
-		location, _ := w.server.Decide(t.Context(), query(c.pairs...), w.person, c.since, true) //nolint:errcheck // the call above has the error
-		if c.want && (err != nil || parameters(t, location).Get("error") != "login_required") {
-			t.Errorf("%s: decided all the same: %s, %v", name, location, err)
+		step, err := w.server.Decide(t.Context(), query(c.pairs...), w.person, c.since, true)
+		if c.want && (err != nil || errorOf(t, step) != "login_required") {
+			t.Errorf("%s: decided all the same: %+v, %v", name, step, err)
 		}
 	}
 	step, err := w.server.Begin(t.Context(), query("login_hint", "ann"), nil, time.Time{})

@@ -56,15 +56,16 @@ func TestAPushedRequestIsUsedOnceByItsClient(t *testing.T) {
 	// What stands in the URL beside it changes nothing.
 	q.Set("scope", "openid admin:write")
 	q.Set("redirect_uri", "https://evil.example")
-	location, err := w.server.Decide(t.Context(), q, w.person, time.Time{}, true)
+	step, err := w.server.Decide(t.Context(), q, w.person, time.Time{}, true)
+	location := step.Location
 	if err != nil || !strings.HasPrefix(location, callback+"?") || parameters(t, location).Get("code") == "" {
 		t.Fatalf("%q, %v", location, err)
 	}
 	if answer := w.redeem(parameters(t, location).Get("code")); answer.text("scope") != "openid" {
 		t.Errorf("%v", answer.body)
 	}
-	if location, err := w.server.Decide(t.Context(), q, w.person, time.Time{}, true); !errors.As(err, &refused) {
-		t.Errorf("used twice: %q, %v", location, err)
+	if step, err := w.server.Decide(t.Context(), q, w.person, time.Time{}, true); !errors.As(err, &refused) {
+		t.Errorf("used twice: %+v, %v", step, err)
 	}
 	late := w.post("/oauth/par", pairs...)
 	w.pass(10 * time.Minute)

@@ -59,7 +59,7 @@ func (s *Server) describe() ([]byte, error) {
 		Issuer: s.o.Issuer, AuthorizationEndpoint: at(PathAuthorize), TokenEndpoint: at(PathToken), UserinfoEndpoint: at(PathUserinfo), JWKSURI: at(PathKeys),
 		RevocationEndpoint: at(PathRevoke), IntrospectionEndpoint: at(PathIntrospect),
 		PushedEndpoint: at(PathPush), DeviceEndpoint: at(PathDeviceCode), EndSessionEndpoint: at(PathLogout), RegistrationEndpoint: at(PathRegister),
-		ScopesSupported: []string{"openid", "profile", "email"}, ResponseTypesSupported: []string{"code"}, ResponseModesSupported: []string{"query"},
+		ScopesSupported: []string{"openid", "profile", "email"}, ResponseTypesSupported: []string{"code"}, ResponseModesSupported: responseModes,
 		GrantTypesSupported: names, SubjectTypesSupported: []string{"public", "pairwise"},
 		IDTokenAlgorithms: algorithms, TokenAuthMethods: all, TokenAuthAlgorithms: algorithms, RevocationAuthMethods: all, IntrospectionAuthMethods: confidential,
 		ChallengeMethods: []string{"S256"}, DPoPAlgorithms: algorithms, ACRValues: []string{acrOne, acrMFA}, PromptValues: prompts, IssuerInResponse: true, ClientDocuments: s.o.Documents != nil,

@@ -30,3 +30,9 @@ func withParameters(uri string, parameters url.Values) string {
 	}
 	return uri + sep + parameters.Encode()
 }
+
+// postable says whether a browser can post a form to a redirect URI: to a native
+// application's own scheme it cannot.
+func postable(uri string) bool {
+	return strings.HasPrefix(uri, "https://") || strings.HasPrefix(uri, "http://")
+}

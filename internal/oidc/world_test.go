@@ -294,11 +294,11 @@ func query(pairs ...string) url.Values {
 // allow answers a request with yes and returns what the client is sent.
 func (w *world) allow(q url.Values) url.Values {
 	w.t.Helper()
-	location, err := w.server.Decide(w.t.Context(), q, w.person, time.Time{}, true)
+	step, err := w.server.Decide(w.t.Context(), q, w.person, time.Time{}, true)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return parameters(w.t, location)
+	return answerOf(w.t, step)
 }
 
 func parameters(t *testing.T, location string) url.Values {
@@ -396,4 +396,19 @@ func claimsOf(t *testing.T, token string) map[string]any {
 		t.Fatal(err)
 	}
 	return claims
+}
+
+// flat is a query as pairs.
+func flat(q url.Values) []string {
+	var pairs []string
+	for name := range q {
+		pairs = append(pairs, name, q.Get(name))
+	}
+	return pairs
+}
+
+// metadata is the discovery document.
+func (w *world) metadata() map[string]any {
+	w.t.Helper()
+	return w.send(httptest.NewRequest(http.MethodGet, issuer+"/.well-known/openid-configuration", nil)).body
 }
