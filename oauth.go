@@ -61,12 +61,40 @@ type OAuthClient struct {
 	DPoP bool
 	// PushedOnly refuses authorization requests that were not pushed (RFC 9126, section 6).
 	PushedOnly bool
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
+	// Backchannel is told when a session that signed in to the client ends (OpenID Connect
+	// Back-Channel Logout, section 2.2), and Frontchannel is shown in the page of the browser
+	// that signs out (Front-Channel Logout, section 2).
+	Backchannel, Frontchannel LogoutURI
+	CreatedAt                 time.Time
+	UpdatedAt                 time.Time
 	// RevokedAt ends it with everything it was given; zero: it stands.
 	RevokedAt time.Time
 	// LastUsedAt is kept of clients that registered themselves.
 	LastUsedAt time.Time
+}
+
+// LogoutURI is where a client learns of the end of a session.
+type LogoutURI struct {
+	// URI is https, or http to a loopback address; empty: it does not want to know.
+	URI string
+	// SessionRequired: it has to be told which session ended. It always is.
+	SessionRequired bool
+}
+
+// OAuthVisit is a session that signed in to a client which wants to know of its end.
+type OAuthVisit struct {
+	// SID is the session as the client knows it ("sid"), and SessionID the one whose end is
+	// meant: another one where the user proved who they are once more since.
+	SID       string
+	SessionID string
+	ClientID  string
+	UserID    string
+	// ExpiresAt is when the session ends by itself.
+	ExpiresAt time.Time
+	// DueAt is when the client is told next; zero: the session lives.
+	DueAt time.Time
+	// Tries is how often that was tried.
+	Tries int
 }
 
 // GrantType is a way of getting tokens (RFC 6749, section 1.3).
@@ -177,7 +205,13 @@ type OAuthGrant struct {
 	Nonce           string
 	// Thumbprint of the key that its refresh tokens are bound to (RFC 9449, section 5); empty: none.
 	Thumbprint string
-	CreatedAt  time.Time
+	// UserinfoClaims and IDTokenClaims are those that were asked for by name, beside the
+	// scopes (OpenID Connect Core, section 5.5).
+	UserinfoClaims []string
+	IDTokenClaims  []string
+	// ACR is the authentication context that was asked for and is met; empty: none was.
+	ACR       string
+	CreatedAt time.Time
 	// ExpiresAt is the absolute end, however often it is refreshed.
 	ExpiresAt time.Time
 	RevokedAt time.Time
@@ -191,10 +225,13 @@ type OAuthCode struct {
 	Grant       OAuthGrant
 	RedirectURI string
 	// Challenge is the S256 code challenge (RFC 7636, section 4.2); empty: none was sent.
-	Challenge  string
-	CreatedAt  time.Time
-	ExpiresAt  time.Time
-	ConsumedAt time.Time
+	Challenge string
+	// SessionExpiresAt is the end of the session, where the client wants to know of it; zero:
+	// it does not. It is kept as a visit, not with the code.
+	SessionExpiresAt time.Time
+	CreatedAt        time.Time
+	ExpiresAt        time.Time
+	ConsumedAt       time.Time
 }
 
 // OAuthToken is an access token that was issued.

@@ -19,18 +19,24 @@ type OAuthClient struct {
 	GrantTypes             []string `json:"grant_types"`
 	Scopes                 []string `json:"scopes"`
 	// Audiences are the resources that it may ask tokens for, Serves those that it is.
-	Audiences        []string   `json:"audiences"`
-	Serves           []string   `json:"serves"`
-	TokenFormat      string     `json:"token_format"`
-	FirstParty       bool       `json:"first_party"`
-	IDTokenAlgorithm string     `json:"id_token_algorithm"`
-	JWKS             string     `json:"jwks"`
-	Pairwise         bool       `json:"pairwise"`
-	DPoP             bool       `json:"dpop"`
-	PushedOnly       bool       `json:"pushed_only"`
-	CreatedAt        time.Time  `json:"created_at"`
-	UpdatedAt        time.Time  `json:"updated_at"`
-	RevokedAt        *time.Time `json:"revoked_at"`
+	Audiences        []string `json:"audiences"`
+	Serves           []string `json:"serves"`
+	TokenFormat      string   `json:"token_format"`
+	FirstParty       bool     `json:"first_party"`
+	IDTokenAlgorithm string   `json:"id_token_algorithm"`
+	JWKS             string   `json:"jwks"`
+	Pairwise         bool     `json:"pairwise"`
+	DPoP             bool     `json:"dpop"`
+	PushedOnly       bool     `json:"pushed_only"`
+	// BackchannelLogoutURI is where it is told that a session ended, FrontchannelLogoutURI the
+	// page of its own that browsers load when they sign out; empty: none.
+	BackchannelLogoutURI  string     `json:"backchannel_logout_uri"`
+	BackchannelSession    bool       `json:"backchannel_logout_session_required"`
+	FrontchannelLogoutURI string     `json:"frontchannel_logout_uri"`
+	FrontchannelSession   bool       `json:"frontchannel_logout_session_required"`
+	CreatedAt             time.Time  `json:"created_at"`
+	UpdatedAt             time.Time  `json:"updated_at"`
+	RevokedAt             *time.Time `json:"revoked_at"`
 }
 
 // OAuthClientCreate says what a client is to be. Without Application one is registered,
@@ -55,6 +61,10 @@ type OAuthClientCreate struct {
 	Pairwise               bool     `json:"pairwise,omitempty"`
 	DPoP                   bool     `json:"dpop,omitempty"`
 	PushedOnly             bool     `json:"pushed_only,omitempty"`
+	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty"`
+	BackchannelSession     bool     `json:"backchannel_logout_session_required,omitempty"`
+	FrontchannelLogoutURI  string   `json:"frontchannel_logout_uri,omitempty"`
+	FrontchannelSession    bool     `json:"frontchannel_logout_session_required,omitempty"`
 }
 
 // OAuthClientSecret is a client with its new secret, which the server shows once; empty:

@@ -65,6 +65,8 @@ func newClientCreate(a *app) *cobra.Command {
 			flags.BoolVar(&in.FirstParty, "first-party", false, "it is the platform's own: people are not asked")
 			flags.BoolVar(&in.Pairwise, "pairwise", false, "give it subjects of its own")
 			flags.BoolVar(&in.DPoP, "dpop", false, "bind every token it gets to a key")
+			flags.StringVar(&in.BackchannelLogoutURI, "backchannel-logout-uri", "", "where it is told, by a signed token, that a session ended")
+			flags.StringVar(&in.FrontchannelLogoutURI, "frontchannel-logout-uri", "", "a page of its own, of the origin of a redirect URI, that browsers load when they sign out")
 			flags.BoolVar(&in.PushedOnly, "pushed-only", false, "take only pushed authorization requests")
 		},
 		func(ctx context.Context, m *management, f format) error {

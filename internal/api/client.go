@@ -27,6 +27,10 @@ type OAuthClient struct {
 	Pairwise               bool       `json:"pairwise"`
 	DPoP                   bool       `json:"dpop"`
 	PushedOnly             bool       `json:"pushed_only"`
+	BackchannelLogoutURI   string     `json:"backchannel_logout_uri" doc:"Where it is told, by a signed token, that a session ended"`
+	BackchannelSession     bool       `json:"backchannel_logout_session_required"`
+	FrontchannelLogoutURI  string     `json:"frontchannel_logout_uri" doc:"A page of its own that browsers load when they sign out"`
+	FrontchannelSession    bool       `json:"frontchannel_logout_session_required"`
 	CreatedAt              time.Time  `json:"created_at"`
 	UpdatedAt              time.Time  `json:"updated_at"`
 	RevokedAt              *time.Time `json:"revoked_at"`
@@ -37,6 +41,8 @@ func wireOAuthClient(c keystile.OAuthClient) OAuthClient {
 		ID: c.ID, Name: c.Name, Public: c.Public, RedirectURIs: words(c.RedirectURIs), PostLogoutRedirectURIs: words(c.PostLogoutRedirectURIs),
 		GrantTypes: words(c.GrantTypes), Scopes: words(c.Scopes), Audiences: words(c.Audiences), Serves: words(c.Serves), TokenFormat: string(c.TokenFormat),
 		FirstParty: c.FirstParty, IDTokenAlgorithm: string(c.IDTokenAlgorithm), JWKS: c.JWKS, Pairwise: c.Pairwise, DPoP: c.DPoP, PushedOnly: c.PushedOnly,
+		BackchannelLogoutURI: c.Backchannel.URI, BackchannelSession: c.Backchannel.SessionRequired,
+		FrontchannelLogoutURI: c.Frontchannel.URI, FrontchannelSession: c.Frontchannel.SessionRequired,
 		CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt, RevokedAt: moment(c.RevokedAt),
 	}
 	if c.ApplicationID != "" {
@@ -66,6 +72,10 @@ type OAuthClientCreate struct {
 	Pairwise               bool     `json:"pairwise,omitempty"`
 	DPoP                   bool     `json:"dpop,omitempty"`
 	PushedOnly             bool     `json:"pushed_only,omitempty"`
+	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty" example:"https://app.example.com/backchannel-logout"`
+	BackchannelSession     bool     `json:"backchannel_logout_session_required,omitempty"`
+	FrontchannelLogoutURI  string   `json:"frontchannel_logout_uri,omitempty" example:"https://app.example.com/frontchannel-logout" doc:"Of the origin of a redirect URI"`
+	FrontchannelSession    bool     `json:"frontchannel_logout_session_required,omitempty"`
 }
 
 // OAuthClientSecret is the answer that holds a client's new secret, once.
@@ -116,6 +126,8 @@ func registerClients(a *API) error {
 				ID: b.ID, Public: b.Public, RedirectURIs: b.RedirectURIs, PostLogoutRedirectURIs: b.PostLogoutRedirectURIs, GrantTypes: grantTypes(b.GrantTypes),
 				Scopes: scopes(b.Scopes), Audiences: b.Audiences, Serves: b.Serves, TokenFormat: keystile.TokenFormat(b.TokenFormat), FirstParty: b.FirstParty,
 				IDTokenAlgorithm: keystile.SigningAlgorithm(b.IDTokenAlgorithm), JWKS: b.JWKS, Pairwise: b.Pairwise, DPoP: b.DPoP, PushedOnly: b.PushedOnly,
+				Backchannel:  keystile.LogoutURI{URI: b.BackchannelLogoutURI, SessionRequired: b.BackchannelSession},
+				Frontchannel: keystile.LogoutURI{URI: b.FrontchannelLogoutURI, SessionRequired: b.FrontchannelSession},
 			})
 			if err != nil {
 				return nil, err

@@ -69,6 +69,10 @@ type Metadata struct {
 	JWKSURL string
 	// BackchannelLogoutURL is told of sign-outs; empty: it is not.
 	BackchannelLogoutURL string
+	// FrontchannelLogoutURL is loaded by browsers that sign out; empty: it is not.
+	FrontchannelLogoutURL string
+	// BackchannelSession and FrontchannelSession: it has to be told which session.
+	BackchannelSession, FrontchannelSession bool
 	// IDTokenAlgorithm is that of its ID tokens; empty: it does not say.
 	IDTokenAlgorithm string
 	// Pairwise asks for subjects of its own.
@@ -129,7 +133,7 @@ func (m *Metadata) readLinks(have members) (err error) {
 	var logo string
 	for member, into := range map[string]*string{
 		"client_uri": &m.HomepageURL, "policy_uri": &m.PolicyURL, "tos_uri": &m.TermsURL, "logo_uri": &logo, "jwks_uri": &m.JWKSURL,
-		"backchannel_logout_uri": &m.BackchannelLogoutURL,
+		"backchannel_logout_uri": &m.BackchannelLogoutURL, "frontchannel_logout_uri": &m.FrontchannelLogoutURL,
 	} {
 		if *into, err = have.link(member); err != nil {
 			return err
@@ -246,7 +250,10 @@ func private(set []byte) bool {
 
 // readWishes reads what the client asks of its tokens and requests.
 func (m *Metadata) readWishes(have members) (err error) {
-	for member, into := range map[string]*bool{"dpop_bound_access_tokens": &m.DPoP, "require_pushed_authorization_requests": &m.PushedOnly} {
+	for member, into := range map[string]*bool{
+		"dpop_bound_access_tokens": &m.DPoP, "require_pushed_authorization_requests": &m.PushedOnly,
+		"backchannel_logout_session_required": &m.BackchannelSession, "frontchannel_logout_session_required": &m.FrontchannelSession,
+	} {
 		if *into, err = have.flag(member); err != nil {
 			return err
 		}

@@ -102,6 +102,18 @@ func CheckRedirect(field, text string) error {
 	return nil
 }
 
+// CheckLogout judges where a client wants to learn that a session ended: as CheckRedirect,
+// but for an app's own scheme, which no server and no frame reaches.
+func CheckLogout(field, text string) error {
+	if err := CheckRedirect(field, text); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(text, "https://") && !strings.HasPrefix(text, "http://") {
+		return invalidRedirect(field, "it is no https URL")
+	}
+	return nil
+}
+
 // formProblem judges scheme and host.
 func formProblem(u *url.URL, text string) string {
 	switch {

@@ -54,6 +54,35 @@ func (s *Service) Logout(ctx context.Context, c Caller, sid string) error {
 	})
 }
 
+// Replace ends a session that another one of the same browser took the place of. Where
+// both are one user's, who only proved once more who they are, the clients that the old
+// one signed in to stay signed in: they are told when the new one ends.
+func (s *Service) Replace(ctx context.Context, c Caller, old, now string) error {
+	had, err := s.o.Store.Session(ctx, old)
+	if notFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	has, err := s.o.Store.Session(ctx, now)
+	if err != nil {
+		return err
+	}
+	return s.mutate(ctx, actor(c, had.UserID), func(ctx context.Context, tx *store.Tx) error {
+		if had.UserID == has.UserID {
+			if err := tx.MoveOAuthVisits(ctx, old, has); err != nil {
+				return err
+			}
+		}
+		err := tx.RevokeSession(ctx, old)
+		if notFound(err) { // purged meanwhile
+			return nil
+		}
+		return err
+	})
+}
+
 // Sessions lists the live sessions of the user, newest first.
 func (s *Service) Sessions(ctx context.Context, sid string) ([]keystile.Session, error) {
 	l, err := s.live(ctx, sid)

@@ -205,6 +205,7 @@ func CheckOAuthClient(c keystile.OAuthClient) error {
 	p.grants(&c)
 	p.redirects("redirect_uris", c.RedirectURIs)
 	p.redirects("post_logout_redirect_uris", c.PostLogoutRedirectURIs)
+	p.logouts(&c)
 	p.resources("audiences", c.Audiences)
 	p.resources("serves", c.Serves)
 	if c.TokenFormat != keystile.TokenJWT && c.TokenFormat != keystile.TokenOpaque {
@@ -261,6 +262,32 @@ func (p *problems) redirects(field string, uris []string) {
 	for i, text := range uris {
 		p.adopt(clientmetadata.CheckRedirect(fmt.Sprintf("%s[%d]", field, i), text))
 	}
+}
+
+// logouts checks where a client is told of sign-outs. Browsers load the page of the front
+// channel, so it has to be where they are sent back to (OpenID Connect Front-Channel
+// Logout, section 2).
+func (p *problems) logouts(c *keystile.OAuthClient) {
+	if c.Backchannel.URI != "" {
+		p.adopt(clientmetadata.CheckLogout("backchannel_logout_uri", c.Backchannel.URI))
+	}
+	if c.Frontchannel.URI == "" {
+		return
+	}
+	p.adopt(clientmetadata.CheckLogout("frontchannel_logout_uri", c.Frontchannel.URI))
+	own := clientmetadata.RedirectHost(c.Frontchannel.URI)
+	if !slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return sameOrigin(uri, c.Frontchannel.URI) }) {
+		p.add("frontchannel_logout_uri", "use the scheme, host and port of a redirect URI", "%s is no host of its redirect URIs", own)
+	}
+}
+
+func sameOrigin(a, b string) bool {
+	x, err := url.Parse(a)
+	if err != nil {
+		return false
+	}
+	y, err := url.Parse(b)
+	return err == nil && x.Host != "" && x.Scheme == y.Scheme && x.Host == y.Host
 }
 
 // resources checks resource indicators: absolute, without a fragment (RFC 8707, section 2).

@@ -33,6 +33,10 @@ type oauthClient struct {
 	Pairwise               bool            `yaml:"pairwise" doc:"It is given subjects of its own."`
 	DPoP                   bool            `yaml:"dpop" doc:"Every token it gets is bound to a key (RFC 9449)."`
 	PushedOnly             bool            `yaml:"pushed_only" doc:"Its authorization requests have to be pushed (RFC 9126)."`
+	BackchannelLogoutURI   string          `yaml:"backchannel_logout_uri" example:"https://app.example.com/backchannel-logout" doc:"Where it is told, by a signed token, that a session ended."`
+	BackchannelSession     bool            `yaml:"backchannel_logout_session_required" doc:"It has to be told which session; it always is."`
+	FrontchannelLogoutURI  string          `yaml:"frontchannel_logout_uri" example:"https://app.example.com/frontchannel-logout" doc:"A page of its own, of the origin of a redirect URI, that browsers load when they sign out."`
+	FrontchannelSession    bool            `yaml:"frontchannel_logout_session_required" doc:"It has to be told which session; it always is."`
 	Revoked                bool            `yaml:"revoked" doc:"It was revoked: nothing of it is good."`
 }
 
@@ -49,6 +53,8 @@ func (o *oauthClient) wanted(applicationID string, old keystile.OAuthClient) key
 	want.Public, want.TokenFormat, want.FirstParty = o.Public, keystile.TokenFormat(o.TokenFormat), o.FirstParty
 	want.IDTokenAlgorithm, want.JWKS = keystile.SigningAlgorithm(o.IDTokenAlgorithm), strings.TrimSpace(o.JWKS)
 	want.Pairwise, want.DPoP, want.PushedOnly = o.Pairwise, o.DPoP, o.PushedOnly
+	want.Backchannel = keystile.LogoutURI{URI: o.BackchannelLogoutURI, SessionRequired: o.BackchannelSession}
+	want.Frontchannel = keystile.LogoutURI{URI: o.FrontchannelLogoutURI, SessionRequired: o.FrontchannelSession}
 	return manage.CompleteOAuthClient(want)
 }
 
@@ -116,6 +122,8 @@ func clientDiff(d *diff, old, want keystile.OAuthClient) {
 	d.text("oauth.token_format", string(old.TokenFormat), string(want.TokenFormat))
 	d.text("oauth.id_token_algorithm", string(old.IDTokenAlgorithm), string(want.IDTokenAlgorithm))
 	d.text("oauth.jwks", old.JWKS, want.JWKS)
+	d.text("oauth.backchannel_logout_uri", old.Backchannel.URI, want.Backchannel.URI)
+	d.text("oauth.frontchannel_logout_uri", old.Frontchannel.URI, want.Frontchannel.URI)
 	for _, flag := range []struct {
 		name     string
 		old, new bool
@@ -125,6 +133,8 @@ func clientDiff(d *diff, old, want keystile.OAuthClient) {
 		{"pairwise", old.Pairwise, want.Pairwise},
 		{"dpop", old.DPoP, want.DPoP},
 		{"pushed_only", old.PushedOnly, want.PushedOnly},
+		{"backchannel_logout_session_required", old.Backchannel.SessionRequired, want.Backchannel.SessionRequired},
+		{"frontchannel_logout_session_required", old.Frontchannel.SessionRequired, want.Frontchannel.SessionRequired},
 		{"revoked", !old.RevokedAt.IsZero(), !want.RevokedAt.IsZero()},
 	} {
 		d.text("oauth."+flag.name, strconv.FormatBool(flag.old), strconv.FormatBool(flag.new))
@@ -237,11 +247,20 @@ func (x *exporter) client(ctx context.Context, s *section, applicationID string)
 	n.text("token_format", string(c.TokenFormat))
 	n.text("id_token_algorithm", string(c.IDTokenAlgorithm))
 	n.text("jwks", c.JWKS)
+	n.text("backchannel_logout_uri", c.Backchannel.URI)
+	n.text("frontchannel_logout_uri", c.Frontchannel.URI)
 	for _, flag := range []struct {
 		name string
 		set  bool
 	}{
-		{"public", c.Public}, {"first_party", c.FirstParty}, {"pairwise", c.Pairwise}, {"dpop", c.DPoP}, {"pushed_only", c.PushedOnly}, {"revoked", !c.RevokedAt.IsZero()},
+		{"public", c.Public},
+		{"first_party", c.FirstParty},
+		{"pairwise", c.Pairwise},
+		{"dpop", c.DPoP},
+		{"pushed_only", c.PushedOnly},
+		{"backchannel_logout_session_required", c.Backchannel.SessionRequired},
+		{"frontchannel_logout_session_required", c.Frontchannel.SessionRequired},
+		{"revoked", !c.RevokedAt.IsZero()},
 	} {
 		if flag.set {
 			n.raw(flag.name, "true")

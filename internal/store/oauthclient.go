@@ -174,6 +174,8 @@ func (t *Tx) UpdateOAuthClient(ctx context.Context, c keystile.OAuthClient) erro
 		GrantTypes: row.GrantTypes, Scopes: row.Scopes, Audiences: row.Audiences, Serves: row.Serves, TokenFormat: row.TokenFormat, FirstParty: row.FirstParty,
 		IDTokenAlgorithm: row.IDTokenAlgorithm, Pairwise: row.Pairwise, Dpop: row.Dpop, PushedOnly: row.PushedOnly,
 		UpdatedAt: micros(t.now), RevokedAt: row.RevokedAt,
+		BackchannelLogoutUri: row.BackchannelLogoutUri, BackchannelLogoutSessionRequired: row.BackchannelLogoutSessionRequired,
+		FrontchannelLogoutUri: row.FrontchannelLogoutUri, FrontchannelLogoutSessionRequired: row.FrontchannelLogoutSessionRequired,
 	})
 	if err != nil {
 		return t.fail("update client "+c.ID, err)
@@ -286,7 +288,7 @@ func checkOAuthClient(c keystile.OAuthClient) error {
 		}
 	}
 	return checkTexts(text{"name", c.Name}, text{"jwks", c.JWKS}, text{"token_format", string(c.TokenFormat)},
-		text{"id_token_algorithm", string(c.IDTokenAlgorithm)})
+		text{"id_token_algorithm", string(c.IDTokenAlgorithm)}, text{"backchannel_logout_uri", c.Backchannel.URI}, text{"frontchannel_logout_uri", c.Frontchannel.URI})
 }
 
 func oauthClientRow(c keystile.OAuthClient) gen.OauthClient {
@@ -296,6 +298,8 @@ func oauthClientRow(c keystile.OAuthClient) gen.OauthClient {
 		Scopes: joinList(c.Scopes), Audiences: joinList(c.Audiences), Serves: joinList(c.Serves), TokenFormat: string(c.TokenFormat), FirstParty: c.FirstParty,
 		IDTokenAlgorithm: string(c.IDTokenAlgorithm), Pairwise: c.Pairwise, Dpop: c.DPoP, PushedOnly: c.PushedOnly,
 		CreatedAt: micros(c.CreatedAt), UpdatedAt: micros(c.UpdatedAt), RevokedAt: nullMicros(c.RevokedAt), LastUsedAt: nullMicros(c.LastUsedAt),
+		BackchannelLogoutUri: c.Backchannel.URI, BackchannelLogoutSessionRequired: c.Backchannel.SessionRequired,
+		FrontchannelLogoutUri: c.Frontchannel.URI, FrontchannelLogoutSessionRequired: c.Frontchannel.SessionRequired,
 	}
 }
 
@@ -306,8 +310,10 @@ func oauthClientOf(row gen.OauthClient) keystile.OAuthClient {
 		GrantTypes: splitList[keystile.GrantType](row.GrantTypes), Scopes: splitList[keystile.Scope](row.Scopes),
 		Audiences: splitList[string](row.Audiences), Serves: splitList[string](row.Serves), TokenFormat: keystile.TokenFormat(row.TokenFormat),
 		FirstParty: row.FirstParty, IDTokenAlgorithm: keystile.SigningAlgorithm(row.IDTokenAlgorithm), Pairwise: row.Pairwise, DPoP: row.Dpop,
-		PushedOnly: row.PushedOnly,
-		CreatedAt:  timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt), RevokedAt: nullTimeOf(row.RevokedAt), LastUsedAt: nullTimeOf(row.LastUsedAt),
+		PushedOnly:   row.PushedOnly,
+		Backchannel:  keystile.LogoutURI{URI: row.BackchannelLogoutUri, SessionRequired: row.BackchannelLogoutSessionRequired},
+		Frontchannel: keystile.LogoutURI{URI: row.FrontchannelLogoutUri, SessionRequired: row.FrontchannelLogoutSessionRequired},
+		CreatedAt:    timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt), RevokedAt: nullTimeOf(row.RevokedAt), LastUsedAt: nullTimeOf(row.LastUsedAt),
 	}
 }
 
@@ -341,6 +347,10 @@ func oauthClientMembers(c keystile.OAuthClient) []member {
 		{"pairwise", c.Pairwise},
 		{"dpop", c.DPoP},
 		{"pushed_only", c.PushedOnly},
+		{"backchannel_logout_uri", c.Backchannel.URI},
+		{"backchannel_logout_session_required", c.Backchannel.SessionRequired},
+		{"frontchannel_logout_uri", c.Frontchannel.URI},
+		{"frontchannel_logout_session_required", c.Frontchannel.SessionRequired},
 		{"revoked_at", instant(c.RevokedAt)},
 	}
 }

@@ -120,13 +120,29 @@ func (s *Store) CreateOAuthCode(ctx context.Context, c keystile.OAuthCode) error
 	if err := s.writable(); err != nil {
 		return err
 	}
+	if c.SessionExpiresAt.IsZero() {
+		return s.fail("keep a code", insertOAuthCode(ctx, gen.New(s.writer), &c))
+	}
+	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		q := gen.New(tx)
+		err := q.PutOAuthVisit(ctx, c.Grant.SessionID, c.Grant.ClientID, c.Grant.UserID, micros(c.SessionExpiresAt))
+		if err != nil {
+			return err
+		}
+		return insertOAuthCode(ctx, q, &c)
+	})
+	return s.fail("keep a code", err)
+}
+
+func insertOAuthCode(ctx context.Context, q *gen.Queries, c *keystile.OAuthCode) error {
 	g := &c.Grant
-	return s.fail("keep a code", gen.New(s.writer).InsertOAuthCode(ctx, gen.InsertOAuthCodeParams{
+	return q.InsertOAuthCode(ctx, gen.InsertOAuthCodeParams{
 		Digest: c.Digest[:], PepperID: c.PepperID, GrantID: g.ID, ClientID: g.ClientID, UserID: g.UserID, SessionID: g.SessionID,
 		Scopes: joinList(g.Scopes), Audiences: joinList(g.Audiences), Methods: joinList(g.Methods), AuthenticatedAt: micros(g.AuthenticatedAt),
 		Nonce: clean(g.Nonce), Thumbprint: g.Thumbprint, RedirectUri: c.RedirectURI, Challenge: c.Challenge,
 		CreatedAt: micros(c.CreatedAt), ExpiresAt: micros(c.ExpiresAt),
-	}))
+		UserinfoClaims: joinList(g.UserinfoClaims), IDTokenClaims: joinList(g.IDTokenClaims), Acr: g.ACR,
+	})
 }
 
 // FindOAuthCode finds the code with one of 1 to 3 digests, spent and expired ones
@@ -152,6 +168,7 @@ func (s *Store) FindOAuthCode(ctx context.Context, digests [][32]byte) (keystile
 			ID: row.GrantID, ClientID: row.ClientID, UserID: row.UserID, SessionID: row.SessionID, Scopes: splitList[keystile.Scope](row.Scopes),
 			Audiences: splitList[string](row.Audiences), Methods: splitList[keystile.AuthMethod](row.Methods), AuthenticatedAt: timeOf(row.AuthenticatedAt),
 			Nonce: row.Nonce, Thumbprint: row.Thumbprint,
+			UserinfoClaims: splitList[string](row.UserinfoClaims), IDTokenClaims: splitList[string](row.IDTokenClaims), ACR: row.Acr,
 		},
 		CreatedAt: timeOf(row.CreatedAt), ExpiresAt: timeOf(row.ExpiresAt), ConsumedAt: nullTimeOf(row.ConsumedAt),
 	}, s.fail(op, err)
@@ -208,6 +225,7 @@ func issueOne(ctx context.Context, q *gen.Queries, o *OAuthIssue) (bool, error) 
 			ID: g.ID, ClientID: g.ClientID, UserID: g.UserID, SessionID: g.SessionID, Scopes: joinList(g.Scopes), Audiences: joinList(g.Audiences),
 			Methods: joinList(g.Methods), AuthenticatedAt: micros(g.AuthenticatedAt), Nonce: clean(g.Nonce), Thumbprint: g.Thumbprint,
 			CreatedAt: micros(g.CreatedAt), ExpiresAt: micros(g.ExpiresAt),
+			UserinfoClaims: joinList(g.UserinfoClaims), IDTokenClaims: joinList(g.IDTokenClaims), Acr: g.ACR,
 		})
 		if err != nil {
 			return false, err
@@ -410,6 +428,7 @@ func (s *Store) PurgeOAuth(ctx context.Context, before time.Time, limit int) (mo
 		func(q *gen.Queries) (int64, error) { return q.PurgeOAuthGrants(ctx, at, rows) },
 		func(q *gen.Queries) (int64, error) { return q.PurgeOAuthRequests(ctx, at, rows) },
 		func(q *gen.Queries) (int64, error) { return q.PurgeOAuthDevices(ctx, at, rows) },
+		func(q *gen.Queries) (int64, error) { return q.PurgeOAuthVisits(ctx, at, rows) },
 	} {
 		var n int64
 		err := s.inTx(ctx, func(_ context.Context, tx *sql.Tx) (err error) {
@@ -426,6 +445,7 @@ func oauthGrantOf(row gen.OauthGrant) keystile.OAuthGrant {
 	return keystile.OAuthGrant{
 		ID: row.ID, ClientID: row.ClientID, UserID: row.UserID, SessionID: row.SessionID, Scopes: splitList[keystile.Scope](row.Scopes),
 		Audiences: splitList[string](row.Audiences), Methods: splitList[keystile.AuthMethod](row.Methods), AuthenticatedAt: timeOf(row.AuthenticatedAt),
-		Nonce: row.Nonce, Thumbprint: row.Thumbprint, CreatedAt: timeOf(row.CreatedAt), ExpiresAt: timeOf(row.ExpiresAt), RevokedAt: nullTimeOf(row.RevokedAt),
+		Nonce: row.Nonce, Thumbprint: row.Thumbprint, UserinfoClaims: splitList[string](row.UserinfoClaims), IDTokenClaims: splitList[string](row.IDTokenClaims), ACR: row.Acr,
+		CreatedAt: timeOf(row.CreatedAt), ExpiresAt: timeOf(row.ExpiresAt), RevokedAt: nullTimeOf(row.RevokedAt),
 	}
 }

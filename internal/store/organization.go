@@ -88,6 +88,11 @@ func (t *Tx) UpdateOrganization(ctx context.Context, o keystile.Organization) er
 	if err != nil {
 		return t.fail("update organization "+o.ID, err)
 	}
+	if o.Disabled && !before.Disabled { // no session of its users is good any more
+		if err := t.q.EndOAuthVisitsOfOrganization(ctx, nullMicros(t.now), o.ID); err != nil {
+			return t.fail("update organization "+o.ID, err)
+		}
+	}
 	t.Announce(keystile.ChangeOrganization, o.ID)
 	return t.Record(ctx, o.ID, "organization.update", "organization:"+o.ID, detail)
 }

@@ -55,6 +55,7 @@ var voids = []struct{ what, statement string }{
 	{"OAuth refresh tokens", "UPDATE oauth_refresh_tokens SET expires_at = $1 WHERE expires_at > $1"},
 	{"OAuth pushed requests", "UPDATE oauth_requests SET expires_at = $1 WHERE expires_at > $1"},
 	{"OAuth device codes", "UPDATE oauth_devices SET expires_at = $1 WHERE expires_at > $1"},
+	{"sign-ins at OAuth clients", "UPDATE oauth_visits SET due_at = $1 WHERE due_at IS NULL AND expires_at > $1"}, // who is told, as of every end
 	{"temporary keys", "UPDATE temporary_keys SET expires_at = $1 WHERE expires_at > $1"},
 }
 

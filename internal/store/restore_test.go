@@ -28,7 +28,7 @@ var afterRestore = map[string]string{
 	"webhook_deliveries": "kept: what waited is delivered, perhaps again, under the same id",
 	"foreign_secrets":    "kept: the same keys prove them again",
 	"oauth_clients":      "kept", "oauth_secrets": "kept", "oauth_consents": "kept", "oauth_grants": "ended", "oauth_codes": "ended", "oauth_tokens": "ended",
-	"oauth_refresh_tokens": "ended", "oauth_requests": "ended", "oauth_devices": "ended",
+	"oauth_refresh_tokens": "ended", "oauth_requests": "ended", "oauth_devices": "ended", "oauth_visits": "ended",
 	"sessions": "ended", "challenges": "ended", "password_resets": "ended", "partner_sessions": "ended", "temporary_keys": "ended",
 }
 

@@ -133,6 +133,9 @@ func (t *Tx) RevokeSession(ctx context.Context, id string) error {
 	if err != nil || n == 0 {
 		return t.fail("revoke session "+id, err)
 	}
+	if err := t.q.EndOAuthVisits(ctx, nullMicros(t.now), id); err != nil {
+		return t.fail("revoke session "+id, err)
+	}
 	t.Announce(keystile.ChangeSession, id)
 	return t.Record(ctx, s.OrganizationID, "session.revoke", "session:"+id, map[string]any{"user": s.UserID})
 }
@@ -147,6 +150,9 @@ func (t *Tx) RevokeSessionsOfUser(ctx context.Context, u keystile.User, keep str
 	if len(ids) == 0 {
 		return nil
 	}
+	if err := t.q.EndOAuthVisitsOfUser(ctx, nullMicros(t.now), u.ID, keep); err != nil {
+		return t.fail("revoke the sessions of user "+u.ID, err)
+	}
 	t.Announce(keystile.ChangeUser, u.ID)
 	return t.Record(ctx, u.OrganizationID, "session.revoke_all", "user:"+u.ID, map[string]any{"sessions": len(ids)})
 }
@@ -157,6 +163,9 @@ func (t *Tx) endSessionsOfKey(ctx context.Context, keyID string) error {
 	if err != nil {
 		return t.fail("revoke the sessions of API key "+keyID, err)
 	}
+	if err := t.q.EndOAuthVisitsOfKey(ctx, nullMicros(t.now), keyID); err != nil {
+		return t.fail("revoke the sessions of API key "+keyID, err)
+	}
 	t.announceSessions(ids)
 	return nil
 }
@@ -165,6 +174,9 @@ func (t *Tx) endSessionsOfKey(ctx context.Context, keyID string) error {
 func (t *Tx) endSessionsOfProvider(ctx context.Context, name string) error {
 	ids, err := t.q.RevokeSessionsOfProvider(ctx, nullMicros(t.now), name)
 	if err != nil {
+		return t.fail("revoke the sessions of identity provider "+name, err)
+	}
+	if err := t.q.EndOAuthVisitsOfProvider(ctx, nullMicros(t.now), name); err != nil {
 		return t.fail("revoke the sessions of identity provider "+name, err)
 	}
 	t.announceSessions(ids)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -152,7 +153,7 @@ func (t *Tx) DeleteUser(ctx context.Context, id string) error {
 	if err := t.q.DeleteUserNames(ctx, id); err != nil {
 		return t.fail("delete user "+id, err)
 	}
-	if err := t.q.DeleteOAuthConsentsOfUser(ctx, id); err != nil {
+	if err := errors.Join(t.q.DeleteOAuthConsentsOfUser(ctx, id), t.q.EndOAuthVisitsOfUser(ctx, nullMicros(t.now), id, "")); err != nil {
 		return t.fail("delete user "+id, err)
 	}
 	if err := t.q.DeleteUser(ctx, id); err != nil {

@@ -174,6 +174,8 @@ func (k *Kind) Token(ctx context.Context, p keystile.Presented) (*keystile.Princ
 // Facts are what a token says besides its principal.
 type Facts struct {
 	ClientID string
+	// GrantID is empty where nobody authorized it.
+	GrantID string
 	// Granted are the scopes that were granted, of which Principal.Scopes are those
 	// that the user has, too.
 	Granted    []keystile.Scope
@@ -236,7 +238,7 @@ func judge(r *Record, now time.Time) warm.Result {
 	return warm.Result{Entry: &warm.Entry{
 		Principal: principalOf(r, application),
 		Detail: &Facts{
-			ClientID: t.ClientID, Granted: t.Scopes, IssuedAt: t.CreatedAt, Thumbprint: t.Thumbprint, Actor: t.Actor, Pairwise: r.Client.Pairwise,
+			ClientID: t.ClientID, GrantID: t.GrantID, Granted: t.Scopes, IssuedAt: t.CreatedAt, Thumbprint: t.Thumbprint, Actor: t.Actor, Pairwise: r.Client.Pairwise,
 		},
 		Also: []warm.Subject{
 			{Kind: keystile.ChangeOAuthGrant, ID: t.GrantID},

@@ -292,27 +292,31 @@ type NonceBound struct {
 }
 
 type OauthClient struct {
-	ID                     string
-	ApplicationID          sql.NullString
-	Name                   string
-	Public                 bool
-	Jwks                   string
-	RedirectUris           string
-	PostLogoutRedirectUris string
-	GrantTypes             string
-	Scopes                 string
-	Audiences              string
-	Serves                 string
-	TokenFormat            string
-	FirstParty             bool
-	IDTokenAlgorithm       string
-	Pairwise               bool
-	Dpop                   bool
-	PushedOnly             bool
-	CreatedAt              int64
-	UpdatedAt              int64
-	RevokedAt              sql.NullInt64
-	LastUsedAt             sql.NullInt64
+	ID                                string
+	ApplicationID                     sql.NullString
+	Name                              string
+	Public                            bool
+	Jwks                              string
+	RedirectUris                      string
+	PostLogoutRedirectUris            string
+	GrantTypes                        string
+	Scopes                            string
+	Audiences                         string
+	Serves                            string
+	TokenFormat                       string
+	FirstParty                        bool
+	IDTokenAlgorithm                  string
+	Pairwise                          bool
+	Dpop                              bool
+	PushedOnly                        bool
+	CreatedAt                         int64
+	UpdatedAt                         int64
+	RevokedAt                         sql.NullInt64
+	LastUsedAt                        sql.NullInt64
+	BackchannelLogoutUri              string
+	BackchannelLogoutSessionRequired  bool
+	FrontchannelLogoutUri             string
+	FrontchannelLogoutSessionRequired bool
 }
 
 type OauthCode struct {
@@ -333,6 +337,9 @@ type OauthCode struct {
 	CreatedAt       int64
 	ExpiresAt       int64
 	ConsumedAt      sql.NullInt64
+	UserinfoClaims  string
+	IDTokenClaims   string
+	Acr             string
 }
 
 type OauthConsent struct {
@@ -378,6 +385,9 @@ type OauthGrant struct {
 	ExpiresAt       int64
 	RevokedAt       sql.NullInt64
 	Audited         bool
+	UserinfoClaims  string
+	IDTokenClaims   string
+	Acr             string
 }
 
 type OauthRefreshToken struct {
@@ -427,6 +437,16 @@ type OauthToken struct {
 	ExpiresAt  int64
 	RevokedAt  sql.NullInt64
 	Audited    bool
+}
+
+type OauthVisit struct {
+	Sid       string
+	SessionID string
+	ClientID  string
+	UserID    string
+	ExpiresAt int64
+	DueAt     sql.NullInt64
+	Tries     int32
 }
 
 type Organization struct {

@@ -53,7 +53,7 @@ func (q *Queries) ExpireOtherOAuthSecrets(ctx context.Context, expiresAt sql.Nul
 }
 
 const findOAuthClient = `-- name: FindOAuthClient :one
-SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, COALESCE(a.name, '') AS application_name, COALESCE(a.homepage, '') AS homepage, COALESCE(a.review, '') AS review,
+SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.frontchannel_logout_uri, c.frontchannel_logout_session_required, COALESCE(a.name, '') AS application_name, COALESCE(a.homepage, '') AS homepage, COALESCE(a.review, '') AS review,
     COALESCE(a.environment, '') AS environment, COALESCE(o.id, '') AS owner, COALESCE(o.name, '') AS owner_name, COALESCE(o.tenant_id, '') AS owner_tenant_id,
     COALESCE(o.disabled, false) AS owner_disabled
 FROM oauth_clients AS c
@@ -99,6 +99,10 @@ func (q *Queries) FindOAuthClient(ctx context.Context, id string) (FindOAuthClie
 		&i.OauthClient.UpdatedAt,
 		&i.OauthClient.RevokedAt,
 		&i.OauthClient.LastUsedAt,
+		&i.OauthClient.BackchannelLogoutUri,
+		&i.OauthClient.BackchannelLogoutSessionRequired,
+		&i.OauthClient.FrontchannelLogoutUri,
+		&i.OauthClient.FrontchannelLogoutSessionRequired,
 		&i.ApplicationName,
 		&i.Homepage,
 		&i.Review,
@@ -112,7 +116,7 @@ func (q *Queries) FindOAuthClient(ctx context.Context, id string) (FindOAuthClie
 }
 
 const getOAuthClient = `-- name: GetOAuthClient :one
-SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at FROM oauth_clients WHERE id = $1
+SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at, backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required FROM oauth_clients WHERE id = $1
 `
 
 func (q *Queries) GetOAuthClient(ctx context.Context, id string) (OauthClient, error) {
@@ -140,12 +144,16 @@ func (q *Queries) GetOAuthClient(ctx context.Context, id string) (OauthClient, e
 		&i.UpdatedAt,
 		&i.RevokedAt,
 		&i.LastUsedAt,
+		&i.BackchannelLogoutUri,
+		&i.BackchannelLogoutSessionRequired,
+		&i.FrontchannelLogoutUri,
+		&i.FrontchannelLogoutSessionRequired,
 	)
 	return i, err
 }
 
 const getOAuthClientOfApplication = `-- name: GetOAuthClientOfApplication :one
-SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at FROM oauth_clients WHERE application_id = $1
+SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at, backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required FROM oauth_clients WHERE application_id = $1
 `
 
 func (q *Queries) GetOAuthClientOfApplication(ctx context.Context, applicationID sql.NullString) (OauthClient, error) {
@@ -173,39 +181,48 @@ func (q *Queries) GetOAuthClientOfApplication(ctx context.Context, applicationID
 		&i.UpdatedAt,
 		&i.RevokedAt,
 		&i.LastUsedAt,
+		&i.BackchannelLogoutUri,
+		&i.BackchannelLogoutSessionRequired,
+		&i.FrontchannelLogoutUri,
+		&i.FrontchannelLogoutSessionRequired,
 	)
 	return i, err
 }
 
 const insertOAuthClient = `-- name: InsertOAuthClient :execrows
 INSERT INTO oauth_clients (id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves,
-    token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+    token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at,
+    backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
 ON CONFLICT DO NOTHING
 `
 
 type InsertOAuthClientParams struct {
-	ID                     string
-	ApplicationID          sql.NullString
-	Name                   string
-	Public                 bool
-	Jwks                   string
-	RedirectUris           string
-	PostLogoutRedirectUris string
-	GrantTypes             string
-	Scopes                 string
-	Audiences              string
-	Serves                 string
-	TokenFormat            string
-	FirstParty             bool
-	IDTokenAlgorithm       string
-	Pairwise               bool
-	Dpop                   bool
-	PushedOnly             bool
-	CreatedAt              int64
-	UpdatedAt              int64
-	RevokedAt              sql.NullInt64
-	LastUsedAt             sql.NullInt64
+	ID                                string
+	ApplicationID                     sql.NullString
+	Name                              string
+	Public                            bool
+	Jwks                              string
+	RedirectUris                      string
+	PostLogoutRedirectUris            string
+	GrantTypes                        string
+	Scopes                            string
+	Audiences                         string
+	Serves                            string
+	TokenFormat                       string
+	FirstParty                        bool
+	IDTokenAlgorithm                  string
+	Pairwise                          bool
+	Dpop                              bool
+	PushedOnly                        bool
+	CreatedAt                         int64
+	UpdatedAt                         int64
+	RevokedAt                         sql.NullInt64
+	LastUsedAt                        sql.NullInt64
+	BackchannelLogoutUri              string
+	BackchannelLogoutSessionRequired  bool
+	FrontchannelLogoutUri             string
+	FrontchannelLogoutSessionRequired bool
 }
 
 func (q *Queries) InsertOAuthClient(ctx context.Context, arg InsertOAuthClientParams) (int64, error) {
@@ -231,6 +248,10 @@ func (q *Queries) InsertOAuthClient(ctx context.Context, arg InsertOAuthClientPa
 		arg.UpdatedAt,
 		arg.RevokedAt,
 		arg.LastUsedAt,
+		arg.BackchannelLogoutUri,
+		arg.BackchannelLogoutSessionRequired,
+		arg.FrontchannelLogoutUri,
+		arg.FrontchannelLogoutSessionRequired,
 	)
 	if err != nil {
 		return 0, err
@@ -272,7 +293,7 @@ func (q *Queries) InsertOAuthSecret(ctx context.Context, arg InsertOAuthSecretPa
 }
 
 const listOAuthClients = `-- name: ListOAuthClients :many
-SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at FROM oauth_clients WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at, backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required FROM oauth_clients WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 func (q *Queries) ListOAuthClients(ctx context.Context, afterID string, rowLimit int32) ([]OauthClient, error) {
@@ -306,6 +327,10 @@ func (q *Queries) ListOAuthClients(ctx context.Context, afterID string, rowLimit
 			&i.UpdatedAt,
 			&i.RevokedAt,
 			&i.LastUsedAt,
+			&i.BackchannelLogoutUri,
+			&i.BackchannelLogoutSessionRequired,
+			&i.FrontchannelLogoutUri,
+			&i.FrontchannelLogoutSessionRequired,
 		); err != nil {
 			return nil, err
 		}
@@ -321,7 +346,7 @@ func (q *Queries) ListOAuthClients(ctx context.Context, afterID string, rowLimit
 }
 
 const listOAuthClientsOfOrganization = `-- name: ListOAuthClientsOfOrganization :many
-SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at FROM oauth_clients AS c JOIN applications AS a ON a.id = c.application_id
+SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.frontchannel_logout_uri, c.frontchannel_logout_session_required FROM oauth_clients AS c JOIN applications AS a ON a.id = c.application_id
 WHERE a.organization_id = $1 AND c.id > $2 ORDER BY c.id LIMIT $3
 `
 
@@ -360,6 +385,10 @@ func (q *Queries) ListOAuthClientsOfOrganization(ctx context.Context, organizati
 			&i.OauthClient.UpdatedAt,
 			&i.OauthClient.RevokedAt,
 			&i.OauthClient.LastUsedAt,
+			&i.OauthClient.BackchannelLogoutUri,
+			&i.OauthClient.BackchannelLogoutSessionRequired,
+			&i.OauthClient.FrontchannelLogoutUri,
+			&i.OauthClient.FrontchannelLogoutSessionRequired,
 		); err != nil {
 			return nil, err
 		}
@@ -459,29 +488,34 @@ const updateOAuthClient = `-- name: UpdateOAuthClient :exec
 UPDATE oauth_clients
 SET name = $2, public = $3, jwks = $4, redirect_uris = $5, post_logout_redirect_uris = $6, grant_types = $7, scopes = $8, audiences = $9, serves = $10,
     token_format = $11, first_party = $12, id_token_algorithm = $13, pairwise = $14, dpop = $15, pushed_only = $16,
-    updated_at = $17, revoked_at = $18
+    updated_at = $17, revoked_at = $18, backchannel_logout_uri = $19, backchannel_logout_session_required = $20, frontchannel_logout_uri = $21,
+    frontchannel_logout_session_required = $22
 WHERE id = $1
 `
 
 type UpdateOAuthClientParams struct {
-	ID                     string
-	Name                   string
-	Public                 bool
-	Jwks                   string
-	RedirectUris           string
-	PostLogoutRedirectUris string
-	GrantTypes             string
-	Scopes                 string
-	Audiences              string
-	Serves                 string
-	TokenFormat            string
-	FirstParty             bool
-	IDTokenAlgorithm       string
-	Pairwise               bool
-	Dpop                   bool
-	PushedOnly             bool
-	UpdatedAt              int64
-	RevokedAt              sql.NullInt64
+	ID                                string
+	Name                              string
+	Public                            bool
+	Jwks                              string
+	RedirectUris                      string
+	PostLogoutRedirectUris            string
+	GrantTypes                        string
+	Scopes                            string
+	Audiences                         string
+	Serves                            string
+	TokenFormat                       string
+	FirstParty                        bool
+	IDTokenAlgorithm                  string
+	Pairwise                          bool
+	Dpop                              bool
+	PushedOnly                        bool
+	UpdatedAt                         int64
+	RevokedAt                         sql.NullInt64
+	BackchannelLogoutUri              string
+	BackchannelLogoutSessionRequired  bool
+	FrontchannelLogoutUri             string
+	FrontchannelLogoutSessionRequired bool
 }
 
 func (q *Queries) UpdateOAuthClient(ctx context.Context, arg UpdateOAuthClientParams) error {
@@ -504,6 +538,10 @@ func (q *Queries) UpdateOAuthClient(ctx context.Context, arg UpdateOAuthClientPa
 		arg.PushedOnly,
 		arg.UpdatedAt,
 		arg.RevokedAt,
+		arg.BackchannelLogoutUri,
+		arg.BackchannelLogoutSessionRequired,
+		arg.FrontchannelLogoutUri,
+		arg.FrontchannelLogoutSessionRequired,
 	)
 	return err
 }

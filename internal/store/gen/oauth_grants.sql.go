@@ -46,7 +46,7 @@ func (q *Queries) DeleteOAuthConsentsOfUser(ctx context.Context, userID string) 
 }
 
 const findOAuthCodes = `-- name: FindOAuthCodes :many
-SELECT digest, pepper_id, grant_id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, redirect_uri, challenge, created_at, expires_at, consumed_at FROM oauth_codes WHERE digest IN ($1, $2, $3)
+SELECT digest, pepper_id, grant_id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, redirect_uri, challenge, created_at, expires_at, consumed_at, userinfo_claims, id_token_claims, acr FROM oauth_codes WHERE digest IN ($1, $2, $3)
 `
 
 func (q *Queries) FindOAuthCodes(ctx context.Context, digest []byte, digest_2 []byte, digest_3 []byte) ([]OauthCode, error) {
@@ -76,6 +76,9 @@ func (q *Queries) FindOAuthCodes(ctx context.Context, digest []byte, digest_2 []
 			&i.CreatedAt,
 			&i.ExpiresAt,
 			&i.ConsumedAt,
+			&i.UserinfoClaims,
+			&i.IDTokenClaims,
+			&i.Acr,
 		); err != nil {
 			return nil, err
 		}
@@ -91,7 +94,7 @@ func (q *Queries) FindOAuthCodes(ctx context.Context, digest []byte, digest_2 []
 }
 
 const getOAuthGrant = `-- name: GetOAuthGrant :one
-SELECT id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at, revoked_at, audited FROM oauth_grants WHERE id = $1
+SELECT id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at, revoked_at, audited, userinfo_claims, id_token_claims, acr FROM oauth_grants WHERE id = $1
 `
 
 func (q *Queries) GetOAuthGrant(ctx context.Context, id string) (OauthGrant, error) {
@@ -112,14 +115,17 @@ func (q *Queries) GetOAuthGrant(ctx context.Context, id string) (OauthGrant, err
 		&i.ExpiresAt,
 		&i.RevokedAt,
 		&i.Audited,
+		&i.UserinfoClaims,
+		&i.IDTokenClaims,
+		&i.Acr,
 	)
 	return i, err
 }
 
 const insertOAuthCode = `-- name: InsertOAuthCode :exec
 INSERT INTO oauth_codes (digest, pepper_id, grant_id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint,
-    redirect_uri, challenge, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+    redirect_uri, challenge, created_at, expires_at, userinfo_claims, id_token_claims, acr)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 `
 
 type InsertOAuthCodeParams struct {
@@ -139,6 +145,9 @@ type InsertOAuthCodeParams struct {
 	Challenge       string
 	CreatedAt       int64
 	ExpiresAt       int64
+	UserinfoClaims  string
+	IDTokenClaims   string
+	Acr             string
 }
 
 func (q *Queries) InsertOAuthCode(ctx context.Context, arg InsertOAuthCodeParams) error {
@@ -159,13 +168,17 @@ func (q *Queries) InsertOAuthCode(ctx context.Context, arg InsertOAuthCodeParams
 		arg.Challenge,
 		arg.CreatedAt,
 		arg.ExpiresAt,
+		arg.UserinfoClaims,
+		arg.IDTokenClaims,
+		arg.Acr,
 	)
 	return err
 }
 
 const insertOAuthGrant = `-- name: InsertOAuthGrant :exec
-INSERT INTO oauth_grants (id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO oauth_grants (id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at,
+    userinfo_claims, id_token_claims, acr)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 `
 
 type InsertOAuthGrantParams struct {
@@ -181,6 +194,9 @@ type InsertOAuthGrantParams struct {
 	Thumbprint      string
 	CreatedAt       int64
 	ExpiresAt       int64
+	UserinfoClaims  string
+	IDTokenClaims   string
+	Acr             string
 }
 
 func (q *Queries) InsertOAuthGrant(ctx context.Context, arg InsertOAuthGrantParams) error {
@@ -197,6 +213,9 @@ func (q *Queries) InsertOAuthGrant(ctx context.Context, arg InsertOAuthGrantPara
 		arg.Thumbprint,
 		arg.CreatedAt,
 		arg.ExpiresAt,
+		arg.UserinfoClaims,
+		arg.IDTokenClaims,
+		arg.Acr,
 	)
 	return err
 }

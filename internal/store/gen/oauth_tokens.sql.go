@@ -66,7 +66,7 @@ func (q *Queries) FindOAuthRefreshTokens(ctx context.Context, digest []byte, dig
 }
 
 const findOAuthTokens = `-- name: FindOAuthTokens :many
-SELECT t.digest, t.id, t.pepper_id, t.grant_id, t.client_id, t.user_id, t.scopes, t.audiences, t.thumbprint, t.actor, t.parent, t.created_at, t.expires_at, t.revoked_at, t.audited, c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at,
+SELECT t.digest, t.id, t.pepper_id, t.grant_id, t.client_id, t.user_id, t.scopes, t.audiences, t.thumbprint, t.actor, t.parent, t.created_at, t.expires_at, t.revoked_at, t.audited, c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.frontchannel_logout_uri, c.frontchannel_logout_session_required,
     CASE WHEN g.id IS NULL OR g.revoked_at IS NOT NULL OR gc.id IS NULL OR gc.revoked_at IS NOT NULL
         OR ga.review IN ('suspended', 'retired') OR (ga.environment = 'production' AND ga.review <> 'approved') THEN 1 ELSE 0 END AS grant_gone,
     COALESCE(gc.application_id, gc.id, '') AS grant_application,
@@ -167,6 +167,10 @@ func (q *Queries) FindOAuthTokens(ctx context.Context, digest []byte, digest_2 [
 			&i.OauthClient.UpdatedAt,
 			&i.OauthClient.RevokedAt,
 			&i.OauthClient.LastUsedAt,
+			&i.OauthClient.BackchannelLogoutUri,
+			&i.OauthClient.BackchannelLogoutSessionRequired,
+			&i.OauthClient.FrontchannelLogoutUri,
+			&i.OauthClient.FrontchannelLogoutSessionRequired,
 			&i.GrantGone,
 			&i.GrantApplication,
 			&i.SessionID,

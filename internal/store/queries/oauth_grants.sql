@@ -15,8 +15,9 @@ DELETE FROM oauth_consents WHERE user_id = sqlc.arg(user_id) AND client_id = sql
 DELETE FROM oauth_consents WHERE user_id = $1;
 
 -- name: InsertOAuthGrant :exec
-INSERT INTO oauth_grants (id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+INSERT INTO oauth_grants (id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at,
+    userinfo_claims, id_token_claims, acr)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
 
 -- name: GetOAuthGrant :one
 SELECT * FROM oauth_grants WHERE id = $1;
@@ -36,8 +37,8 @@ DELETE FROM oauth_grants WHERE id IN (
 
 -- name: InsertOAuthCode :exec
 INSERT INTO oauth_codes (digest, pepper_id, grant_id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint,
-    redirect_uri, challenge, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16);
+    redirect_uri, challenge, created_at, expires_at, userinfo_claims, id_token_claims, acr)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19);
 
 -- name: FindOAuthCodes :many
 SELECT * FROM oauth_codes WHERE digest IN ($1, $2, $3);

@@ -20,7 +20,9 @@ func OAuthClient(n int) keystile.OAuthClient {
 		PostLogoutRedirectURIs: []string{"https://app.example.com/bye"}, GrantTypes: []keystile.GrantType{keystile.GrantAuthorizationCode, keystile.GrantRefreshToken},
 		Scopes: []keystile.Scope{"openid", "sites:read"}, Audiences: []string{"https://api.example.com"}, Serves: []string{"https://own.example.com"},
 		TokenFormat: keystile.TokenOpaque, FirstParty: true, IDTokenAlgorithm: keystile.EdDSA, Pairwise: true, DPoP: true, PushedOnly: true,
-		CreatedAt: T0, UpdatedAt: T0,
+		Backchannel:  keystile.LogoutURI{URI: "https://app.example.com/backchannel", SessionRequired: true},
+		Frontchannel: keystile.LogoutURI{URI: "https://app.example.com/frontchannel", SessionRequired: true},
+		CreatedAt:    T0, UpdatedAt: T0,
 	}
 }
 
@@ -41,7 +43,7 @@ func oauthGrant(n int) keystile.OAuthGrant {
 	return keystile.OAuthGrant{
 		ID: fmt.Sprintf("gra_%d", n), ClientID: ApplicationID(1), UserID: "user_ann", SessionID: "ses_1", Scopes: []keystile.Scope{"openid", "sites:read"},
 		Audiences: []string{"https://api.example.com"}, Methods: []keystile.AuthMethod{keystile.MethodPassword, keystile.MethodMFA}, AuthenticatedAt: T0,
-		Nonce: "n", Thumbprint: "t", CreatedAt: T0, ExpiresAt: T0.Add(1000 * time.Hour),
+		Nonce: "n", Thumbprint: "t", UserinfoClaims: []string{"email", "name"}, IDTokenClaims: []string{"name"}, ACR: "urn:keystile:acr:mfa", CreatedAt: T0, ExpiresAt: T0.Add(1000 * time.Hour),
 	}
 }
 

@@ -13,7 +13,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 	for _, group := range [][]behaviour{
 		organizationBehaviours, siteBehaviours, roleBehaviours, keyBehaviours, secretBehaviours, adminTokenBehaviours,
 		keyringBehaviours, signingKeyBehaviours, userBehaviours, loginBehaviours, providerBehaviours, nonceBehaviours,
-		applicationBehaviours, webhookBehaviours, oauthBehaviours, keyLifeBehaviours,
+		applicationBehaviours, webhookBehaviours, oauthBehaviours, visitBehaviours, keyLifeBehaviours,
 		transactionBehaviours, auditBehaviours, checkpointBehaviours, feedBehaviours, decisionBehaviours, importBehaviours,
 	} {
 		for _, b := range group {
