@@ -164,7 +164,7 @@ func (s *server) background(failed chan<- error) (stop func()) {
 		s.feed.Run, s.watch, s.watchKeys, s.measureLag, s.sweep, s.tuneHeap,
 		s.recorder.Run, s.notary.Run,
 		s.used.Run, s.signed.Run, s.exchanged.Run, s.seen.Run,
-		s.login.Run, s.courier.Run,
+		s.login.Run, s.courier.Run, s.oauth.RunLogouts,
 		s.life.leaks.Run, s.life.meter.Run, s.keepKeys,
 		s.purge, s.purgePartners, s.purgeOAuth, s.purgeLedger, s.purgeUsage,
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -46,7 +47,7 @@ func (s *server) buildOAuth(ctx context.Context, _ *app) error {
 	s.oauth, err = oidc.New(oidc.Options{
 		Store: s.house.store, Digester: s.house.digester, Sealer: s.house.sealer, Keys: &signingKeys{TokenKeys: s.tokenKeys, service: s.house.service},
 		Tokens: s.access, Claim: s.claimOnce, CheckClient: checkOAuthClient, Issuer: issuerOf(s.cfg), Algorithm: keystile.SigningAlgorithm(s.cfg.Tokens.Algorithm), PairwiseKey: pairwise,
-		Foreign: s.exchangeForeign, Documents: clientmetadata.NewDocuments(s.fetchDocument, time.Now).Find, ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
+		Tell: s.tellClient, Foreign: s.exchangeForeign, Documents: clientmetadata.NewDocuments(s.fetchDocument, time.Now).Find, ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
 		Offered: s.offeredScopes,
 	})
 	return err
@@ -72,6 +73,13 @@ func (s *server) offeredScopes() []keystile.Scope {
 func (s *server) fetchDocument(ctx context.Context, address string, limit int64) (int, http.Header, []byte, error) {
 	answer, err := s.fetcher.Do(ctx, outbound.Request{URL: address}, limit)
 	return answer.Status, answer.Header, answer.Body, err
+}
+
+// tellClient posts a form to a client, through the guard.
+func (s *server) tellClient(ctx context.Context, address string, form url.Values) (int, error) {
+	return s.teller.Send(ctx, outbound.Request{
+		Method: http.MethodPost, URL: address, Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, Body: []byte(form.Encode()),
+	})
 }
 
 // checkOAuthClient completes a client and checks it as management does.

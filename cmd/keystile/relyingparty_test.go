@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"keystile.dev/keystile/internal/jws"
 )
 
 const (
@@ -159,4 +161,19 @@ func TestAnAnswerIsPostedByAPageThatHoldsNoScriptOfItsOwn(t *testing.T) {
 	if wrong := fields(b.open(authorization(url.Values{"response_mode": {"form_post"}, "prompt": {"none login"}})).Body.String()); wrong.Get("error") != "invalid_request" || wrong.Get("iss") == "" {
 		t.Errorf("%v", wrong)
 	}
+}
+
+// payloadOf are the claims of a signed token, whose signature is not looked at.
+func payloadOf(t *testing.T, token string) map[string]any {
+	t.Helper()
+	read := must(jws.Parse(token))(t)
+	var claims map[string]any
+	check(t, json.Unmarshal(read.Payload, &claims))
+	return claims
+}
+
+// sidOf is the session that an ID token names.
+func sidOf(t *testing.T, id string) string {
+	t.Helper()
+	return text(t, payloadOf(t, id), "sid")
 }

@@ -97,29 +97,31 @@ type server struct {
 	oauth      *oidc.Server
 	federation *federation.Verifier
 	fetcher    *outbound.Client
-	limits     *limits
-	recorder   *audit.Recorder
-	notary     *audit.Notary
-	keyWatch   keyWatch
-	lag        *lag
-	used       *usage.Batcher[store.APIKeyUse]
-	signed     *usage.Batcher[store.SigningKeyUse]
-	exchanged  *usage.Batcher[store.ApplicationKeyUse]
-	seen       *usage.Batcher[store.SessionUse]
-	life       keyLife
-	adopter    *adopter
-	metrics    *metrics.Metrics
-	tracer     *tracing.Tracer
-	gate       *gate.Gate
-	signer     *keyring.Signer
-	streams    *proxy.Streams
-	lease      atomic.Pointer[store.Lease]
-	trust      enforce.Trust
-	tls        *tls.Config
-	started    time.Time
-	reloads    chan keystile.Change
-	tunesHeap  bool        // the environment does not say how to collect
-	windows    atomic.Bool // a clock window may be wider than the ledger knows
+	// teller sends what others' servers are told: webhooks, and sign-outs to OAuth clients.
+	teller    *outbound.Client
+	limits    *limits
+	recorder  *audit.Recorder
+	notary    *audit.Notary
+	keyWatch  keyWatch
+	lag       *lag
+	used      *usage.Batcher[store.APIKeyUse]
+	signed    *usage.Batcher[store.SigningKeyUse]
+	exchanged *usage.Batcher[store.ApplicationKeyUse]
+	seen      *usage.Batcher[store.SessionUse]
+	life      keyLife
+	adopter   *adopter
+	metrics   *metrics.Metrics
+	tracer    *tracing.Tracer
+	gate      *gate.Gate
+	signer    *keyring.Signer
+	streams   *proxy.Streams
+	lease     atomic.Pointer[store.Lease]
+	trust     enforce.Trust
+	tls       *tls.Config
+	started   time.Time
+	reloads   chan keystile.Change
+	tunesHeap bool        // the environment does not say how to collect
+	windows   atomic.Bool // a clock window may be wider than the ledger knows
 }
 
 // serve runs the server until ctx ends. This is all the wiring there is.

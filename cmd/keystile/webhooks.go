@@ -22,6 +22,7 @@ func (s *server) buildWebhooks(context.Context, *app) error {
 	}
 	options.Timeout = webhook.SendTimeout
 	client := outbound.New(options)
+	s.teller = client
 	s.house.service.Reachable = client.Reachable
 	s.courier, err = webhook.NewCourier(webhook.Options{
 		Alone: s.alone(), Store: s.house.store, Open: s.house.sealer.Open, Digest: s.house.digester.Digest, Random: randomSource, Now: time.Now, Logger: s.log,

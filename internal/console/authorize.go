@@ -23,6 +23,7 @@ type Authorizer interface {
 	Decide(ctx context.Context, query url.Values, person oidc.Person, since time.Time, allow bool) (oidc.Step, error)
 	RedirectOrigin(ctx context.Context, query url.Values) string
 	EndSession(ctx context.Context, query url.Values) (oidc.Logout, error)
+	LogoutFrames(ctx context.Context, sessionID string) ([]oidc.LogoutFrame, error)
 	// Device is what is asked about the device that shows a code; a wrong one is
 	// [oidc.ErrUserCode].
 	Device(ctx context.Context, person oidc.Person, code string) (oidc.Consent, error)
@@ -143,6 +144,9 @@ func (c *Console) signInFirst(query url.Values, need *oidc.SignIn) answer {
 	to := url.Values{"return_to": {back}}
 	if need.Again {
 		to.Set("again", "1")
+	}
+	if need.Passkey {
+		to.Set("factor", "passkey")
 	}
 	if need.Hint != "" && len(need.Hint) <= 320 {
 		to.Set("hint", need.Hint)

@@ -453,6 +453,10 @@ func (p *fakePeople) RevokeSession(_ context.Context, _ login.Caller, sid, other
 	return p.begin("RevokeSession")
 }
 
+func (p *fakePeople) Replace(ctx context.Context, c login.Caller, old, _ string) error {
+	return p.Logout(ctx, c, old)
+}
+
 func (p *fakePeople) Logout(_ context.Context, _ login.Caller, sid string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

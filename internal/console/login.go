@@ -9,6 +9,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/login"
+	"keystile.dev/keystile/internal/oidc"
 )
 
 // signInView is the content of login.html.
@@ -22,6 +23,8 @@ type signInView struct {
 	Reset bool
 	// Again is set where somebody signed in already is asked to prove who they are.
 	Again bool
+	// PasskeyAsked is set where an application takes nothing else.
+	PasskeyAsked bool
 }
 
 func (c *Console) signInForm(v *visit) (answer, error) {
@@ -33,12 +36,14 @@ func (c *Console) signInForm(v *visit) (answer, error) {
 	if hint := v.query("hint"); hint != "" && !v.signedIn() {
 		username = hint
 	}
-	return c.signInPage(v, asked{back: back, username: username, organization: v.query("organization")}, "")
+	return c.signInPage(v, asked{back: back, username: username, organization: v.query("organization"), passkey: v.query("factor") == "passkey"}, "")
 }
 
 // asked is what a sign-in page keeps from one try to the next.
 type asked struct {
 	back, username string
+	// passkey: the application takes nothing else.
+	passkey bool
 	// organization chooses the providers that are offered; empty: those that are listed.
 	organization string
 }
@@ -57,8 +62,11 @@ func (c *Console) signInPage(v *visit, a asked, problem string) (answer, error) 
 	if a.organization != "" {
 		f.hide("organization", a.organization)
 	}
+	if a.passkey {
+		f.hide("factor", "passkey")
+	}
 	f.Problem = problem
-	view := signInView{Form: f, Buttons: buttons, Reset: c.options.Reset, Again: v.signedIn()}
+	view := signInView{Form: f, Buttons: buttons, Reset: c.options.Reset, Again: v.signedIn(), PasskeyAsked: a.passkey && c.options.Passkeys}
 	if c.options.Passkeys {
 		view.Passkey = v.newForm("/login/passkey", "Sign in with a passkey").hide("return_to", a.back)
 	}
@@ -76,7 +84,7 @@ func (c *Console) again(v *visit, a asked, problem string) (answer, error) {
 }
 
 func (c *Console) signIn(v *visit) (answer, error) {
-	kept := asked{back: returnTo(v.form.Get("return_to")), username: strings.TrimSpace(v.form.Get("username")), organization: v.form.Get("organization")}
+	kept := asked{back: returnTo(v.form.Get("return_to")), username: strings.TrimSpace(v.form.Get("username")), organization: v.form.Get("organization"), passkey: v.form.Get("factor") == "passkey"}
 	password := v.form.Get("password")
 	if kept.username == "" || password == "" {
 		a, err := c.signInPage(v, kept, "")
@@ -136,7 +144,7 @@ func (c *Console) answered(v *visit, sid []byte, err error, back string) (answer
 // what was fixed or copied before is worth nothing after (threat 35).
 func (c *Console) enter(v *visit, sid, back string) (answer, error) {
 	if v.signedIn() && v.session.ID != sid {
-		if err := c.people.Logout(v.context(), v.caller, v.session.ID); err != nil {
+		if err := c.people.Replace(v.context(), v.caller, v.session.ID, sid); err != nil {
 			return answer{}, err
 		}
 	}
@@ -150,15 +158,8 @@ func sessionID(_ context.Context, s keystile.Session, _ keystile.User) ([]byte, 
 }
 
 func (c *Console) signOut(v *visit) (answer, error) {
-	if v.signedIn() {
-		if !c.seals.isFormToken(v.form.Get("token"), v.session.ID) {
-			return answer{}, errStaleForm
-		}
-		// An error is told: a page that says "signed out" while the session lives would lie.
-		if err := c.people.Logout(v.context(), v.caller, v.session.ID); err != nil {
-			return answer{}, err
-		}
+	if v.signedIn() && !c.seals.isFormToken(v.form.Get("token"), v.session.ID) {
+		return answer{}, errStaleForm
 	}
-	return goTo("/login").with(c.cookies.drop(cookieSession)).with(c.cookies.drop(cookieChallenge)).
-		with(c.cookies.set(cookieNotice, "signed-out", 0)), nil
+	return c.signedOut(v, oidc.Logout{})
 }

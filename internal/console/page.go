@@ -22,6 +22,8 @@ type answer struct {
 	retry string
 	// formActions are the origins that a view's forms lead on to beside our own.
 	formActions []string
+	// frames are the origins whose pages a view shows in frames.
+	frames []string
 	// json is an answer to a program, in place of a view; nil: none.
 	json []byte
 }
@@ -153,6 +155,10 @@ func (c *Console) send(w http.ResponseWriter, v *visit, a answer) {
 	}
 	if len(a.formActions) > 0 {
 		w.Header().Set("Content-Security-Policy", formActionsOf(a.formActions))
+	}
+	if len(a.frames) > 0 {
+		h := w.Header()
+		h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; frame-src "+strings.Join(a.frames, " "))
 	}
 	switch {
 	case a.json != nil:

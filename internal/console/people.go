@@ -58,6 +58,7 @@ type Sessions interface {
 	Sessions(ctx context.Context, sid string) ([]keystile.Session, error)
 	RevokeSession(ctx context.Context, c login.Caller, sid, other string) error
 	Logout(ctx context.Context, c login.Caller, sid string) error
+	Replace(ctx context.Context, c login.Caller, old, now string) error
 }
 
 // People is all of them.

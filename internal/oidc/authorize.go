@@ -50,6 +50,8 @@ type SignIn struct {
 	Again bool
 	// Hint is the name that the client expects; empty: any.
 	Hint string
+	// Passkey: nothing else will do.
+	Passkey bool
 }
 
 // Consent is what a person is asked.
@@ -93,6 +95,10 @@ type authorization struct {
 	// pushed is the digest of the pushed request that it came as; nil: it stood in the URL.
 	pushed *[32]byte
 	hint   string
+	claims claimsRequest
+	acr    acrRequest
+	// subjects are sets of which each must hold the subject of the person.
+	subjects [][]string
 }
 
 // The ways in which a code is answered (OAuth 2.0 Multiple Response Type Encoding
@@ -115,17 +121,21 @@ func (s *Server) Begin(ctx context.Context, query url.Values, person *Person, si
 	if a == nil {
 		return step, err
 	}
-	if need := a.signIn(person, since, s.now()); need != nil {
-		if slices.Contains(a.prompt, "none") {
-			return s.answerError(a, "login_required", "Nobody is signed in, or not as asked."), nil
-		}
+	need, err := s.signIn(ctx, a, person, since)
+	switch {
+	case err != nil:
+		return s.answerRefusal(a, err)
+	case need != nil && slices.Contains(a.prompt, "none"):
+		return s.answerError(a, "login_required", "Nobody is signed in, or not as asked."), nil
+	case need != nil:
 		return Step{SignIn: need}, nil
 	}
 	granted, step, err := s.grantable(ctx, a, person)
 	if granted == nil {
 		return step, err
 	}
-	asked, err := s.mustAsk(ctx, a, person, granted)
+	told := union(granted, a.claims.scopes())
+	asked, err := s.mustAsk(ctx, a, person, told)
 	if err != nil {
 		return Step{}, err
 	}
@@ -142,7 +152,7 @@ func (s *Server) Begin(ctx context.Context, query url.Values, person *Person, si
 	c := a.client
 	return Step{Consent: &Consent{
 		Client: c.name(), Owner: c.OwnerName, Homepage: c.Application.Homepage, Verified: c.Client.ApplicationID != "",
-		Redirect: originOf(a.redirectURI), Host: u.Host, Scopes: granted, Resources: a.audiences, Lasting: c.may(keystile.GrantRefreshToken),
+		Redirect: originOf(a.redirectURI), Host: u.Host, Scopes: told, Resources: a.audiences, Lasting: c.may(keystile.GrantRefreshToken),
 	}}, nil
 }
 
@@ -168,7 +178,11 @@ func (s *Server) Decide(ctx context.Context, query url.Values, person Person, si
 	if a == nil {
 		return step, err
 	}
-	if a.signIn(&person, since, s.now()) != nil {
+	need, err := s.signIn(ctx, a, &person, since)
+	if err != nil {
+		return s.answerRefusal(a, err)
+	}
+	if need != nil {
 		return s.answerError(a, "login_required", "The sign-in is not as asked any more."), nil
 	}
 	granted, step, err := s.grantable(ctx, a, &person)
@@ -178,7 +192,7 @@ func (s *Server) Decide(ctx context.Context, query url.Values, person Person, si
 	if !allow {
 		return s.answerError(a, "access_denied", "The user said no."), nil
 	}
-	if err := s.remember(ctx, a, &person, granted); err != nil {
+	if err := s.remember(ctx, a, &person, union(granted, a.claims.scopes())); err != nil {
 		return Step{}, err
 	}
 	return s.giveCode(ctx, a, &person, granted)
@@ -235,12 +249,33 @@ func (s *Server) read(ctx context.Context, query url.Values) (a *authorization, 
 	if len(query["state"]) == 1 && len(query.Get("state")) <= maxParameter {
 		a.state = query.Get("state")
 	}
-	if e := a.take(query); e != nil {
-		step = s.answerError(a, e.Code, e.Description)
+	if err := s.take(ctx, a, query); err != nil {
+		step, err = s.answerRefusal(a, err)
 		step.byStranger = c.Client.ApplicationID == ""
-		return nil, step, nil
+		return nil, step, err
 	}
 	return a, Step{}, nil
+}
+
+// take reads what a client asks for. A refusal is an *Error, for the client.
+func (s *Server) take(ctx context.Context, a *authorization, query url.Values) error {
+	if e := a.take(query); e != nil {
+		return e
+	}
+	hint := query.Get("id_token_hint")
+	if hint == "" {
+		return nil
+	}
+	c, err := s.hinted(ctx, hint)
+	var refused *Refused
+	switch {
+	case errors.As(err, &refused) || err == nil && c.text("aud") != a.client.id():
+		return badRequest("id_token_hint is not a token of this server for this client.")
+	case err != nil:
+		return err
+	}
+	a.subjects = append(a.subjects, []string{c.text("sub")})
+	return nil
 }
 
 // take reads what a client asks for.
@@ -280,6 +315,9 @@ func (a *authorization) take(query url.Values) *Error {
 		return e
 	}
 	if e := a.takePrompt(query); e != nil {
+		return e
+	}
+	if e := a.takeClaims(query); e != nil {
 		return e
 	}
 	if a.scopes = askedScopes(a.client, words[keystile.Scope](query.Get("scope"))); a.scopes == nil {
@@ -340,23 +378,28 @@ func (a *authorization) takePrompt(query url.Values) *Error {
 	return nil
 }
 
-// prompts are the values of prompt that are supported.
-var prompts = []string{"none", "login", "consent", "select_account"}
-
-// signIn is the sign-in that has to come first; nil: the one there is will do. It is
-// asked of the person the request ends on: after a sign-in as somebody else, of them.
-func (a *authorization) signIn(person *Person, since, now time.Time) *SignIn {
-	if person == nil {
-		return &SignIn{Hint: a.hint}
+// takeClaims reads which claims, and which authentication context, are asked for (OpenID
+// Connect Core, sections 5.5 and 3.1.2.1). The claim says more than acr_values.
+func (a *authorization) takeClaims(query url.Values) *Error {
+	if text := query.Get("claims"); text != "" {
+		var ok bool
+		if a.claims, ok = parseClaims(text); !ok {
+			return badRequest("claims is not what OpenID Connect Core, section 5.5, says, or longer than 4 KiB.")
+		}
 	}
-	proven := person.Session.AuthenticatedAt
-	fresh := !since.IsZero() && !proven.Before(since.Truncate(time.Second))
-	again := slices.Contains(a.prompt, "login") || slices.Contains(a.prompt, "select_account")
-	if (again || a.maxAge >= 0 && now.Sub(proven) > a.maxAge) && !fresh {
-		return &SignIn{Again: true, Hint: a.hint}
+	a.claims.userinfo, a.claims.idToken = allowedClaims(&a.client.Client, a.claims.userinfo), allowedClaims(&a.client.Client, a.claims.idToken)
+	a.subjects, a.acr = a.claims.subjects, a.claims.acr
+	if len(query.Get("acr_values")) > maxParameter {
+		return badRequest("acr_values is too long.")
+	}
+	if len(a.acr.values) == 0 {
+		a.acr.values = words[string](query.Get("acr_values"))
 	}
 	return nil
 }
+
+// prompts are the values of prompt that are supported.
+var prompts = []string{"none", "login", "consent", "select_account"}
 
 // askedScopes are the scopes a client asks for: those it is registered for, if it names
 // none. Of those that tell of a person the ones it is not registered for are left out
@@ -371,7 +414,7 @@ func askedScopes(c *client, asked []keystile.Scope) []keystile.Scope {
 		switch {
 		case covered:
 			scopes = append(scopes, want)
-		case !oauthtoken.IsIdentity(want):
+		case !oauthtoken.IsIdentity(want) && want != "address" && want != "phone": // of which nothing is known here
 			return nil
 		}
 	}
@@ -491,8 +534,12 @@ func (s *Server) giveCode(ctx context.Context, a *authorization, person *Person,
 		Grant: keystile.OAuthGrant{
 			ID: grantID, ClientID: a.client.id(), UserID: person.User.ID, SessionID: person.Session.ID, Scopes: granted, Audiences: a.audiences,
 			Methods: person.Session.Methods, AuthenticatedAt: person.Session.AuthenticatedAt, Nonce: a.nonce, Thumbprint: a.thumbprint,
+			UserinfoClaims: a.claims.userinfo, IDTokenClaims: a.claims.idToken, ACR: a.acr.met(person.Session.Methods),
 		},
 		RedirectURI: a.redirectURI, Challenge: a.challenge, CreatedAt: now, ExpiresAt: now.Add(keystile.OAuthCodeLife),
+	}
+	if wantsLogout(&a.client.Client) {
+		code.SessionExpiresAt = person.Session.ExpiresAt
 	}
 	code.Digest, code.PepperID = s.digest(secret)
 	if a.pushed != nil { // good once (RFC 9126, section 7.3)
@@ -521,6 +568,15 @@ func (s *Server) answer(a *authorization, parameters url.Values) Step {
 		return Step{Post: &FormPost{Action: a.redirectURI, Origin: originOf(a.redirectURI), Fields: parameters}}
 	}
 	return Step{Location: withParameters(a.redirectURI, parameters)}
+}
+
+// answerRefusal answers an *Error to the client. Any other error is returned.
+func (s *Server) answerRefusal(a *authorization, err error) (Step, error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		return Step{}, err
+	}
+	return s.answerError(a, e.Code, e.Description), nil
 }
 
 func (s *Server) answerError(a *authorization, code, description string) Step {

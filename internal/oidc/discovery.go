@@ -42,6 +42,10 @@ type metadata struct {
 	RequestParameterSupported    bool     `json:"request_parameter_supported"`
 	RequestURIParameterSupported bool     `json:"request_uri_parameter_supported"`
 	ClaimsParameterSupported     bool     `json:"claims_parameter_supported"`
+	BackchannelLogout            bool     `json:"backchannel_logout_supported"`
+	BackchannelLogoutSession     bool     `json:"backchannel_logout_session_supported"`
+	FrontchannelLogout           bool     `json:"frontchannel_logout_supported"`
+	FrontchannelLogoutSession    bool     `json:"frontchannel_logout_session_supported"`
 }
 
 func (s *Server) describe() ([]byte, error) {
@@ -62,7 +66,7 @@ func (s *Server) describe() ([]byte, error) {
 		ScopesSupported: []string{"openid", "profile", "email"}, ResponseTypesSupported: []string{"code"}, ResponseModesSupported: responseModes,
 		GrantTypesSupported: names, SubjectTypesSupported: []string{"public", "pairwise"},
 		IDTokenAlgorithms: algorithms, TokenAuthMethods: all, TokenAuthAlgorithms: algorithms, RevocationAuthMethods: all, IntrospectionAuthMethods: confidential,
-		ChallengeMethods: []string{"S256"}, DPoPAlgorithms: algorithms, ACRValues: []string{acrOne, acrMFA}, PromptValues: prompts, IssuerInResponse: true, ClientDocuments: s.o.Documents != nil,
+		ChallengeMethods: []string{"S256"}, DPoPAlgorithms: algorithms, ACRValues: contexts, PromptValues: prompts, IssuerInResponse: true, ClaimsParameterSupported: true, BackchannelLogout: true, BackchannelLogoutSession: true, FrontchannelLogout: true, FrontchannelLogoutSession: true, ClientDocuments: s.o.Documents != nil,
 		ClaimsSupported: []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid", "name", "preferred_username", "updated_at", "email"},
 	})
 	if err != nil {

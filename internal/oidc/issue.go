@@ -105,6 +105,7 @@ type accessClaims struct {
 	Scope           string                `json:"scope,omitempty"`
 	AuthenticatedAt int64                 `json:"auth_time,omitempty"`
 	Methods         []keystile.AuthMethod `json:"amr,omitempty"`
+	ACR             string                `json:"acr,omitempty"`
 	Organization    string                `json:"organization,omitempty"`
 	Actor           *actorClaim           `json:"act,omitempty"`
 	Confirmation    *confirmation         `json:"cnf,omitempty"`
@@ -142,7 +143,7 @@ func (s *Server) signAccessToken(ctx context.Context, i *issuing, token *keystil
 	}
 	if i.grant.UserID != "" {
 		c.Subject, c.Organization = s.subject(i.client.Client, i.grant.UserID), i.user.User.OrganizationID
-		c.AuthenticatedAt, c.Methods = i.grant.AuthenticatedAt.Unix(), i.grant.Methods
+		c.AuthenticatedAt, c.Methods, c.ACR = i.grant.AuthenticatedAt.Unix(), i.grant.Methods, i.acr()
 	}
 	return s.sign(ctx, s.o.Algorithm, typeAccessToken, c)
 }
@@ -218,21 +219,8 @@ func (s *Server) idToken(ctx context.Context, i *issuing, access keystile.Secret
 	sum := sha256.Sum256([]byte(access.Reveal()))
 	return s.sign(ctx, c.IDTokenAlgorithm, typeIDToken, idClaims{
 		Issuer: s.o.Issuer, Subject: s.subject(c, i.grant.UserID), Audience: c.ID, IssuedAt: now.Unix(), Expires: now.Add(idTokenLife).Unix(),
-		AuthenticatedAt: i.grant.AuthenticatedAt.Unix(), Nonce: i.grant.Nonce, Methods: i.grant.Methods, ACR: acrOf(i.grant.Methods), AuthorizedParty: c.ID,
+		AuthenticatedAt: i.grant.AuthenticatedAt.Unix(), Nonce: i.grant.Nonce, Methods: i.grant.Methods, ACR: i.acr(), AuthorizedParty: c.ID,
 		AccessTokenHash: base64.RawURLEncoding.EncodeToString(sum[:sha256.Size/2]), SessionID: i.grant.SessionID,
-		personClaims: personOf(i.user.User, i.scopes),
+		personClaims: personOf(i.user.User, i.scopes, allowedClaims(&c, i.grant.IDTokenClaims)),
 	})
-}
-
-// The authentication contexts (OpenID Connect Core, section 2, acr): one factor, or more.
-const (
-	acrOne = "urn:keystile:acr:1"
-	acrMFA = "urn:keystile:acr:mfa"
-)
-
-func acrOf(methods []keystile.AuthMethod) string {
-	if slices.Contains(methods, keystile.MethodMFA) {
-		return acrMFA
-	}
-	return acrOne
 }

@@ -52,8 +52,8 @@ func (s *Server) push(ctx context.Context, r *request) (any, error) {
 	if !clientmetadata.MatchRedirect(c.Client.RedirectURIs, a.redirectURI) {
 		return nil, badRequest("The client did not register that redirect URI.")
 	}
-	if e := a.take(query); e != nil {
-		return nil, e
+	if err := s.take(ctx, a, query); err != nil {
+		return nil, err
 	}
 	if err := s.roomFor(r, c); err != nil {
 		return nil, err

@@ -43,6 +43,10 @@ type registration struct {
 	IDTokenAlgorithm       string          `json:"id_token_signed_response_alg,omitempty"`
 	PushedOnly             bool            `json:"require_pushed_authorization_requests,omitempty"`
 	DPoP                   bool            `json:"dpop_bound_access_tokens,omitempty"`
+	BackchannelURI         string          `json:"backchannel_logout_uri,omitempty"`
+	BackchannelSession     bool            `json:"backchannel_logout_session_required,omitempty"`
+	FrontchannelURI        string          `json:"frontchannel_logout_uri,omitempty"`
+	FrontchannelSession    bool            `json:"frontchannel_logout_session_required,omitempty"`
 }
 
 // registered is the answer about a client (RFC 7591, section 3.2.1; RFC 7592, section 3).
@@ -137,6 +141,8 @@ func (s *Server) asClient(m *clientmetadata.Metadata, c keystile.OAuthClient) (k
 		c.Scopes = words[keystile.Scope](strings.Join(m.Scopes, " "))
 	}
 	c.Pairwise, c.PushedOnly, c.DPoP, c.IDTokenAlgorithm = m.Pairwise, m.PushedOnly, m.DPoP, keystile.SigningAlgorithm(m.IDTokenAlgorithm)
+	c.Backchannel = keystile.LogoutURI{URI: m.BackchannelLogoutURL, SessionRequired: m.BackchannelSession}
+	c.Frontchannel = keystile.LogoutURI{URI: m.FrontchannelLogoutURL, SessionRequired: m.FrontchannelSession}
 	c.Public, c.JWKS = m.AuthMethod == clientmetadata.AuthNone, ""
 	switch {
 	case m.JWKSURL != "":
@@ -223,6 +229,7 @@ func (s *Server) describeRegistered(c keystile.OAuthClient) registered {
 	out := registered{ClientID: c.ID, IssuedAt: c.CreatedAt.Unix(), URI: s.o.Issuer + PathRegister + "/" + c.ID, registration: registration{
 		RedirectURIs: c.RedirectURIs, PostLogoutRedirectURIs: c.PostLogoutRedirectURIs, AuthMethod: "client_secret_basic", ResponseTypes: []string{"code"},
 		Name: c.Name, Scope: joined(c.Scopes), SubjectType: "public", IDTokenAlgorithm: string(c.IDTokenAlgorithm), PushedOnly: c.PushedOnly, DPoP: c.DPoP,
+		BackchannelURI: c.Backchannel.URI, BackchannelSession: c.Backchannel.SessionRequired, FrontchannelURI: c.Frontchannel.URI, FrontchannelSession: c.Frontchannel.SessionRequired,
 	}}
 	for _, g := range c.GrantTypes {
 		out.GrantTypes = append(out.GrantTypes, string(g))

@@ -88,6 +88,8 @@ type Options struct {
 	// Offered are the scopes that protected routes ask for: a client that nobody vouches for
 	// and that names none is registered for them; nil: for those that tell of a person alone.
 	Offered func() []keystile.Scope
+	// Tell posts logout tokens to clients.
+	Tell Tell
 	// PairwiseKey makes subjects that only one client knows: 32 random bytes that live as
 	// long as the store.
 	PairwiseKey []byte
@@ -113,7 +115,7 @@ type Server struct {
 //
 //nolint:gocyclo // a list of checks, one after the other
 func New(o Options) (*Server, error) {
-	if o.Store == nil || o.Digester == nil || o.Sealer == nil || o.Keys == nil || o.Tokens == nil || o.Claim == nil || o.CheckClient == nil || o.Issuer == "" || o.Algorithm == "" ||
+	if o.Store == nil || o.Digester == nil || o.Sealer == nil || o.Keys == nil || o.Tokens == nil || o.Claim == nil || o.CheckClient == nil || o.Tell == nil || o.Issuer == "" || o.Algorithm == "" ||
 		len(o.PairwiseKey) < 32 || o.ClientAddr == nil || o.RequestID == nil || o.Random == nil || o.Now == nil || o.Logger == nil {
 		return nil, errors.New("oidc: an option is missing")
 	}

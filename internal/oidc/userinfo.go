@@ -21,13 +21,23 @@ type personClaims struct {
 	// EmailVerified is never said: addresses are entered, not proven.
 }
 
-// personOf are the claims that scopes ask for (section 5.4).
-func personOf(u keystile.User, scopes []keystile.Scope) personClaims {
-	var c personClaims
-	if slices.Contains(scopes, "profile") {
-		c.Name, c.PreferredUsername, c.UpdatedAt = u.Name, u.Username, u.UpdatedAt.Unix()
+// personOf are the claims that scopes ask for (section 5.4), and those asked for by name
+// (section 5.5).
+func personOf(u keystile.User, scopes []keystile.Scope, names []string) personClaims {
+	told := func(name string) bool {
+		return slices.Contains(scopes, claimScopes[name]) || slices.Contains(names, name)
 	}
-	if slices.Contains(scopes, "email") {
+	var c personClaims
+	if told("name") {
+		c.Name = u.Name
+	}
+	if told("preferred_username") {
+		c.PreferredUsername = u.Username
+	}
+	if told("updated_at") {
+		c.UpdatedAt = u.UpdatedAt.Unix()
+	}
+	if told("email") {
 		c.Email = u.Email
 	}
 	return c
@@ -105,7 +115,24 @@ func (s *Server) userinfo(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return userinfo{Subject: s.subject(c, user.ID), personClaims: personOf(user, p.Scopes)}, nil
+	names, err := s.askedOfUserinfo(r.Context(), &c, token.GrantID)
+	if err != nil {
+		return nil, err
+	}
+	return userinfo{Subject: s.subject(c, user.ID), personClaims: personOf(user, p.Scopes, names)}, nil
+}
+
+// askedOfUserinfo are the claims that the client of a token asked for by name. What
+// another client asked for is not told to one that exchanged its token.
+func (s *Server) askedOfUserinfo(ctx context.Context, c *keystile.OAuthClient, grantID string) ([]string, error) {
+	if grantID == "" {
+		return nil, nil
+	}
+	grant, err := s.o.Store.OAuthGrant(ctx, grantID)
+	if err != nil || grant.ClientID != c.ID {
+		return nil, err
+	}
+	return allowedClaims(c, grant.UserinfoClaims), nil
 }
 
 // open proves an access token as the gate does: one that is bound to a key comes with a

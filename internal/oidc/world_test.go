@@ -56,6 +56,9 @@ type world struct {
 	// served is what the documents of clients say, by their URL, and fetched how often one was asked for.
 	served  map[string]string
 	fetched int
+	// told are the logout tokens that clients were posted, by address; answer is what they say.
+	told   map[string][]string
+	answer int
 }
 
 // documents reads a client's document as the server does, without a network.
@@ -70,6 +73,14 @@ func (w *world) documents(_ context.Context, id string) (*clientmetadata.Metadat
 		return nil, fmt.Errorf("%w: %w", clientmetadata.ErrNoDocument, err)
 	}
 	return m, nil
+}
+
+// tell is a client that is told of sign-outs.
+func (w *world) tell(_ context.Context, address string, form url.Values) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told[address] = append(w.told[address], form.Get("logout_token"))
+	return w.answer, nil
 }
 
 // hashing is a digester with one pepper.
@@ -131,7 +142,7 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, store: s, keys: &testKeys{key: key}, log: &bytes.Buffer{}, clock: time.Now().UTC().Truncate(time.Microsecond), spent: map[string]bool{}, until: map[string]time.Time{}}
+	w := &world{t: t, store: s, keys: &testKeys{key: key}, log: &bytes.Buffer{}, clock: time.Now().UTC().Truncate(time.Microsecond), spent: map[string]bool{}, until: map[string]time.Time{}, told: map[string][]string{}, answer: http.StatusOK}
 	w.seed()
 	w.kind, err = oauthtoken.New(oauthtoken.Options{Find: w.find, Digester: hashing{}, Ledger: proofs{w}, Fresh: func(time.Time) bool { return true }, Now: w.now})
 	if err != nil {
@@ -144,7 +155,7 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 		}
 	})
 	w.server, err = oidc.New(oidc.Options{
-		Store: s, Digester: hashing{}, Sealer: sealing{}, Keys: w.keys, Tokens: w.kind, Claim: w.claim, CheckClient: checkClient, Issuer: issuer, Algorithm: keystile.EdDSA,
+		Store: s, Digester: hashing{}, Sealer: sealing{}, Keys: w.keys, Tokens: w.kind, Claim: w.claim, CheckClient: checkClient, Tell: w.tell, Issuer: issuer, Algorithm: keystile.EdDSA,
 		PairwiseKey: bytes.Repeat([]byte{7}, 32), ClientAddr: func(*http.Request) (netip.Addr, error) { return netip.MustParseAddr("203.0.113.9"), nil },
 		Offered:   func() []keystile.Scope { return []keystile.Scope{"sites:read", "things:read"} },
 		Documents: w.documents, RequestID: func(*http.Request) string { return "req-1" }, Random: rand.Reader, Now: w.now, Logger: slog.New(slog.NewTextHandler(&locked{b: w.log}, nil)),
@@ -215,6 +226,7 @@ func (w *world) seed() {
 	}
 	w.person = oidc.Person{User: user, Session: keystile.Session{
 		ID: "ses_1", UserID: user.ID, Methods: []keystile.AuthMethod{keystile.MethodPassword}, AuthenticatedAt: w.clock.Add(-time.Minute),
+		ExpiresAt: w.clock.Add(24 * time.Hour),
 	}}
 }
 
@@ -411,4 +423,18 @@ func flat(q url.Values) []string {
 func (w *world) metadata() map[string]any {
 	w.t.Helper()
 	return w.send(httptest.NewRequest(http.MethodGet, issuer+"/.well-known/openid-configuration", nil)).body
+}
+
+// sign makes an ID token of this server with whatever claims.
+func (w *world) sign(claims map[string]any) string {
+	w.t.Helper()
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	token, err := w.keys.SignAs(w.t.Context(), keystile.RS256, "JWT", payload)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return token.Reveal()
 }

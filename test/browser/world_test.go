@@ -64,6 +64,8 @@ users:
   - {username: apacheno@example.com, password: correct horse battery staple, organization: sibaya-power}
   - {username: oauth@example.com, name: Olga Oauth, password: correct horse battery staple, organization: sibaya-power, role_id: role_viewer}
   - {username: plainroof@example.com, password: correct horse battery staple, organization: sunny-homes}
+  - {username: answers@example.com, password: correct horse battery staple, organization: sunny-homes}
+  - {username: leaves@example.com, password: correct horse battery staple, organization: sunny-homes}
 applications:
   - {id: 7c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b01, name: Roof Tools, description: Plans roofs and their racking from your designs, homepage: "https://roof.example/", kind: embedded, environment: production, organization: roof-tools-inc, permissions: ["designs:read", "racking_arrays:read", "proposals:write"], launch_url: "https://app.roof.example/embed", review: approved}
   - {id: 7c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b02, name: Permit Filer, description: Files permits with the city, kind: backend, environment: production, organization: roof-tools-inc, permissions: ["designs:read"], review: approved}

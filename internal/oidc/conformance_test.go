@@ -1,0 +1,404 @@
+package oidc_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/oidc"
+	"keystile.dev/keystile/internal/store"
+	"keystile.dev/keystile/internal/store/storetest"
+)
+
+// relyingParty is the client of one module of the OpenID Foundation's plans, in one of
+// the ways in which it has its answers.
+type relyingParty struct {
+	*world
+	mode string
+}
+
+// ask is an authorization request of a plan: no PKCE, as Basic OP sends none.
+func (p *relyingParty) ask(pairs ...string) url.Values {
+	q := query(append([]string{"code_challenge", "", "code_challenge_method", ""}, pairs...)...)
+	if p.mode != "" {
+		q.Set("response_mode", p.mode)
+	}
+	return q
+}
+
+// answer is what a step sends the client, which has to come as it asked.
+func (p *relyingParty) answer(step oidc.Step) url.Values {
+	p.t.Helper()
+	got := answerOf(p.t, step)
+	if got == nil || (step.Post != nil) != (p.mode == "form_post") {
+		p.t.Fatalf("%+v", step)
+	}
+	if got.Get("state") != "xyz" || got.Get("iss") != issuer {
+		p.t.Errorf("state and issuer of %v", got)
+	}
+	return got
+}
+
+// happy goes the whole way, and returns the answer of the token endpoint and the ID
+// token's claims.
+func (p *relyingParty) happy(q url.Values, redeem ...string) (reply, map[string]any) {
+	p.t.Helper()
+	step, err := p.server.Begin(p.t.Context(), q, &p.person, time.Time{})
+	if err != nil || step.SignIn != nil {
+		p.t.Fatalf("%+v, %v", step, err)
+	}
+	if step.Consent != nil {
+		if step, err = p.server.Decide(p.t.Context(), q, p.person, time.Time{}, true); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	got := p.redeem(p.answer(step).Get("code"), append([]string{"code_verifier", ""}, redeem...)...)
+	if got.status != http.StatusOK || got.header.Get("Cache-Control") != "no-store" {
+		p.t.Fatalf("%d %v", got.status, got.body)
+	}
+	id := claimsOf(p.t, got.text("id_token"))
+	for _, name := range []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "at_hash"} {
+		if id[name] == nil {
+			p.t.Errorf("no %s in %v", name, id)
+		}
+	}
+	return got, id
+}
+
+// refusal is the error that a request is answered with.
+func (p *relyingParty) refusal(q url.Values, person *oidc.Person) string {
+	p.t.Helper()
+	step, err := p.server.Begin(p.t.Context(), q, person, time.Time{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.answer(step).Get("error")
+}
+
+// told is what userinfo says to a token.
+func (p *relyingParty) told(answer reply) map[string]any {
+	p.t.Helper()
+	got := p.userinfo(answer.text("access_token"))
+	if got.status != http.StatusOK {
+		p.t.Fatalf("userinfo: %d %v", got.status, got.body)
+	}
+	return got.body
+}
+
+// scoped goes the whole way for scopes, and wants some claims from userinfo and no others.
+func scoped(scope string, claims ...string) func(*relyingParty) {
+	return func(p *relyingParty) {
+		answer, _ := p.happy(p.ask("scope", scope))
+		info := p.told(answer)
+		for _, name := range []string{"name", "preferred_username", "updated_at", "email"} {
+			if (info[name] != nil) != slices.Contains(claims, name) {
+				p.t.Errorf("%s: %v", name, info)
+			}
+		}
+	}
+}
+
+// withParameters goes the whole way with parameters that change nothing.
+func withParameters(pairs ...string) func(*relyingParty) {
+	return func(p *relyingParty) { p.happy(p.ask(pairs...)) }
+}
+
+// signsIn wants a sign-in before anything else, and after it a newer auth_time.
+func signsIn(pairs ...string) func(*relyingParty) {
+	return func(p *relyingParty) {
+		_, before := p.happy(p.ask())
+		p.pass(2 * time.Second)
+		step := p.begin(p.ask(pairs...), time.Time{})
+		if step.SignIn == nil || !step.SignIn.Again {
+			p.t.Fatalf("%+v", step)
+		}
+		asked := p.now()
+		p.pass(time.Second)
+		p.person.Session.AuthenticatedAt = p.now()
+		step, err := p.server.Begin(p.t.Context(), p.ask(pairs...), &p.person, asked)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		after := claimsOf(p.t, p.redeem(p.answer(step).Get("code"), "code_verifier", "").text("id_token"))
+		if first, second := before["auth_time"], after["auth_time"]; second.(float64) <= first.(float64) || before["sub"] != after["sub"] { //nolint:errcheck // numbers, as every time
+			p.t.Errorf("auth_time %v, then %v", first, second)
+		}
+	}
+}
+
+// basic are the modules of the plans Basic OP and Form Post Basic OP that a server
+// answers without a page, under the suite's own names.
+var basic = map[string]func(*relyingParty){
+	"oidcc-server": func(p *relyingParty) {
+		answer, id := p.happy(p.ask())
+		if id["nonce"] != "n-1" || id["aud"] != "app" || id["iss"] != issuer || p.told(answer)["sub"] != id["sub"] {
+			p.t.Errorf("%v", id)
+		}
+	},
+	"oidcc-response-type-missing": func(p *relyingParty) {
+		if got := p.refusal(p.ask("response_type", ""), &p.person); got != "invalid_request" {
+			p.t.Error(got)
+		}
+	},
+	"oidcc-userinfo-post-header": func(p *relyingParty) {
+		answer, id := p.happy(p.ask())
+		r := httptest.NewRequest(http.MethodPost, issuer+"/oauth/userinfo", nil)
+		r.Header.Set("Authorization", "Bearer "+answer.text("access_token"))
+		if got := p.send(r); got.body["sub"] != id["sub"] {
+			p.t.Errorf("%d %v", got.status, got.body)
+		}
+	},
+	"oidcc-userinfo-post-body": func(p *relyingParty) { // RFC 6750, section 2.2, is not done: refused in words, not answered wrongly
+		answer, _ := p.happy(p.ask())
+		if got := p.post("/oauth/userinfo", "access_token", answer.text("access_token"), "client_id", "", "client_secret", ""); got.status != http.StatusUnauthorized {
+			p.t.Errorf("%d %v", got.status, got.body)
+		}
+	},
+	"oidcc-ensure-request-without-nonce-succeeds-for-code-flow": func(p *relyingParty) {
+		if _, id := p.happy(p.ask("nonce", "")); id["nonce"] != nil {
+			p.t.Errorf("%v", id["nonce"])
+		}
+	},
+	"oidcc-scope-profile":                     scoped("openid profile", "name", "preferred_username", "updated_at"),
+	"oidcc-scope-email":                       scoped("openid email", "email"),
+	"oidcc-scope-address":                     scoped("openid address"),
+	"oidcc-scope-phone":                       scoped("openid phone"),
+	"oidcc-scope-all":                         scoped("openid profile email address phone", "name", "preferred_username", "updated_at", "email"),
+	"oidcc-ensure-other-scope-order-succeeds": scoped("email openid", "email"),
+	"oidcc-display-page":                      withParameters("display", "page"),
+	"oidcc-display-popup":                     withParameters("display", "popup"),
+	"oidcc-ui-locales":                        withParameters("ui_locales", "se"),
+	"oidcc-claims-locales":                    withParameters("claims_locales", "se"),
+	"oidcc-ensure-request-with-unknown-parameter-succeeds": withParameters("extra", "foobar"),
+	"oidcc-ensure-request-with-acr-values-succeeds": func(p *relyingParty) {
+		supported, _ := p.metadata()["acr_values_supported"].([]any) //nolint:errcheck // none fails below
+		var asked []string
+		for _, acr := range supported {
+			asked = append(asked, acr.(string)) //nolint:errcheck // texts
+		}
+		if _, id := p.happy(p.ask("acr_values", strings.Join(asked, " "))); len(asked) == 0 || !slices.Contains(asked, id["acr"].(string)) { //nolint:errcheck // a text, as happy saw
+			p.t.Errorf("%v of %v", id["acr"], asked)
+		}
+	},
+	"oidcc-ensure-request-with-acr-values-succeeds, of another": withParameters("acr_values", "1 2"),
+	"oidcc-prompt-login": signsIn("prompt", "login"),
+	"oidcc-max-age-1":    signsIn("max_age", "1"),
+	"oidcc-max-age-10000": func(p *relyingParty) {
+		_, first := p.happy(p.ask("max_age", "15000"))
+		p.pass(time.Second)
+		if _, second := p.happy(p.ask("max_age", "10000")); first["auth_time"] != second["auth_time"] || first["sub"] != second["sub"] {
+			p.t.Errorf("%v, then %v", first, second)
+		}
+	},
+	"oidcc-prompt-none-not-logged-in": func(p *relyingParty) {
+		if got := p.refusal(p.ask("prompt", "none"), nil); got != "login_required" {
+			p.t.Error(got)
+		}
+	},
+	"oidcc-prompt-none-logged-in": func(p *relyingParty) {
+		_, first := p.happy(p.ask())
+		if _, second := p.happy(p.ask("prompt", "none")); first["sub"] != second["sub"] || first["auth_time"] != second["auth_time"] {
+			p.t.Errorf("%v, then %v", first, second)
+		}
+	},
+	"oidcc-id-token-hint": func(p *relyingParty) {
+		answer, first := p.happy(p.ask())
+		p.pass(2 * time.Hour) // an ID token that ended says whom it was about all the same
+		if _, second := p.happy(p.ask("prompt", "none", "id_token_hint", answer.text("id_token"))); first["sub"] != second["sub"] {
+			p.t.Errorf("%v, then %v", first, second)
+		}
+	},
+	"oidcc-login-hint": func(p *relyingParty) {
+		p.happy(p.ask("login_hint", "ann@example.com"))
+		step, err := p.server.Begin(p.t.Context(), p.ask("login_hint", "ann@example.com"), nil, time.Time{})
+		if err != nil || step.SignIn == nil || step.SignIn.Hint != "ann@example.com" {
+			p.t.Errorf("%+v, %v", step, err)
+		}
+	},
+	"oidcc-codereuse": func(p *relyingParty) {
+		code := p.answer(p.decide(p.ask())).Get("code")
+		first := p.redeem(code, "code_verifier", "")
+		if again := p.redeem(code, "code_verifier", ""); first.status != http.StatusOK || again.text("error") != "invalid_grant" {
+			p.t.Errorf("%v, then %v", first.body, again.body)
+		}
+	},
+	"oidcc-codereuse-30seconds": func(p *relyingParty) {
+		code := p.answer(p.decide(p.ask())).Get("code")
+		first := p.redeem(code, "code_verifier", "")
+		p.pass(30 * time.Second)
+		if again := p.redeem(code, "code_verifier", ""); again.text("error") != "invalid_grant" || p.userinfo(first.text("access_token")).status != http.StatusUnauthorized {
+			p.t.Errorf("%v, and the tokens live on", again.body)
+		}
+	},
+	"oidcc-ensure-registered-redirect-uri": func(p *relyingParty) {
+		if step, err := p.server.Begin(p.t.Context(), p.ask("redirect_uri", callback+"/other"), &p.person, time.Time{}); err == nil || step != (oidc.Step{}) {
+			p.t.Errorf("%+v", step)
+		}
+	},
+	"oidcc-server-client-secret-post": func(p *relyingParty) { p.happy(p.ask(), "client_secret", secret) },
+	"oidcc-unsigned-request-object-supported-correctly-or-rejected-as-unsupported": func(p *relyingParty) {
+		if got := p.refusal(p.ask("request", "eyJhbGciOiJub25lIn0.e30."), &p.person); got != "request_not_supported" {
+			p.t.Error(got)
+		}
+	},
+	"oidcc-claims-essential": func(p *relyingParty) {
+		answer, _ := p.happy(p.ask("claims", `{"userinfo":{"name":{"essential":true}}}`))
+		if info := p.told(answer); info["name"] != p.person.User.Name || info["name"] == nil {
+			p.t.Errorf("%v", info)
+		}
+	},
+	"oidcc-refresh-token": func(p *relyingParty) {
+		answer, first := p.happy(p.ask("scope", "openid", "prompt", "consent"))
+		p.pass(time.Second)
+		again := p.refresh(answer.text("refresh_token"))
+		second := claimsOf(p.t, again.text("id_token"))
+		for _, name := range []string{"iss", "sub", "aud", "auth_time", "azp"} { // OpenID Connect Core, section 12.2
+			if first[name] != second[name] {
+				p.t.Errorf("%s: %v, then %v", name, first[name], second[name])
+			}
+		}
+		if second["iat"] == first["iat"] {
+			p.t.Error("the ID token is of before")
+		}
+	},
+	"oidcc-ensure-request-with-valid-pkce-succeeds": func(p *relyingParty) {
+		p.happy(p.ask("code_challenge", hash, "code_challenge_method", "S256"), "code_verifier", verifier)
+	},
+	"oidcc-idtoken-rs256": func(p *relyingParty) {
+		p.happy(p.ask())
+		if !slices.Contains(p.keys.asked, "RS256 JWT") {
+			p.t.Errorf("%v", p.keys.asked)
+		}
+	},
+}
+
+// named gives ann a name and an address.
+func (w *world) named(name, email string) {
+	w.t.Helper()
+	w.change(func(ctx context.Context, tx *store.Tx) error {
+		u, err := tx.User(ctx, "user_ann")
+		if err != nil {
+			return err
+		}
+		u.Name, u.Email = name, email
+		w.person.User = u
+		return tx.UpdateUser(ctx, u, storetest.Names("user_ann")...)
+	})
+}
+
+func (w *world) decide(q url.Values) oidc.Step {
+	w.t.Helper()
+	step, err := w.server.Decide(w.t.Context(), q, w.person, time.Time{}, true)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return step
+}
+
+// TestConformance goes through the modules of the OpenID Foundation's plans for a Basic
+// OP and a Form Post OP, one by one and under their names.
+func TestConformance(t *testing.T) {
+	for plan, mode := range map[string]string{"oidcc-basic-certification-test-plan": "", "oidcc-formpost-basic-certification-test-plan": "form_post"} {
+		for name, module := range basic {
+			t.Run(plan+"/"+name, func(t *testing.T) {
+				p := &relyingParty{newWorld(t), mode}
+				p.named("Ann Archer", "ann@example.com")
+				module(p)
+			})
+		}
+	}
+}
+
+// TestConformanceOfRPInitiatedLogout: what the plan's modules ask of the server's reading
+// of a wish; what the person then sees is tested where the pages are.
+func TestConformanceOfRPInitiatedLogout(t *testing.T) {
+	const bye = "https://app.example.com/bye"
+	w := newWorld(t)
+	w.changeClient("app", func(c *keystile.OAuthClient) { c.PostLogoutRedirectURIs = []string{bye} })
+	id := w.tokens().text("id_token")
+	half := strings.LastIndexByte(id, '.')
+	for module, c := range map[string]struct {
+		query   url.Values
+		want    oidc.Logout
+		refused bool
+	}{
+		"oidcc-rp-initiated-logout":                                         {url.Values{"id_token_hint": {id}, "post_logout_redirect_uri": {bye}, "state": {"s"}}, oidc.Logout{SessionID: "ses_1", Location: bye + "?state=s"}, false},
+		"oidcc-rp-initiated-logout-no-state":                                {url.Values{"id_token_hint": {id}, "post_logout_redirect_uri": {bye}}, oidc.Logout{SessionID: "ses_1", Location: bye}, false},
+		"oidcc-rp-initiated-logout-no-params":                               {url.Values{}, oidc.Logout{}, false},
+		"oidcc-rp-initiated-logout-only-state":                              {url.Values{"state": {"s"}}, oidc.Logout{}, false},
+		"oidcc-rp-initiated-logout-no-id-token-hint":                        {url.Values{"post_logout_redirect_uri": {bye}, "state": {"s"}}, oidc.Logout{}, false},
+		"oidcc-rp-initiated-logout-no-post-logout-redirect-uri":             {url.Values{"id_token_hint": {id}, "state": {"s"}}, oidc.Logout{SessionID: "ses_1"}, false},
+		"oidcc-rp-initiated-logout-bad-id-token-hint":                       {url.Values{"id_token_hint": {"x"}, "post_logout_redirect_uri": {bye}}, oidc.Logout{}, true},
+		"oidcc-rp-initiated-logout-modified-id-token-hint":                  {url.Values{"id_token_hint": {id[:half] + "x" + id[half+1:]}, "post_logout_redirect_uri": {bye}}, oidc.Logout{}, true},
+		"oidcc-rp-initiated-logout-bad-post-logout-redirect-uri":            {url.Values{"id_token_hint": {id}, "post_logout_redirect_uri": {bye + "/x"}}, oidc.Logout{}, true},
+		"oidcc-rp-initiated-logout-query-added-to-post-logout-redirect-uri": {url.Values{"id_token_hint": {id}, "post_logout_redirect_uri": {bye + "?foo=bar"}}, oidc.Logout{}, true},
+	} {
+		got, err := w.server.EndSession(t.Context(), c.query)
+		if (err != nil) != c.refused || !c.refused && got != c.want {
+			t.Errorf("%s: %+v, %v", module, got, err)
+		}
+	}
+	m := w.metadata()
+	for module, names := range map[string][]string{
+		"oidcc-discovery-endpoint-verification": {
+			"issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "scopes_supported", "response_types_supported", "response_modes_supported", "grant_types_supported",
+			"subject_types_supported", "id_token_signing_alg_values_supported", "claims_supported", "registration_endpoint",
+		},
+		"oidcc-rp-initiated-logout-discovery-endpoint-verification": {"end_session_endpoint"},
+		"oidcc-backchannel-logout-discovery-endpoint-verification":  {"backchannel_logout_supported", "backchannel_logout_session_supported"},
+		"oidcc-frontchannel-logout-discovery-endpoint-verification": {"frontchannel_logout_supported", "frontchannel_logout_session_supported"},
+	} {
+		for _, name := range names {
+			if m[name] == nil || m[name] == false {
+				t.Errorf("%s: %s is %v", module, name, m[name])
+			}
+		}
+	}
+}
+
+// TestPairwiseSubjectsAreEachSectorsOwn (OpenID Connect Core, section 8.1): the same to one sector at all
+// times, another to the next, and the user's id to none.
+func TestPairwiseSubjectsAreEachSectorsOwn(t *testing.T) {
+	w := newWorld(t)
+	subject := func(client string) string {
+		t.Helper()
+		q := query("client_id", client)
+		answer := w.redeem(w.allow(q).Get("code"), "client_id", client)
+		id := claimsOf(t, answer.text("id_token"))
+		sub, _ := id["sub"].(string) //nolint:errcheck // "" fails below
+		if info := w.userinfo(answer.text("access_token")); info.body["sub"] != sub || claimsOf(t, answer.text("access_token"))["sub"] != sub {
+			t.Errorf("%s is told two subjects: %v and %s", client, info.body["sub"], sub)
+		}
+		if told := w.post("/oauth/introspect", "client_id", client, "token", answer.text("access_token")); told.text("sub") != sub {
+			t.Errorf("%s, by introspection: %v", client, told.body)
+		}
+		return sub
+	}
+	public := subject("app")
+	w.changeClient("app", func(c *keystile.OAuthClient) { c.Pairwise = true })
+	w.changeClient("twin", func(c *keystile.OAuthClient) { c.Pairwise = true })
+	app, twin := subject("app"), subject("twin")
+	if public != "user_ann" || app == public || len(app) < 20 || app != subject("app") {
+		t.Errorf("public %q, pairwise %q", public, app)
+	}
+	if app != twin {
+		t.Error("two clients of one host are two sectors")
+	}
+	w.changeClient("twin", func(c *keystile.OAuthClient) { c.RedirectURIs = []string{"https://other.example.com/cb", callback} })
+	if other := subject("twin"); other == app || other == public {
+		t.Errorf("another host is told %q, and the first %q", other, app)
+	}
+	// A wish for a subject is one for the client's own (section 5.5.1).
+	if got := errorOf(t, w.begin(query("prompt", "none", "claims", `{"id_token":{"sub":{"value":"user_ann"}}}`), time.Time{})); got != "login_required" {
+		t.Errorf("the user's id is a subject of a pairwise client: %q", got)
+	}
+	if got := errorOf(t, w.begin(query("prompt", "none", "claims", `{"id_token":{"sub":{"value":"`+app+`"}}}`), time.Time{})); got != "" {
+		t.Errorf("its own subject: %q", got)
+	}
+}
