@@ -163,6 +163,41 @@ func TestAnAnswerIsPostedByAPageThatHoldsNoScriptOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestARequestMayBePosted (the plans' oidcc-ensure-post-request-succeeds): from another
+// site, whose POST carries no cookie of ours.
+func TestARequestMayBePosted(t *testing.T) {
+	r := startProvider(t, "", "")
+	path, query, _ := strings.Cut(authorization(nil), "?")
+	w := r.browser().send(asked{method: http.MethodPost, target: path, body: query, header: http.Header{
+		"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://app.example.com"},
+	}})
+	if w.Code != http.StatusSeeOther || !strings.HasPrefix(w.Header().Get("Location"), path+"?") {
+		t.Fatalf("%d %s", w.Code, w.Header().Get("Location"))
+	}
+	b := r.browser()
+	b.signIn()
+	if page := b.open(w.Header().Get("Location")); page.Code != http.StatusOK || !strings.Contains(page.Body.String(), `value="allow"`) {
+		t.Errorf("%d %s", page.Code, page.Body)
+	}
+}
+
+// TestAClientThatAsksForMoreThanThereIsIsToldSo: who is not signed in is shown the way
+// first, and who has no passkey comes back without a code.
+func TestAClientThatAsksForMoreThanThereIsIsToldSo(t *testing.T) {
+	r := startProvider(t, "", "")
+	b := r.browser()
+	ask := authorization(url.Values{"acr_values": {"phr"}})
+	to := must(url.Parse(b.open(ask).Header().Get("Location")))(t)
+	if to.Path != "/login" || to.Query().Get("factor") != "passkey" {
+		t.Errorf("%s", to)
+	}
+	b.signIn()
+	back := must(url.Parse(b.open(ask).Header().Get("Location")))(t)
+	if got := back.Query(); got.Get("error") != "unmet_authentication_requirements" || got.Get("iss") == "" || got.Get("state") != "xyz" {
+		t.Errorf("%v", back)
+	}
+}
+
 // payloadOf are the claims of a signed token, whose signature is not looked at.
 func payloadOf(t *testing.T, token string) map[string]any {
 	t.Helper()

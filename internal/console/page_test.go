@@ -274,6 +274,19 @@ func TestPasskeyAsSignInAndAsSecondStep(t *testing.T) {
 	}
 }
 
+func TestThePageSaysWhereAnApplicationTakesNothingButAPasskey(t *testing.T) {
+	const words = "The application asks for your passkey"
+	b := newSite(t).browser()
+	for name, page := range map[string]got{"at first": b.get("/login?factor=passkey"), "after a wrong password": b.post("/login", "username", "ann", "password", "wrong", "factor", "passkey")} {
+		if !strings.Contains(page.body, words) {
+			t.Errorf("%s: %d %s", name, page.status, page.body)
+		}
+	}
+	if page := b.get("/login"); strings.Contains(page.body, words) {
+		t.Errorf("where anything will do: %s", page.body)
+	}
+}
+
 func TestResetAsksAndSets(t *testing.T) {
 	s := newSite(t)
 	b := s.browser()

@@ -165,6 +165,19 @@ func wantsLogout(c *keystile.OAuthClient) bool {
 	return c.Backchannel.URI != "" || c.Frontchannel.URI != ""
 }
 
+// sessionLives refuses the code of a session that ended since, to a client that was told
+// of its end before it could know the session: it would sign in somebody who signed out.
+func (s *Server) sessionLives(ctx context.Context, c *client, sessionID string) error {
+	if !wantsLogout(&c.Client) {
+		return nil
+	}
+	session, err := s.o.Store.Session(ctx, sessionID)
+	if errors.Is(err, keystile.ErrNotFound) || err == nil && !session.RevokedAt.IsZero() {
+		return badGrant("session " + sessionID + " ended before its code was redeemed")
+	}
+	return err
+}
+
 // LogoutFrames are the pages of clients that the browser loads when a session signs out,
 // so that they sign out, too (OpenID Connect Front-Channel Logout, section 3). They have
 // to be asked for before the session ends.

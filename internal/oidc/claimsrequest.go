@@ -66,23 +66,27 @@ func parseClaims(text string) (c claimsRequest, ok bool) {
 			if _, known := claimScopes[claim]; known {
 				*into = append(*into, claim)
 			}
-			if claim == "sub" && len(wish.values) > 0 {
-				subjects, ok := textsOf(wish.values)
-				if !ok {
-					return c, false
-				}
-				c.subjects = append(c.subjects, subjects)
-			}
-			if claim == "acr" && name == "id_token" {
-				if c.acr.values, ok = textsOf(wish.values); !ok {
-					return c, false
-				}
-				c.acr.essential = wish.essential && len(wish.values) > 0
+			if !c.demand(name, claim, wish) {
+				return c, false
 			}
 		}
 		slices.Sort(*into)
 	}
 	return c, true
+}
+
+// demand reads the two claims whose values are demands; false: they are no texts.
+func (c *claimsRequest) demand(member, claim string, wish claimMember) bool {
+	if claim != "sub" && (claim != "acr" || member != "id_token") || len(wish.values) == 0 {
+		return true
+	}
+	texts, ok := textsOf(wish.values)
+	if claim == "sub" {
+		c.subjects = append(c.subjects, texts)
+	} else {
+		c.acr = acrRequest{values: texts, essential: wish.essential}
+	}
+	return ok
 }
 
 // object is a JSON object with each member once.

@@ -154,10 +154,25 @@ var basic = map[string]func(*relyingParty){
 			p.t.Errorf("%d %v", got.status, got.body)
 		}
 	},
-	"oidcc-userinfo-post-body": func(p *relyingParty) { // RFC 6750, section 2.2, is not done: refused in words, not answered wrongly
-		answer, _ := p.happy(p.ask())
-		if got := p.post("/oauth/userinfo", "access_token", answer.text("access_token"), "client_id", "", "client_secret", ""); got.status != http.StatusUnauthorized {
+	"oidcc-userinfo-post-body": func(p *relyingParty) {
+		answer, id := p.happy(p.ask())
+		form := []string{"access_token", answer.text("access_token"), "client_id", "", "client_secret", ""}
+		if got := p.post("/oauth/userinfo", form...); got.body["sub"] != id["sub"] {
 			p.t.Errorf("%d %v", got.status, got.body)
+		}
+		r := httptest.NewRequest(http.MethodPost, issuer+"/oauth/userinfo", strings.NewReader(url.Values{"access_token": {answer.text("access_token")}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Authorization", "Bearer "+answer.text("access_token"))
+		if got := p.send(r); got.status != http.StatusBadRequest { // RFC 6750, section 2: one way a request
+			p.t.Errorf("in both places: %d", got.status)
+		}
+		form[1] = "x"
+		if got := p.post("/oauth/userinfo", form...); got.status != http.StatusUnauthorized {
+			p.t.Errorf("no token: %d", got.status)
+		}
+		r = httptest.NewRequest(http.MethodGet, issuer+"/oauth/userinfo?access_token="+answer.text("access_token"), nil)
+		if got := p.send(r); got.status != http.StatusUnauthorized { // section 2.3: it would stand in logs
+			p.t.Errorf("in the URL: %d", got.status)
 		}
 	},
 	"oidcc-ensure-request-without-nonce-succeeds-for-code-flow": func(p *relyingParty) {

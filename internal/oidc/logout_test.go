@@ -176,6 +176,18 @@ func TestWhoDoesNotWantToKnowOfAnEndIsNotTold(t *testing.T) {
 	}
 }
 
+// TestACodeOfASessionThatEndedSignsNobodyIn: the client was told before it knew the
+// session, and would not be told again.
+func TestACodeOfASessionThatEndedSignsNobodyIn(t *testing.T) {
+	w := newWorld(t)
+	w.signedInAt(keystile.LogoutURI{URI: backchannel})
+	code := w.allow(query()).Get("code")
+	w.change(func(ctx context.Context, tx *store.Tx) error { return tx.RevokeSession(ctx, "ses_1") })
+	if got := w.redeem(code); got.text("error") != "invalid_grant" {
+		t.Errorf("%d %v", got.status, got.body)
+	}
+}
+
 // TestAPairwiseClientIsToldOfItsOwnSubject: no other client's, and not the user's id.
 func TestAPairwiseClientIsToldOfItsOwnSubject(t *testing.T) {
 	w := newWorld(t)

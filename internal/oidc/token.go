@@ -97,6 +97,9 @@ func (s *Server) redeem(ctx context.Context, r *request, c *client) (any, error)
 	if cause := checkVerifier(r, code.Challenge, c.Client.Public); cause != "" {
 		return nil, badGrant(cause)
 	}
+	if err := s.sessionLives(ctx, c, code.Grant.SessionID); err != nil {
+		return nil, err
+	}
 	user, err := s.person(ctx, code.Grant.UserID)
 	if err != nil {
 		return nil, err

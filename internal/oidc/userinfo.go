@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"errors"
+	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -84,6 +85,9 @@ func (s *Server) userinfo(r *http.Request) (any, error) {
 		return nil, badRequest("The caller's address cannot be told.")
 	}
 	asked := &keystile.Request{Header: keystile.Header(r.Header), ClientAddr: addr}
+	if err := takeFormToken(r, asked); err != nil {
+		return nil, err
+	}
 	found, rejection := credential.Find(asked, &bearerRoute)
 	if rejection != nil {
 		if rejection.Reason == keystile.ReasonCredentialMissing {
@@ -133,6 +137,32 @@ func (s *Server) askedOfUserinfo(ctx context.Context, c *keystile.OAuthClient, g
 		return nil, err
 	}
 	return allowedClaims(c, grant.UserinfoClaims), nil
+}
+
+// takeFormToken takes a token that stands in a form in place of the Authorization field
+// (RFC 6750, section 2.2).
+func takeFormToken(r *http.Request, asked *keystile.Request) error {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" || r.Method != http.MethodPost {
+		return nil
+	}
+	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return badRequest("The body cannot be read as a form of at most 64 KiB.")
+	}
+	if err := checkOnce(r.PostForm); err != nil {
+		return err
+	}
+	token := r.PostForm.Get("access_token")
+	switch {
+	case token == "":
+		return nil
+	case len(r.Header["Authorization"]) > 0:
+		return badRequest("The token is there twice.")
+	}
+	asked.Header = keystile.Header(r.Header.Clone())
+	asked.Header["Authorization"] = []string{"Bearer " + token}
+	return nil
 }
 
 // open proves an access token as the gate does: one that is bound to a key comes with a
