@@ -135,6 +135,25 @@ func TestWhoeverEndsASessionItsClientsAreTold(t *testing.T) {
 	}
 }
 
+// TestThreat13_ALogoutTokenIsPostedToNothingInside: what a client registers leads to no
+// machine of ours, unless the operator names its network.
+func TestThreat13_ALogoutTokenIsPostedToNothingInside(t *testing.T) {
+	rp := newReceiver(t)
+	r := startProvider(t, "", `backchannel_logout_uri: "`+rp.URL+`/backchannel"`)
+	b := r.browser()
+	b.signIn()
+	b.open("/oauth/logout?id_token_hint=" + b.enter())
+	eventually(t, func() error {
+		if !strings.Contains(r.log.String(), "a client was not told of a sign-out") {
+			return errors.New("it was not tried")
+		}
+		return nil
+	})
+	if !strings.Contains(r.log.String(), "is not an address of the public internet") || len(rp.told()) > 0 {
+		t.Errorf("told %v; the log says: %s", rp.told(), r.log)
+	}
+}
+
 // TestProvingOnceMoreWhoOneIsSignsNobodyOut: a client that asks for a fresh sign-in does
 // not end what another client has.
 func TestProvingOnceMoreWhoOneIsSignsNobodyOut(t *testing.T) {

@@ -43,12 +43,13 @@ func acrOf(methods []keystile.AuthMethod) string {
 	return acrOne
 }
 
-// acr is what tokens say: the context that the client asked for, if it is met.
-func (i *issuing) acr() string {
-	if i.grant.ACR != "" {
-		return i.grant.ACR
+// contextOf is what is told of a sign-in: the context that the client asked for, if it
+// is met.
+func contextOf(asked string, methods []keystile.AuthMethod) string {
+	if asked != "" {
+		return asked
 	}
-	return acrOf(i.grant.Methods)
+	return acrOf(methods)
 }
 
 // met is the first context of the list that methods prove; empty: none.

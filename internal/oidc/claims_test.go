@@ -194,6 +194,10 @@ func TestASignInIsAsStrongAsTheClientAsks(t *testing.T) {
 				return
 			}
 			answer := w.redeem(code)
+			told := w.post("/oauth/introspect", "token", answer.text("access_token")).body
+			if told["acr"] != c.acr || told["amr"] == nil || told["auth_time"] != float64(w.person.Session.AuthenticatedAt.Unix()) {
+				t.Errorf("introspection: %v", told)
+			}
 			for _, token := range []string{"id_token", "access_token"} {
 				if got := claimsOf(t, answer.text(token)); got["acr"] != c.acr || got["amr"] == nil {
 					t.Errorf("%s: %v", token, got)

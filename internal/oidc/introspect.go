@@ -22,6 +22,10 @@ type introspection struct {
 	Issuer       string        `json:"iss,omitempty"`
 	ID           string        `json:"jti,omitempty"`
 	Confirmation *confirmation `json:"cnf,omitempty"`
+	// How its user had signed in (RFC 9470, section 6.2).
+	AuthenticatedAt int64                 `json:"auth_time,omitempty"`
+	ACR             string                `json:"acr,omitempty"`
+	Methods         []keystile.AuthMethod `json:"amr,omitempty"`
 }
 
 // introspect tells a client of a token: one that was issued to it, or is for a resource
@@ -79,10 +83,14 @@ func (s *Server) tellAccess(ctx context.Context, c *client, p *keystile.Principa
 	if facts.Thumbprint != "" {
 		tokenType = "DPoP"
 	}
-	return introspection{
+	told := introspection{
 		Active: true, Confirmation: confirmationOf(facts.Thumbprint), Scope: joined(p.Scopes), ClientID: facts.ClientID, TokenType: tokenType, Expires: p.ExpiresAt.Unix(), IssuedAt: facts.IssuedAt.Unix(),
 		Subject: subject, Audience: audienceClaim(p.Audiences, s.o.Issuer), Issuer: s.o.Issuer, ID: p.CredentialID,
-	}, nil
+	}
+	if p.UserID != "" {
+		told.AuthenticatedAt, told.ACR, told.Methods = p.AuthenticatedAt.Unix(), contextOf(facts.ACR, p.Methods), p.Methods
+	}
+	return told, nil
 }
 
 // tellRefresh tells a client of a refresh token of its own.

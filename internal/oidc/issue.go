@@ -143,7 +143,7 @@ func (s *Server) signAccessToken(ctx context.Context, i *issuing, token *keystil
 	}
 	if i.grant.UserID != "" {
 		c.Subject, c.Organization = s.subject(i.client.Client, i.grant.UserID), i.user.User.OrganizationID
-		c.AuthenticatedAt, c.Methods, c.ACR = i.grant.AuthenticatedAt.Unix(), i.grant.Methods, i.acr()
+		c.AuthenticatedAt, c.Methods, c.ACR = i.grant.AuthenticatedAt.Unix(), i.grant.Methods, contextOf(i.grant.ACR, i.grant.Methods)
 	}
 	return s.sign(ctx, s.o.Algorithm, typeAccessToken, c)
 }
@@ -219,7 +219,7 @@ func (s *Server) idToken(ctx context.Context, i *issuing, access keystile.Secret
 	sum := sha256.Sum256([]byte(access.Reveal()))
 	return s.sign(ctx, c.IDTokenAlgorithm, typeIDToken, idClaims{
 		Issuer: s.o.Issuer, Subject: s.subject(c, i.grant.UserID), Audience: c.ID, IssuedAt: now.Unix(), Expires: now.Add(idTokenLife).Unix(),
-		AuthenticatedAt: i.grant.AuthenticatedAt.Unix(), Nonce: i.grant.Nonce, Methods: i.grant.Methods, ACR: i.acr(), AuthorizedParty: c.ID,
+		AuthenticatedAt: i.grant.AuthenticatedAt.Unix(), Nonce: i.grant.Nonce, Methods: i.grant.Methods, ACR: contextOf(i.grant.ACR, i.grant.Methods), AuthorizedParty: c.ID,
 		AccessTokenHash: base64.RawURLEncoding.EncodeToString(sum[:sha256.Size/2]), SessionID: i.grant.SessionID,
 		personClaims: personOf(i.user.User, i.scopes, allowedClaims(&c, i.grant.IDTokenClaims)),
 	})

@@ -377,6 +377,7 @@ func oauthTokenOf(row *gen.FindOAuthTokensRow) OAuthTokenLookup {
 		GrantGone: t.GrantID != "" && row.GrantGone == 1, GrantApplication: row.GrantApplication,
 		Grant: keystile.OAuthGrant{
 			ID: t.GrantID, SessionID: row.SessionID, Methods: splitList[keystile.AuthMethod](row.Methods), AuthenticatedAt: timeOf(row.AuthenticatedAt),
+			ACR: row.Acr,
 		},
 		Review: keystile.ReviewState(row.Review), Environment: keystile.Environment(row.Environment),
 		Owner:    keystile.Organization{ID: row.Owner, TenantID: row.OwnerTenantID, Disabled: row.OwnerDisabled},

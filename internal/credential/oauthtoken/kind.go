@@ -183,6 +183,8 @@ type Facts struct {
 	Thumbprint string
 	Actor      string
 	Pairwise   bool
+	// ACR is the authentication context that was asked for and is met; empty: none was.
+	ACR string
 }
 
 func (k *Kind) entry(ctx context.Context, p keystile.Presented) (*warm.Entry, error) {
@@ -238,7 +240,7 @@ func judge(r *Record, now time.Time) warm.Result {
 	return warm.Result{Entry: &warm.Entry{
 		Principal: principalOf(r, application),
 		Detail: &Facts{
-			ClientID: t.ClientID, GrantID: t.GrantID, Granted: t.Scopes, IssuedAt: t.CreatedAt, Thumbprint: t.Thumbprint, Actor: t.Actor, Pairwise: r.Client.Pairwise,
+			ClientID: t.ClientID, GrantID: t.GrantID, Granted: t.Scopes, IssuedAt: t.CreatedAt, Thumbprint: t.Thumbprint, Actor: t.Actor, Pairwise: r.Client.Pairwise, ACR: r.Grant.ACR,
 		},
 		Also: []warm.Subject{
 			{Kind: keystile.ChangeOAuthGrant, ID: t.GrantID},

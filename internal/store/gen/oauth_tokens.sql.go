@@ -70,7 +70,7 @@ SELECT t.digest, t.id, t.pepper_id, t.grant_id, t.client_id, t.user_id, t.scopes
     CASE WHEN g.id IS NULL OR g.revoked_at IS NOT NULL OR gc.id IS NULL OR gc.revoked_at IS NOT NULL
         OR ga.review IN ('suspended', 'retired') OR (ga.environment = 'production' AND ga.review <> 'approved') THEN 1 ELSE 0 END AS grant_gone,
     COALESCE(gc.application_id, gc.id, '') AS grant_application,
-    COALESCE(g.session_id, '') AS session_id, COALESCE(g.methods, '') AS methods, COALESCE(g.authenticated_at, 0) AS authenticated_at,
+    COALESCE(g.session_id, '') AS session_id, COALESCE(g.methods, '') AS methods, COALESCE(g.authenticated_at, 0) AS authenticated_at, COALESCE(g.acr, '') AS acr,
     COALESCE(a.review, '') AS review, COALESCE(a.environment, '') AS environment,
     COALESCE(owner.id, '') AS owner, COALESCE(owner.tenant_id, '') AS owner_tenant_id, COALESCE(owner.disabled, false) AS owner_disabled,
     CASE WHEN u.id IS NULL THEN 0 ELSE 1 END AS user_exists, COALESCE(u.username, '') AS username, COALESCE(u.group_id, '') AS group_id,
@@ -100,6 +100,7 @@ type FindOAuthTokensRow struct {
 	SessionID         string
 	Methods           string
 	AuthenticatedAt   int64
+	Acr               string
 	Review            string
 	Environment       string
 	Owner             string
@@ -176,6 +177,7 @@ func (q *Queries) FindOAuthTokens(ctx context.Context, digest []byte, digest_2 [
 			&i.SessionID,
 			&i.Methods,
 			&i.AuthenticatedAt,
+			&i.Acr,
 			&i.Review,
 			&i.Environment,
 			&i.Owner,
