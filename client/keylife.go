@@ -39,25 +39,18 @@ func (f KeyFilter) query() url.Values {
 
 // FilteredKeys goes through all keys that a filter asks for.
 func (c *Client) FilteredKeys(ctx context.Context, f KeyFilter) iter.Seq2[Key, error] {
-	return func(yield func(Key, error) bool) {
-		for {
-			var page List[Key]
-			err := c.send(ctx, call{method: "GET", path: []string{keys}, query: f.query()}, &page)
-			if err != nil {
-				yield(Key{}, err)
-				return
-			}
-			for _, key := range page.Items {
-				if !yield(key, nil) {
-					return
-				}
-			}
-			if page.NextCursor == "" {
-				return
-			}
-			f.Cursor = page.NextCursor
-		}
-	}
+	return pages(f.Cursor, func(cursor string) (List[Key], error) {
+		f.Cursor = cursor
+		return c.KeysPage(ctx, f)
+	})
+}
+
+// KeysPage reads one page of the keys that a filter asks for. It may hold fewer
+// than asked for, or none, before the end: what one page looks at is bounded.
+func (c *Client) KeysPage(ctx context.Context, f KeyFilter) (List[Key], error) {
+	var page List[Key]
+	err := c.send(ctx, call{method: "GET", path: []string{keys}, query: f.query()}, &page)
+	return page, err
 }
 
 // CreateKeys makes up to 1000 keys, all of them or none.

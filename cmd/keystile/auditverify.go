@@ -128,7 +128,7 @@ func (a *app) verifyAudit(ctx context.Context, cfg *config.Config, outside []key
 
 // checkpointKeyOf opens the store's key of checkpoints.
 func checkpointKeyOf(ctx context.Context, st *store.Store, master *keyring.Master) (store.CheckpointKey, error) {
-	sealer, _, err := openSealer(ctx, st, master)
+	opened, err := openSealer(ctx, st, master)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func checkpointKeyOf(ctx context.Context, st *store.Store, master *keyring.Maste
 	if err != nil {
 		return nil, err
 	}
-	return keyring.OpenCheckpointKey(sealer, sealed)
+	return keyring.OpenCheckpointKey(opened.sealer, sealed)
 }
 
 // missingKey knows no signature: a store without the key of checkpoints has none.

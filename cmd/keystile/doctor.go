@@ -149,8 +149,8 @@ func (d *doctor) store(ctx context.Context, cfg *config.Config, master *keyring.
 	if master == nil {
 		return
 	}
-	_, outdated, err := openSealer(ctx, st, master)
-	if d.result("keys", err, "opened by "+master.ID()) && outdated {
+	opened, err := openSealer(ctx, st, master)
+	if d.result("keys", err, "opened by "+master.ID()) && opened.outdated {
 		d.add("keys", findingWarning, "the master key was rotated: name the new one in the configuration, then run keystile master-key retire")
 	}
 }

@@ -38,7 +38,9 @@ type house struct {
 	store  *store.Store
 	sealer *keyring.Sealer
 	// outdated: the master key is the one before a rotation.
-	outdated  bool
+	outdated bool
+	// wrapped is the sealing keyset as it was read.
+	wrapped   []byte
 	digester  *keyring.Digester
 	assertion []byte // sealed signing key
 	cursorKey []byte
@@ -94,17 +96,17 @@ func (h *house) close() error { return h.store.Close() }
 
 // openKeys opens the sealed keys of the store.
 func (h *house) openKeys(ctx context.Context, master *keyring.Master) error {
-	var err error
-	h.sealer, h.outdated, err = openSealer(ctx, h.store, master)
+	opened, err := openSealer(ctx, h.store, master)
 	if errors.Is(err, keystile.ErrNotFound) {
 		if err := h.drawKeys(ctx, master); err != nil {
 			return err
 		}
-		h.sealer, h.outdated, err = openSealer(ctx, h.store, master)
+		opened, err = openSealer(ctx, h.store, master)
 	}
 	if err != nil {
 		return err
 	}
+	h.sealer, h.outdated, h.wrapped = opened.sealer, opened.outdated, opened.wrapped
 	if h.digester, err = openDigester(ctx, h.store, h.sealer); err != nil {
 		return err
 	}
@@ -119,25 +121,37 @@ func (h *house) openKeys(ctx context.Context, master *keyring.Master) error {
 	return err
 }
 
+// openedSealer is a sealing keyset as a master key opened it.
+type openedSealer struct {
+	sealer *keyring.Sealer
+	// outdated: by the master key before a rotation.
+	outdated bool
+	// wrapped is the keyset under the newest master key.
+	wrapped []byte
+}
+
 // openSealer opens the sealing keyset of a store with the master key that it needs,
 // or, until a rotation is retired, with the one before.
-func openSealer(ctx context.Context, st *store.Store, master *keyring.Master) (sealer *keyring.Sealer, outdated bool, err error) {
+func openSealer(ctx context.Context, st *store.Store, master *keyring.Master) (openedSealer, error) {
 	wrapped, err := st.Keyset(ctx, keysetSealing)
 	if err != nil {
-		return nil, false, err
+		return openedSealer{}, err
 	}
 	sealer, wrong := keyring.OpenSealer(master, wrapped)
-	if wrong == nil || !errors.Is(wrong, keyring.ErrWrongMaster) {
-		return sealer, false, wrong
+	if wrong == nil {
+		return openedSealer{sealer, false, wrapped}, nil
+	}
+	if !errors.Is(wrong, keyring.ErrWrongMaster) {
+		return openedSealer{}, wrong
 	}
 	before, err := st.Keyset(ctx, keysetSealingBefore)
 	if err != nil {
-		return nil, false, wrong
+		return openedSealer{}, wrong
 	}
 	if sealer, err = keyring.OpenSealer(master, before); err != nil {
-		return nil, false, wrong
+		return openedSealer{}, wrong
 	}
-	return sealer, true, nil
+	return openedSealer{sealer, true, wrapped}, nil
 }
 
 func openDigester(ctx context.Context, st *store.Store, sealer *keyring.Sealer) (*keyring.Digester, error) {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +20,14 @@ type keyWatch struct {
 	spec   atomic.Pointer[string]
 	getenv func(string) string
 	wake   chan struct{}
+	// mu has sealing keys be taken up in the order in which they were read.
+	mu sync.Mutex
+	// taken is the sealing keyset that is in use, as the store has it.
+	taken []byte
 }
+
+// fetchTimeout bounds how long a value waits for the key that opens it.
+const fetchTimeout = 5 * time.Second
 
 func (k *keyWatch) start(spec string, getenv func(string) string) {
 	k.getenv, k.wake = getenv, make(chan struct{}, 1)
@@ -78,11 +87,7 @@ func (s *server) checkMaster(ctx context.Context) {
 	if s.house.store.Ping(ctx) != nil {
 		return
 	}
-	master, err := keyring.LoadMaster(*s.keyWatch.spec.Load(), s.keyWatch.getenv)
-	outdated := false
-	if err == nil {
-		_, outdated, err = openSealer(ctx, s.house.store, master)
-	}
+	outdated, err := s.takeSealer(ctx)
 	if ctx.Err() != nil {
 		return
 	}
@@ -97,4 +102,40 @@ func (s *server) checkMaster(ctx context.Context) {
 	if outdated {
 		s.log.Warn("the master key was rotated: name the new one in the configuration and reload it, then run keystile master-key retire")
 	}
+}
+
+// takeSealer takes up the sealing keys as the store has them now.
+func (s *server) takeSealer(ctx context.Context) (outdated bool, err error) {
+	s.keyWatch.mu.Lock()
+	defer s.keyWatch.mu.Unlock()
+	master, err := keyring.LoadMaster(*s.keyWatch.spec.Load(), s.keyWatch.getenv)
+	if err != nil {
+		return false, err
+	}
+	opened, err := openSealer(ctx, s.house.store, master)
+	if err != nil {
+		return false, err
+	}
+	s.house.sealer.Take(opened.sealer)
+	s.keyWatch.taken = opened.wrapped
+	return opened.outdated, nil
+}
+
+// fetchSealer takes up sealing keys that were added since: a value was found that
+// none of the present ones opens. Where nothing was added that costs one read.
+func (s *server) fetchSealer() error {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	defer cancel()
+	wrapped, err := s.house.store.Keyset(ctx, keysetSealing)
+	if err != nil {
+		return err
+	}
+	s.keyWatch.mu.Lock()
+	known := bytes.Equal(wrapped, s.keyWatch.taken)
+	s.keyWatch.mu.Unlock()
+	if known {
+		return nil
+	}
+	_, err = s.takeSealer(ctx)
+	return err
 }

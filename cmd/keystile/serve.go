@@ -186,6 +186,8 @@ func (s *server) openHouse(ctx context.Context, a *app) error {
 	if demo != "" && !s.options.demo {
 		return errors.New("this store was made by `keystile demo` and holds its world: serve never runs on it; make one of your own with `keystile init DIR`")
 	}
+	s.keyWatch.taken = s.house.wrapped
+	s.house.sealer.Fetch(s.fetchSealer)
 	return nil
 }
 
@@ -259,7 +261,7 @@ func (s *server) buildGate(context.Context, *app) error {
 	}
 	s.gate, err = gate.New(table, gate.Options{
 		Kinds: []keystile.Kind{s.keys, s.onetime, s.sessions, s.temporary, s.access}, Limiter: s.limits.limiter, Strict: s.limits.strict,
-		Observers: []gate.Observer{s.metrics, s.recorder, s.life.meter}, Now: time.Now,
+		Observers: s.observers(), Now: time.Now,
 	})
 	return err
 }

@@ -63,7 +63,7 @@ func (c *checker) checkShared() {
 
 // checkMasterKey checks how the key is named. Reading it is the keyring's.
 func (c *checker) checkMasterKey() {
-	const remedy = "write file:PATH, env:NAME or vault:https://HOST:8200/MOUNT/KEY"
+	const remedy = "write file:PATH, env:NAME, vault:https://HOST:8200/MOUNT/KEY or aws-kms://ARN"
 	kind, name, ok := strings.Cut(c.MasterKey, ":")
 	switch {
 	case c.MasterKey == "":
@@ -81,9 +81,9 @@ func (c *checker) checkMasterKey() {
 		if isDirectory(path) {
 			c.add("master_key", "name the key file", "names a directory")
 		}
-	case kind == "vault": // the URL is the keyring's to read
+	case kind == "vault", kind == "aws-kms": // the rest is the keyring's to read
 	case strings.Contains(kind, "vault") || strings.Contains(kind, "kms"):
-		c.add("master_key", remedy, "keys in a key management service are not in this build")
+		c.add("master_key", remedy, "keys of that key management service are not in this build")
 	default:
 		c.add("master_key", remedy, "does not say where the key is")
 	}

@@ -62,7 +62,7 @@ func TestThreat04_AWeakOrMissingMasterKeyIsRefused(t *testing.T) {
 		env  string
 		want string
 	}{
-		"empty":                  {"", "", "write file:PATH, env:NAME or vault:"},
+		"empty":                  {"", "", "write file:PATH, env:NAME, vault:"},
 		"no such file":           {"file:" + filepath.Join(dir, "absent"), "", "open the key file"},
 		"unset variable":         {"env:KEY", "", "is not set"},
 		"not base64":             {"env:KEY", "!!!", "not standard base64"},

@@ -26,6 +26,8 @@ var ErrWrongMaster = errors.New("sealed under another master key")
 type Master struct {
 	id      string
 	wrapper wrapper
+	// elsewhere: the key has versions of its own where it is kept, and wraps with the newest.
+	elsewhere bool
 }
 
 // wrapper encrypts under one master key, here or elsewhere, and binds what it
@@ -62,8 +64,12 @@ func distinctBytes(raw []byte) int {
 }
 
 // ID names the key without telling anything about it: "mk_" and 12 hex digits, or
-// where it is kept, "vault/transit/keystile".
+// where it is kept, "vault/transit/keystile" or "aws-kms/REGION/ACCOUNT/KEY".
 func (m *Master) ID() string { return m.id }
+
+// KeptElsewhere says that the key never leaves a service, which may rotate it
+// under the same name.
+func (m *Master) KeptElsewhere() bool { return m.elsewhere }
 
 // wrapped values begin with the id of the key they need: "mk_…:" + AES-256-GCM.
 func (m *Master) wrap(plain, place []byte) ([]byte, error) {
@@ -91,8 +97,9 @@ func (m *Master) unwrap(wrapped, place []byte) ([]byte, error) {
 
 // LoadMaster finds a master key as configuration names it: "file:PATH" or
 // "env:NAME", 32 bytes as standard base64; "vault:URL/MOUNT/KEY", a key of the
-// transit engine of Vault, with the token in VAULT_TOKEN. A key file that others
-// may read is refused.
+// transit engine of Vault, with the token in VAULT_TOKEN; "aws-kms://ARN", a key of
+// AWS KMS, with credentials where AWS's own libraries look for them. A key file that
+// others may read is refused.
 func LoadMaster(spec string, getenv func(string) string) (*Master, error) {
 	kind, name, ok := strings.Cut(spec, ":")
 	if !ok || name == "" {
@@ -111,8 +118,10 @@ func LoadMaster(spec string, getenv func(string) string) (*Master, error) {
 		}
 	case "vault":
 		return newVaultMaster(name, getenv)
-	case "awskms", "gcpkms", "azurekms":
-		return newKMSMaster(spec)
+	case "aws-kms":
+		return newAWSMaster(name, getenv)
+	case "awskms", "gcp-kms", "gcpkms", "azure-kms", "azurekms", "azurekeyvault":
+		return nil, fmt.Errorf("master_key: keys of %s are not in this build, which knows file:PATH, env:NAME, vault:https://HOST:8200/MOUNT/KEY and aws-kms://ARN", kind)
 	default:
 		return nil, fmt.Errorf("master_key %q: %s", spec, masterRemedy)
 	}
@@ -127,7 +136,7 @@ func LoadMaster(spec string, getenv func(string) string) (*Master, error) {
 	return m, nil
 }
 
-const masterRemedy = "write file:PATH, env:NAME or vault:https://HOST:8200/MOUNT/KEY"
+const masterRemedy = "write file:PATH, env:NAME, vault:https://HOST:8200/MOUNT/KEY or aws-kms://ARN"
 
 func readKeyFile(path string) (string, error) {
 	f, err := os.Open(filepath.Clean(path))

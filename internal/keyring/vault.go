@@ -55,7 +55,7 @@ func newVaultMaster(address string, getenv func(string) string) (*Master, error)
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	return &Master{id: "vault/" + mount + "/" + key, wrapper: v}, nil
+	return &Master{id: "vault/" + mount + "/" + key, wrapper: v, elsewhere: true}, nil
 }
 
 func cutLast(s, sep string) (before, after string, ok bool) {

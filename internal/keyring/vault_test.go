@@ -206,7 +206,7 @@ func TestAnAddressThatIsNoKeyOfVaultsIsRefused(t *testing.T) {
 		"vault:https://user:pw@vault.example/transit/k": "write vault:https",
 		"vault:transit/k":                               "write vault:https",
 		"vault:https://vault.example/transit/k?x=1":     "write vault:https",
-		"awskms:arn:aws:kms:eu-west-1:1:key/2":          "are not in this build",
+		"gcp-kms://projects/p/locations/l":              "are not in this build",
 	} {
 		_, err := keyring.LoadMaster(spec, variables(nil))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "pw") {

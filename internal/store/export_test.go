@@ -43,3 +43,24 @@ func Voids() (statements []string) {
 	}
 	return statements
 }
+
+// BinaryColumns are all columns that hold bytes, as "table.column".
+func (s *Store) BinaryColumns(ctx context.Context) (names []string, err error) {
+	tables, err := s.tables(ctx, s.reader)
+	for _, t := range tables {
+		for _, c := range t.Columns {
+			if c.Kind == ColumnBytes {
+				names = append(names, t.Name+"."+c.Name)
+			}
+		}
+	}
+	return names, err
+}
+
+// SealedColumns are the columns that Reseal seals again, as "table.column".
+func SealedColumns() (names []string) {
+	for _, c := range sealedColumns {
+		names = append(names, c.table+"."+c.column)
+	}
+	return names
+}

@@ -162,6 +162,15 @@ func (r *reads) Keyset(ctx context.Context, name string) ([]byte, error) {
 	return row.Sealed, nil
 }
 
+// KeysetChanged is when a sealed set of keys was last put.
+func (r *reads) KeysetChanged(ctx context.Context, name string) (time.Time, error) {
+	row, err := r.q.GetKeyset(ctx, name)
+	if err != nil {
+		return time.Time{}, r.fail("read keyset "+clip(name), err)
+	}
+	return timeOf(row.UpdatedAt), nil
+}
+
 // Keyset reads a sealed set of keys and keeps it from changing until the
 // transaction ends, so that two who change one do so one after the other.
 func (t *Tx) Keyset(ctx context.Context, name string) ([]byte, error) {

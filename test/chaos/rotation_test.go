@@ -1,17 +1,22 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
+	"keystile.dev/keystile/test/e2e/program"
 	"keystile.dev/keystile/test/people"
 )
 
@@ -129,4 +134,58 @@ func TestThreat27_ATokenOfASessionThatAnotherProcessEndedIsRefusedWithinASecond(
 		}
 		return nil
 	})
+}
+
+// sealingWorld is a state file of n signing keys, whose secrets are sealed.
+func sealingWorld(n int) string {
+	var b strings.Builder
+	b.WriteString(world + "signing_keys:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "  - {id: sig_%05d, organization: acme, algorithm: HS256, api_key: sig_%05d, secret: %040d}\n", i, i, i)
+	}
+	return b.String()
+}
+
+func TestKill9DuringARotationOfTheMasterKeyIsGoneOnWithByTheSameCommand(t *testing.T) {
+	h := newHouse(t, echo(t), "")
+	h.apply(0, sealingWorld(5000))
+	s := h.serve()
+	db := h.raw()
+	sealingKeys := func() (n int, err error) {
+		err = db.QueryRowContext(t.Context(), "SELECT count(DISTINCT substr(sealed_secret, 1, 5)) FROM signing_keys").Scan(&n)
+		return n, err
+	}
+	next := filepath.Join(h.dir, "next.key")
+	rotate := []string{"master-key", "rotate", "--to", "file:" + next, "-o", "json"}
+	p := must(program.Start(t.Context(), program.Command{Argv: append([]string{binary}, append(rotate, "--config", h.config)...)}))(t)
+	t.Cleanup(func() { check(t, p.Kill()) })
+	check(t, p.Eventually(t.Context(), func() error {
+		if n, err := sealingKeys(); err != nil || n < 2 {
+			return fmt.Errorf("%d sealing keys are in use: %w", n, err)
+		}
+		return nil
+	}))
+	check(t, p.Kill())
+	if n := must(sealingKeys())(t); n != 2 {
+		t.Fatalf("it was killed too late: %d sealing keys are in use", n)
+	}
+	s.wants(200, "/things/a", goodKey)
+
+	var done struct{ Resealed int64 }
+	check(t, json.Unmarshal([]byte(h.want(0, rotate...).stdout), &done))
+	if done.Resealed == 0 || done.Resealed >= 5000 {
+		t.Errorf("the second run sealed %d values again", done.Resealed)
+	}
+	text := must(os.ReadFile(h.config))(t)
+	check(t, os.WriteFile(h.config, bytes.Replace(text, []byte("file:master.key"), []byte("file:next.key"), 1), 0o600))
+	check(t, s.Signal(syscall.SIGHUP))
+	h.want(0, "master-key", "retire", "--yes")
+	check(t, os.Remove(filepath.Join(h.dir, "master.key")))
+	s.wants(200, "/things/a", otherKey)
+	s.stop()
+	s = h.serve()
+	s.wants(200, "/things/a", goodKey)
+	if out := h.want(0, "master-key", "show", "-o", "json").stdout; !strings.Contains(out, `"sealed_before": {}`) {
+		t.Errorf("values are left under the old sealing key: %s", out)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	keystile "keystile.dev/keystile"
 )
@@ -17,6 +18,8 @@ type world struct {
 	dir string
 	// binary is the server to start on it; empty: the one under measurement.
 	binary string
+	// store is its URL; empty: an SQLite file in dir.
+	store string
 }
 
 func (w *world) config() string { return filepath.Join(w.dir, "keystile.yaml") }
@@ -50,18 +53,27 @@ const target = "/telemetry/inverter?site_id=site-0&start=2025-11-01T00:00:00&end
 // newWorld makes a store with one organisation and one site.
 func (b *bench) newWorld(ctx context.Context, name, upstream string) (*world, error) {
 	w := &world{dir: filepath.Join(b.dir, name)}
+	return w, b.makeWorld(ctx, w, upstream)
+}
+
+// makeWorld makes the world that w names.
+func (b *bench) makeWorld(ctx context.Context, w *world, upstream string) error {
 	if _, err := b.keystile(ctx, "init", w.dir); err != nil {
-		return nil, err
+		return err
 	}
-	if err := os.WriteFile(w.config(), fmt.Appendf(nil, policy, w.dir, upstream, b.quota()), 0o600); err != nil {
-		return nil, err
+	text := fmt.Sprintf(policy, w.dir, upstream, b.quota())
+	if w.store != "" {
+		text = strings.Replace(text, "store: sqlite:"+w.dir+"/keystile.db", "store: "+w.store, 1)
+	}
+	if err := os.WriteFile(w.config(), []byte(text), 0o600); err != nil {
+		return err
 	}
 	world := filepath.Join(w.dir, "world.yaml")
 	if err := os.WriteFile(world, []byte(tenants), 0o600); err != nil {
-		return nil, err
+		return err
 	}
 	_, err := b.keystile(ctx, "apply", "-f", world, "--config", w.config())
-	return w, err
+	return err
 }
 
 // serve starts the server on a world and waits until it is ready.
@@ -108,8 +120,8 @@ func writeKeys(name string, keys keyset) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	out := bufio.NewWriterSize(f, 1<<20)
 	for i := range keys.n {
-		if _, err := fmt.Fprintf(out, `{"id":"key-%d","secret":"%s","organization":"load","permitted_site_ids":["site-0"],"scopes":["telemetry:read"]}`+"\n",
-			i, keys.secret(i)); err != nil {
+		if _, err := fmt.Fprintf(out, `{"id":"%s-%d","secret":"%s","organization":"load","permitted_site_ids":["site-0"],"scopes":["telemetry:read"]}`+"\n",
+			keys.name, i, keys.secret(i)); err != nil {
 			return err
 		}
 	}
