@@ -179,6 +179,7 @@ func TestKill9DuringARotationOfTheMasterKeyIsGoneOnWithByTheSameCommand(t *testi
 	text := must(os.ReadFile(h.config))(t)
 	check(t, os.WriteFile(h.config, bytes.Replace(text, []byte("file:master.key"), []byte("file:next.key"), 1), 0o600))
 	check(t, s.Signal(syscall.SIGHUP))
+	h.want(0, "sign", "--key", "sig_00001") // in the middle of it, with both keys
 	h.want(0, "master-key", "retire", "--yes")
 	check(t, os.Remove(filepath.Join(h.dir, "master.key")))
 	s.wants(200, "/things/a", otherKey)
