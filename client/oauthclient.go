@@ -8,6 +8,7 @@ import (
 
 // OAuthClient is a client of the authorization server.
 type OAuthClient struct {
+	Version
 	// ID is the client_id.
 	ID string `json:"id"`
 	// Application is what it belongs to; nil: it registered itself.
@@ -98,6 +99,31 @@ func (c *Client) CreateOAuthClient(ctx context.Context, in OAuthClientCreate) (O
 	var made OAuthClientSecret
 	err := c.send(ctx, call{method: "POST", path: []string{clients}, body: in}, &made)
 	return made, err
+}
+
+// OAuthClientUpdate says what changes; nil stays as it is.
+type OAuthClientUpdate struct {
+	// Name is of one that registered itself.
+	Name                   *string   `json:"name,omitempty"`
+	RedirectURIs           *[]string `json:"redirect_uris,omitempty"`
+	PostLogoutRedirectURIs *[]string `json:"post_logout_redirect_uris,omitempty"`
+	GrantTypes             *[]string `json:"grant_types,omitempty"`
+	Scopes                 *[]string `json:"scopes,omitempty"`
+	Audiences              *[]string `json:"audiences,omitempty"`
+	Serves                 *[]string `json:"serves,omitempty"`
+	TokenFormat            *string   `json:"token_format,omitempty"`
+	FirstParty             *bool     `json:"first_party,omitempty"`
+	IDTokenAlgorithm       *string   `json:"id_token_algorithm,omitempty"`
+	// JWKS are other keys, of one that has keys.
+	JWKS       *string `json:"jwks,omitempty"`
+	DPoP       *bool   `json:"dpop,omitempty"`
+	PushedOnly *bool   `json:"pushed_only,omitempty"`
+}
+
+// UpdateOAuthClient changes one. With the Version that was read nothing is changed
+// if somebody else did meanwhile.
+func (c *Client) UpdateOAuthClient(ctx context.Context, id string, v Version, in OAuthClientUpdate) (OAuthClient, error) {
+	return update[OAuthClient](ctx, c, call{path: []string{clients, id}, match: v.ETag, body: in})
 }
 
 // RotateOAuthClient gives one a new secret; those before it end after overlap.

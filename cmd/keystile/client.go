@@ -35,12 +35,12 @@ var clientKind = thing[client.OAuthClient]{
 func newClient(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "client",
-		Short: "Create, list, show, rotate and revoke OAuth clients",
+		Short: "Create, list, show, change, rotate and revoke OAuth clients",
 		Example: `  keystile client create --organization roof-tools-inc --name 'Roof Tools' --redirect-uri https://app.example.com/cb --scope openid
   keystile client create --organization roof-tools-inc --name 'Nightly batch' --scope sites:read
   keystile client rotate CLIENT_ID --overlap 24h`,
 	}
-	cmd.AddCommand(newClientCreate(a), clientKind.list(a), clientKind.show(a), newClientRotate(a), newClientRevoke(a))
+	cmd.AddCommand(newClientCreate(a), clientKind.list(a), clientKind.show(a), newClientUpdate(a), newClientRotate(a), newClientRevoke(a))
 	return cmd
 }
 
@@ -111,6 +111,76 @@ func clientCommand(a *app, cmd *cobra.Command, do func(ctx context.Context, m *m
 	t.add(cmd)
 	addFormat(cmd, &f)
 	return cmd
+}
+
+// newClientUpdate changes what its flags name, and nothing if somebody else changed
+// the client since it was read.
+func newClientUpdate(a *app) *cobra.Command {
+	var (
+		name, tokens, algorithm   string
+		redirects, after, grants  []string
+		scopes, audiences, serves []string
+		firstParty, dpop, pushed  bool
+		changed                   func(flag string) bool
+	)
+	cmd := clientCommand(a, &cobra.Command{
+		Use: "update ID", Short: "Change what a client may do; a list replaces the whole of it, and '' empties it",
+		Example: "  keystile client update CLIENT_ID --redirect-uri https://app.example.com/cb --redirect-uri https://app.example.com/cb2 --scope openid",
+	}, func(ctx context.Context, m *management, f format, id string) error {
+		in := client.OAuthClientUpdate{
+			Name: given(changed, "name", &name), TokenFormat: given(changed, "token-format", &tokens), IDTokenAlgorithm: given(changed, "id-token-algorithm", &algorithm),
+			RedirectURIs: givenList(changed, "redirect-uri", redirects), PostLogoutRedirectURIs: givenList(changed, "post-logout-redirect-uri", after),
+			GrantTypes: givenList(changed, "grant", grants), Scopes: givenList(changed, "scope", scopes), Audiences: givenList(changed, "audience", audiences),
+			Serves: givenList(changed, "serves", serves), FirstParty: given(changed, "first-party", &firstParty), DPoP: given(changed, "dpop", &dpop),
+			PushedOnly: given(changed, "pushed-only", &pushed),
+		}
+		if in == (client.OAuthClientUpdate{}) {
+			return usagef("name what is to change")
+		}
+		before, err := m.OAuthClient(ctx, id)
+		if err != nil {
+			return err
+		}
+		after, err := m.UpdateOAuthClient(ctx, id, before.Version, in)
+		if err != nil {
+			return err
+		}
+		return clientKind.print(a, f, after)
+	})
+	flags := cmd.Flags()
+	changed = flags.Changed
+	flags.StringVar(&name, "name", "", "what one that registered itself is called")
+	flags.StringArrayVar(&redirects, "redirect-uri", nil, "where users are sent back, exactly; repeat for more")
+	flags.StringArrayVar(&after, "post-logout-redirect-uri", nil, "where users may be sent after a sign-out; repeat for more")
+	flags.StringArrayVar(&grants, "grant", nil, "grant it may use; repeat for more")
+	flags.StringArrayVar(&scopes, "scope", nil, "scope it may ask for; repeat for more")
+	flags.StringArrayVar(&audiences, "audience", nil, "resource it may ask tokens for, a URL; repeat for more")
+	flags.StringArrayVar(&serves, "serves", nil, "resource that it is, a URL; repeat for more")
+	flags.StringVar(&tokens, "token-format", "", "jwt or opaque")
+	flags.StringVar(&algorithm, "id-token-algorithm", "", "RS256, ES256 or EdDSA")
+	flags.BoolVar(&firstParty, "first-party", false, "it is the platform's own: people are not asked")
+	flags.BoolVar(&dpop, "dpop", false, "bind every token it gets to a key")
+	flags.BoolVar(&pushed, "pushed-only", false, "take only pushed authorization requests")
+	return cmd
+}
+
+// given is the value of a flag that was given; nil: it was not.
+func given[T any](changed func(string) bool, flag string, value *T) *T {
+	if !changed(flag) {
+		return nil
+	}
+	return value
+}
+
+// givenList is given for a list, which one empty value empties.
+func givenList(changed func(string) bool, flag string, values []string) *[]string {
+	if !changed(flag) {
+		return nil
+	}
+	if len(values) == 1 && values[0] == "" {
+		values = []string{}
+	}
+	return &values
 }
 
 func newClientRotate(a *app) *cobra.Command {

@@ -29,13 +29,34 @@ func newKeyCreate(a *app) *cobra.Command {
 		f       format
 		in      client.KeyCreate
 		expires string
+		bulk    string
+		secrets string
 	)
 	cmd := &cobra.Command{
-		Use:     "create --organization ID",
-		Short:   "Create an API key and print its secret once",
-		Example: "  keystile key create --organization sibaya-power --site Sibaya --scope telemetry:read --expires 2027-01-01T00:00:00Z --limit 60/1m",
-		Args:    noArguments,
+		Use:   "create --organization ID",
+		Short: "Create an API key and print its secret once, or many from a file",
+		Long: `Creates one key as the flags say, or with --bulk one for each line of a file: JSON
+Lines, or CSV with a header line (FILE.csv, lists separated by ";"). Members: id,
+organization, name, environment, permitted_site_ids, scopes, allowed_ips, limit,
+limit_algorithm, expires_at. A file with a line that cannot be read makes no key; the
+keys are made 500 at a time, all of them or none. Their secrets are written as JSON
+Lines, once: to --secrets, a new file that its owner alone may read, or to standard
+output.`,
+		Example: `  keystile key create --organization sibaya-power --site Sibaya --scope telemetry:read --expires 2027-01-01T00:00:00Z --limit 60/1m
+  keystile key create --bulk keys.csv --secrets made.jsonl`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if bulk != "" {
+				for _, name := range []string{"organization", "site", "scope", "allow-ip", "expires", "limit", "limit-algorithm", "name", "environment", "id", "secret", "sha256"} {
+					if cmd.Flags().Changed(name) {
+						return usagef("--%s and --bulk exclude each other: write it into the file", name)
+					}
+				}
+				return a.withClient(cmd, &t, func(ctx context.Context, m *management) error { return a.createBulk(ctx, m, bulk, secrets, f) })
+			}
+			if secrets != "" {
+				return usagef("--secrets goes with --bulk")
+			}
 			if in.Organization == "" {
 				return usagef("--organization is required")
 			}
@@ -72,6 +93,8 @@ func newKeyCreate(a *app) *cobra.Command {
 	flags.StringVar(&in.ID, "id", "", "id; default generated")
 	flags.StringVar(&in.Secret, "secret", "", "import this key instead of making one: @FILE, - for standard input, or the text")
 	flags.StringVar(&in.SHA256, "sha256", "", "import a key known only by its SHA-256, in hexadecimal")
+	flags.StringVar(&bulk, "bulk", "", "make a key for each line of this file")
+	flags.StringVar(&secrets, "secrets", "", "with --bulk: write the secrets into this new file")
 	t.add(cmd)
 	addFormat(cmd, &f)
 	return cmd

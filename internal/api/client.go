@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	keystile "keystile.dev/keystile"
@@ -104,7 +105,49 @@ type listClientsInput struct {
 	Organization string `query:"organization" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Only things of this organization"`
 }
 
-type clientOutput struct{ Body OAuthClient }
+type clientOutput struct {
+	ETag string `header:"ETag"`
+	Body OAuthClient
+}
+
+func answerClient(c keystile.OAuthClient) *clientOutput {
+	w := wireOAuthClient(c)
+	return &clientOutput{ETag: version(w), Body: w}
+}
+
+// OAuthClientUpdate is the body of update-client, a merge patch. Whether it has a
+// secret or keys, its subjects and its application stay as they are.
+type OAuthClientUpdate struct {
+	Name                   member[string]   `json:"name,omitzero" example:"Roof Tools" doc:"Of one that registered itself; another is called as its application is"`
+	RedirectURIs           member[[]string] `json:"redirect_uris,omitzero" example:"[\"https://app.example.com/cb\"]"`
+	PostLogoutRedirectURIs member[[]string] `json:"post_logout_redirect_uris,omitzero"`
+	GrantTypes             member[[]string] `json:"grant_types,omitzero" example:"[\"authorization_code\", \"refresh_token\"]"`
+	Scopes                 member[[]string] `json:"scopes,omitzero" example:"[\"openid\"]"`
+	Audiences              member[[]string] `json:"audiences,omitzero"`
+	Serves                 member[[]string] `json:"serves,omitzero"`
+	TokenFormat            member[string]   `json:"token_format,omitzero" enum:"jwt,opaque"`
+	FirstParty             member[bool]     `json:"first_party,omitzero" doc:"Not for tokens bound to an organization"`
+	IDTokenAlgorithm       member[string]   `json:"id_token_algorithm,omitzero" enum:"RS256,ES256,EdDSA"`
+	JWKS                   member[string]   `json:"jwks,omitzero" doc:"Of a client that has keys: other ones"`
+	DPoP                   member[bool]     `json:"dpop,omitzero"`
+	PushedOnly             member[bool]     `json:"pushed_only,omitzero"`
+}
+
+func (u OAuthClientUpdate) edit(c *keystile.OAuthClient) error {
+	grants, granted := words(c.GrantTypes), words(c.Scopes)
+	format, algorithm := string(c.TokenFormat), string(c.IDTokenAlgorithm)
+	err := errors.Join(
+		u.Name.onto("name", &c.Name), u.RedirectURIs.onto("redirect_uris", &c.RedirectURIs),
+		u.PostLogoutRedirectURIs.onto("post_logout_redirect_uris", &c.PostLogoutRedirectURIs), u.GrantTypes.onto("grant_types", &grants),
+		u.Scopes.onto("scopes", &granted), u.Audiences.onto("audiences", &c.Audiences), u.Serves.onto("serves", &c.Serves),
+		u.TokenFormat.onto("token_format", &format), u.FirstParty.onto("first_party", &c.FirstParty),
+		u.IDTokenAlgorithm.onto("id_token_algorithm", &algorithm), u.JWKS.onto("jwks", &c.JWKS),
+		u.DPoP.onto("dpop", &c.DPoP), u.PushedOnly.onto("pushed_only", &c.PushedOnly),
+	)
+	c.GrantTypes, c.Scopes = grantTypes(grants), scopes(granted)
+	c.TokenFormat, c.IDTokenAlgorithm = keystile.TokenFormat(format), keystile.SigningAlgorithm(algorithm)
+	return err
+}
 
 func registerClients(a *API) error {
 	return registerAll(
@@ -138,7 +181,21 @@ func registerClients(a *API) error {
 		}),
 		handle(a, "get-client", func(ctx context.Context, c *caller, in *ByID) (*clientOutput, error) {
 			found, err := c.service.OAuthClient(ctx, in.ID)
-			return &clientOutput{wireOAuthClient(found)}, err
+			return answerClient(found), err
+		}),
+		handle(a, "update-client", func(ctx context.Context, c *caller, in *struct {
+			ByID
+			IfMatch string `header:"If-Match" doc:"ETag of the version that is to be changed; another version is 412"`
+			Body    OAuthClientUpdate
+		},
+		) (*clientOutput, error) {
+			changed, err := c.service.UpdateOAuthClient(ctx, c.actor, in.ID, func(client *keystile.OAuthClient) error {
+				if err := sameVersion(in.IfMatch, wireOAuthClient(*client)); err != nil {
+					return err
+				}
+				return in.Body.edit(client)
+			})
+			return answerClient(changed), err
 		}),
 		handle(a, "rotate-client", func(ctx context.Context, c *caller, in *struct {
 			ByID
@@ -160,7 +217,7 @@ func registerClients(a *API) error {
 		}),
 		handle(a, "revoke-client", func(ctx context.Context, c *caller, in *ByID) (*clientOutput, error) {
 			revoked, err := c.service.RevokeOAuthClient(ctx, c.actor, in.ID)
-			return &clientOutput{wireOAuthClient(revoked)}, err
+			return answerClient(revoked), err
 		}),
 	)
 }

@@ -130,6 +130,7 @@ var operations = []Operation{
 	{ID: "list-clients", Method: http.MethodGet, Path: "/v1/clients", Access: AccessToken, Scope: "clients:read", Status: 200, Summary: "List OAuth clients"},
 	{ID: "create-client", Method: http.MethodPost, Path: "/v1/clients", Access: AccessToken, Scope: "clients:write", Status: 201, Summary: "Give an application an OAuth client"},
 	{ID: "get-client", Method: http.MethodGet, Path: "/v1/clients/{id}", Access: AccessToken, Scope: "clients:read", Status: 200, Summary: "Get an OAuth client"},
+	{ID: "update-client", Method: http.MethodPatch, Path: "/v1/clients/{id}", Access: AccessToken, Scope: "clients:write", Status: 200, Conditional: true, Summary: "Change what an OAuth client is called and may do"},
 	{ID: "rotate-client", Method: http.MethodPost, Path: "/v1/clients/{id}/rotate", Access: AccessToken, Scope: "clients:write", Status: 200, Summary: "Give an OAuth client a new secret"},
 	{ID: "revoke-client", Method: http.MethodPost, Path: "/v1/clients/{id}/revoke", Access: AccessToken, Scope: "clients:write", Status: 200, Summary: "End an OAuth client, with every grant and token it has"},
 

@@ -146,6 +146,46 @@ func (s *Service) CreateOAuthClientTx(ctx context.Context, tx *store.Tx, c keyst
 	return c, nil
 }
 
+// UpdateOAuthClient changes a client as edit does. Its id, its application, whether it
+// has a secret or keys, and its subjects stay: who authorized it did so for those.
+func (s *Service) UpdateOAuthClient(ctx context.Context, a store.Actor, id string, edit func(*keystile.OAuthClient) error) (keystile.OAuthClient, error) {
+	return change(ctx, s, a, func(ctx context.Context, tx *store.Tx) (keystile.OAuthClient, error) {
+		old, err := s.ownClient(ctx, tx, id)
+		if err != nil {
+			return old, err
+		}
+		c := old
+		if err := edit(&c); err != nil {
+			return old, err
+		}
+		if err := editable(old, c); err != nil {
+			return old, err
+		}
+		if err := s.UpdateOAuthClientTx(ctx, tx, c); err != nil {
+			return old, err
+		}
+		return s.ownClient(ctx, tx, id)
+	})
+}
+
+// editable refuses changes that are not a client's to make one by one.
+func editable(old, c keystile.OAuthClient) error {
+	var p problems
+	switch {
+	case !old.RevokedAt.IsZero():
+		return fmt.Errorf("client %q is revoked; create another one: %w", old.ID, keystile.ErrConflict)
+	case old.ApplicationID == "" && clientmetadata.IsDocumentURL(old.ID):
+		return fmt.Errorf("client %q is what its document says; change that: %w", old.ID, keystile.ErrConflict)
+	}
+	if c.Name != old.Name && old.ApplicationID != "" {
+		p.add("name", "change the name of its application", "a client is called as its application is")
+	}
+	if (c.JWKS == "") != (old.JWKS == "") {
+		p.add("jwks", "create another client", "whether a client proves itself with keys cannot change")
+	}
+	return p.err()
+}
+
 // UpdateOAuthClientTx makes the stored client as c says, inside a transaction.
 func (s *Service) UpdateOAuthClientTx(ctx context.Context, tx *store.Tx, c keystile.OAuthClient) error {
 	old, err := s.ownClient(ctx, tx, c.ID)
