@@ -207,7 +207,6 @@ func wantedCSV(r io.Reader) (wanted []wantedKey, faults []error) {
 		if errors.Is(err, io.EOF) {
 			return wanted, faults
 		}
-		line, _ := records.FieldPos(0)
 		var broken *csv.ParseError
 		if errors.As(err, &broken) {
 			if faults = append(faults, fmt.Errorf("%d: %w", broken.Line, broken.Err)); errors.Is(broken.Err, csv.ErrFieldCount) {
@@ -218,6 +217,7 @@ func wantedCSV(r io.Reader) (wanted []wantedKey, faults []error) {
 		if err != nil {
 			return wanted, append(faults, err)
 		}
+		line, _ := records.FieldPos(0)
 		one := wantedKey{line: line}
 		for i, value := range record {
 			if value == "" {

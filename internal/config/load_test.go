@@ -242,7 +242,7 @@ func TestThreat04WeakMissingAndEmptySecretsRefuseToStart(t *testing.T) {
 		"absent file":   {yaml: "dialects: {ona: {jwt: {secret_file: nowhere}}}", want: "dialects.ona.jwt.secret_file: cannot open the file"},
 		"empty file":    {yaml: "dialects: {ona: {jwt: {secret_file: /dev/null}}}", want: "dialects.ona.jwt.secret_file: the file is empty"},
 		"no file named": {yaml: `dialects: {ona: {jwt: {secret_file: ""}}}`, want: "dialects.ona.jwt.secret_file: is empty"},
-		"master key":    {yaml: `master_key: ""`, want: "master_key: is empty; write file:PATH, env:NAME or vault:"},
+		"master key":    {yaml: `master_key: ""`, want: "master_key: is empty; write file:PATH, env:NAME, vault:"},
 		"no value":      {yaml: "dialects: {ona: {jwt: {secret: }}}", want: "dialects.ona.jwt.secret: has no value"},
 	} {
 		_, err := Load(write(t, test.yaml), test.env, nil)

@@ -2,19 +2,17 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
-
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver of the databases that are made for a run
 
 	"keystile.dev/keystile/client"
 )
@@ -49,20 +47,17 @@ func (b *bench) engines(ctx context.Context, name string) (map[string]*world, er
 		return worlds, nil
 	}
 	database := fmt.Sprintf("load_%s_%d", name, time.Now().UnixNano())
-	db, err := sql.Open("pgx", server)
+	out, err := exec.CommandContext(ctx, "psql", "--quiet", "--command", "CREATE DATABASE "+database, server).CombinedOutput() //nolint:gosec // a name of this program's own, and the server it was given
 	if err != nil {
-		return nil, err
-	}
-	if _, err := db.ExecContext(ctx, "CREATE DATABASE "+database); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, fmt.Errorf("psql: %w\n%s", err, out)
 	}
 	u, err := url.Parse(server)
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, err
 	}
 	u.Path = "/" + database
 	worlds["PostgreSQL"] = &world{dir: filepath.Join(b.dir, name+"-postgres"), store: u.String()}
-	return worlds, db.Close()
+	return worlds, nil
 }
 
 // creates measures POST /v1/keys at a fixed rate. A request that is late because
