@@ -47,10 +47,8 @@ output.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if bulk != "" {
-				for _, name := range []string{"organization", "site", "scope", "allow-ip", "expires", "limit", "limit-algorithm", "name", "environment", "id", "secret", "sha256"} {
-					if cmd.Flags().Changed(name) {
-						return usagef("--%s and --bulk exclude each other: write it into the file", name)
-					}
+				if err := aloneWithBulk(cmd); err != nil {
+					return err
 				}
 				return a.withClient(cmd, &t, func(ctx context.Context, m *management) error { return a.createBulk(ctx, m, bulk, secrets, f) })
 			}
@@ -80,12 +78,22 @@ output.`,
 			})
 		},
 	}
+	keyFlags(cmd, &in, &expires)
+	cmd.Flags().StringVar(&bulk, "bulk", "", "make a key for each line of this file")
+	cmd.Flags().StringVar(&secrets, "secrets", "", "with --bulk: write the secrets into this new file")
+	t.add(cmd)
+	addFormat(cmd, &f)
+	return cmd
+}
+
+// keyFlags are what one new key is to be.
+func keyFlags(cmd *cobra.Command, in *client.KeyCreate, expires *string) {
 	flags := cmd.Flags()
 	flags.StringVar(&in.Organization, "organization", "", "organisation that owns the key (required)")
 	flags.StringArrayVar(&in.PermittedSiteIDs, "site", nil, "permitted site; repeat for more")
 	flags.StringArrayVar(&in.Scopes, "scope", nil, "scope such as telemetry:read; repeat for more")
 	flags.StringArrayVar(&in.AllowedIPs, "allow-ip", nil, "network it may be used from, as a CIDR; repeat for more")
-	flags.StringVar(&expires, "expires", "", "when it ends, RFC 3339; default never")
+	flags.StringVar(expires, "expires", "", "when it ends, RFC 3339; default never")
 	flags.StringVar(&in.Limit, "limit", "", "its own rate limit, such as 60/1m, in place of the routes'")
 	flags.StringVar(&in.LimitAlgorithm, "limit-algorithm", "", "window or gcra")
 	flags.StringVar(&in.Name, "name", "", "name for people")
@@ -93,11 +101,6 @@ output.`,
 	flags.StringVar(&in.ID, "id", "", "id; default generated")
 	flags.StringVar(&in.Secret, "secret", "", "import this key instead of making one: @FILE, - for standard input, or the text")
 	flags.StringVar(&in.SHA256, "sha256", "", "import a key known only by its SHA-256, in hexadecimal")
-	flags.StringVar(&bulk, "bulk", "", "make a key for each line of this file")
-	flags.StringVar(&secrets, "secrets", "", "with --bulk: write the secrets into this new file")
-	t.add(cmd)
-	addFormat(cmd, &f)
-	return cmd
 }
 
 // printNewKey prints a key with its secret, the only time it is shown.

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"keystile.dev/keystile/client"
 )
 
@@ -30,6 +32,16 @@ const (
 type wantedKey struct {
 	line int
 	key  client.KeyCreate
+}
+
+// aloneWithBulk refuses flags that say what one key is to be.
+func aloneWithBulk(cmd *cobra.Command) error {
+	for _, name := range []string{"organization", "site", "scope", "allow-ip", "expires", "limit", "limit-algorithm", "name", "environment", "id", "secret", "sha256"} {
+		if cmd.Flags().Changed(name) {
+			return usagef("--%s and --bulk exclude each other: write it into the file", name)
+		}
+	}
+	return nil
 }
 
 // createBulk makes the keys that a file asks for, some at a time, and writes their

@@ -217,20 +217,7 @@ func (h *house) rotateMaster(ctx context.Context, next *keyring.Master, renew bo
 	if next.ID() == h.sealer.MasterID() && !next.KeptElsewhere() {
 		return fmt.Errorf("%s is the present master key: name another one", next.ID())
 	}
-	keys := h.sealer
-	if renew {
-		if keys, err = h.sealer.Renewed(); err != nil {
-			return err
-		}
-	}
-	wrapped, err := keys.Rewrap(next)
-	if err != nil {
-		return err
-	}
-	if _, err := keyring.OpenSealer(next, wrapped); err != nil {
-		return fmt.Errorf("the new master key does not open what it wrapped: %w", err)
-	}
-	before, err := keys.Wrapped()
+	keys, wrapped, before, err := h.rewrapped(next, renew)
 	if err != nil {
 		return err
 	}
@@ -249,6 +236,25 @@ func (h *house) rotateMaster(ctx context.Context, next *keyring.Master, renew bo
 		h.wrapped = wrapped
 	}
 	return err
+}
+
+// rewrapped are the sealing keys, with a new one if renew is set, wrapped under the
+// next master key, which was tried, and under the present one.
+func (h *house) rewrapped(next *keyring.Master, renew bool) (keys *keyring.Sealer, wrapped, before []byte, err error) {
+	keys = h.sealer
+	if renew {
+		if keys, err = h.sealer.Renewed(); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if wrapped, err = keys.Rewrap(next); err != nil {
+		return nil, nil, nil, err
+	}
+	if _, err = keyring.OpenSealer(next, wrapped); err != nil {
+		return nil, nil, nil, fmt.Errorf("the new master key does not open what it wrapped: %w", err)
+	}
+	before, err = keys.Wrapped()
+	return keys, wrapped, before, err
 }
 
 // unchanged refuses to write over a sealing keyset that is not what was read: two

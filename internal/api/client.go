@@ -183,20 +183,7 @@ func registerClients(a *API) error {
 			found, err := c.service.OAuthClient(ctx, in.ID)
 			return answerClient(found), err
 		}),
-		handle(a, "update-client", func(ctx context.Context, c *caller, in *struct {
-			ByID
-			IfMatch string `header:"If-Match" doc:"ETag of the version that is to be changed; another version is 412"`
-			Body    OAuthClientUpdate
-		},
-		) (*clientOutput, error) {
-			changed, err := c.service.UpdateOAuthClient(ctx, c.actor, in.ID, func(client *keystile.OAuthClient) error {
-				if err := sameVersion(in.IfMatch, wireOAuthClient(*client)); err != nil {
-					return err
-				}
-				return in.Body.edit(client)
-			})
-			return answerClient(changed), err
-		}),
+		handle(a, "update-client", updateClient),
 		handle(a, "rotate-client", func(ctx context.Context, c *caller, in *struct {
 			ByID
 			Body OAuthClientRotate
@@ -220,6 +207,22 @@ func registerClients(a *API) error {
 			return answerClient(revoked), err
 		}),
 	)
+}
+
+type updateClientInput struct {
+	ByID
+	IfMatch string `header:"If-Match" doc:"ETag of the version that is to be changed; another version is 412"`
+	Body    OAuthClientUpdate
+}
+
+func updateClient(ctx context.Context, c *caller, in *updateClientInput) (*clientOutput, error) {
+	changed, err := c.service.UpdateOAuthClient(ctx, c.actor, in.ID, func(client *keystile.OAuthClient) error {
+		if err := sameVersion(in.IfMatch, wireOAuthClient(*client)); err != nil {
+			return err
+		}
+		return in.Body.edit(client)
+	})
+	return answerClient(changed), err
 }
 
 func grantTypes(list []string) []keystile.GrantType {
