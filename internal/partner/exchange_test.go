@@ -223,6 +223,13 @@ func TestARefusedExchangeSpendsNothing(t *testing.T) {
 		"the session token at the backend": {func(_ *testing.T, w *world, r *partner.ExchangeRequest) {
 			r.ApplicationID, r.ApplicationKey = backend, w.keys[backend]
 		}, nil, "session_token_invalid", 401},
+		"a session token of the other environment": {func(t *testing.T, _ *world, r *partner.ExchangeRequest) {
+			sandbox, err := credential.Generate(rand.Reader, credential.SessionToken, keystile.Sandbox)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.SessionToken = &sandbox
+		}, nil, "session_token_invalid", 401},
 		"no session token": {func(_ *testing.T, _ *world, r *partner.ExchangeRequest) { r.SessionToken = nil }, nil, "session_token_required", 422},
 		"an empty session token": {func(_ *testing.T, _ *world, r *partner.ExchangeRequest) {
 			empty := keystile.Secret("")
@@ -407,6 +414,18 @@ func (r restless) ExchangeKeys(ctx context.Context, exchanges []store.Exchange) 
 		return store.ExchangeReport{}, err
 	}
 	return r.Store.ExchangeKeys(ctx, exchanges)
+}
+
+func TestATemporaryKeyEndsThirteenHoursAfterItsExchangeWhateverTheClockDoesMeanwhile(t *testing.T) {
+	w := newWorld(t, storetest.Open(t))
+	for _, step := range []time.Duration{0, 13*time.Hour + time.Minute, -26 * time.Hour} {
+		w.now.Add(int64(step))
+		at := w.clock()
+		token, err := w.exchange(partner.ExchangeRequest{ApplicationID: backend})
+		if err != nil || !token.ExpiresAt.Equal(at.Add(13*time.Hour)) {
+			t.Errorf("at %s: ends at %s, %v", at, token.ExpiresAt, err)
+		}
+	}
 }
 
 func TestASessionTokenIsGoodToTheLastSecondOfItsHour(t *testing.T) {
