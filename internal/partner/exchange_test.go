@@ -320,9 +320,9 @@ func TestThreat28_ASessionTokenDiesWithWhatItHangsOn(t *testing.T) {
 			}
 		})
 		t.Run(name+", on a server that remembers", func(t *testing.T) {
-			url := storetest.SQLiteURL(t)
-			w := newWorld(t, storetest.OpenURL(t, url))
-			there := w.another(t, url)
+			address := storetest.SQLiteURL(t)
+			w := newWorld(t, storetest.OpenURL(t, address))
+			there := w.another(t, address)
 			earlier := w.launch(t)
 			if _, err := there(partner.ExchangeRequest{ApplicationID: embedded, SessionToken: &earlier}); err != nil {
 				t.Fatal(err)
@@ -338,9 +338,9 @@ func TestThreat28_ASessionTokenDiesWithWhatItHangsOn(t *testing.T) {
 
 // another is exchange on another server of the same store, which hears of nothing
 // that is changed on the first.
-func (w *world) another(t *testing.T, url string) func(partner.ExchangeRequest) (partner.Token, error) {
+func (w *world) another(t *testing.T, address string) func(partner.ExchangeRequest) (partner.Token, error) {
 	t.Helper()
-	service, err := partner.New(partner.Options{Store: storetest.OpenURL(t, url), Digester: w.digester, Random: rand.Reader, Now: w.clock})
+	service, err := partner.New(partner.Options{Store: storetest.OpenURL(t, address), Digester: w.digester, Random: rand.Reader, Now: w.clock})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -180,11 +180,11 @@ func (t *Tx) lockSome(ctx context.Context, ids []string) (err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var c chain
-		var hash []byte
-		if err := rows.Scan(&c.id, &c.seq, &hash); err != nil {
+		var sum []byte
+		if err := rows.Scan(&c.id, &c.seq, &sum); err != nil {
 			return err
 		}
-		if c.hash, err = digestOf(hash); err != nil {
+		if c.hash, err = digestOf(sum); err != nil {
 			return err
 		}
 		t.chains[c.id] = &c

@@ -122,7 +122,7 @@ func (t *Tx) markAudited(ctx context.Context, of *issued, rows []issuedRow) erro
 		for i := range rows[from:to] {
 			keys = append(keys, rows[from+i].key)
 		}
-		text := "UPDATE " + of.table + " SET audited = TRUE WHERE " + of.key + " IN (" + t.store.places(len(keys)) + ")" //nolint:gosec // G202: names are those of everyIssued
+		text := "UPDATE " + of.table + " SET audited = TRUE WHERE " + of.key + " IN (" + t.store.places(len(keys)) + ")"
 		_, err := t.prepared.ExecContext(ctx, text, keys...)
 		return err
 	})
@@ -149,7 +149,7 @@ func (t *Tx) unaudited(ctx context.Context, of *issued, limit int) (found []issu
 	for _, name := range names {
 		columns = append(columns, of.detail[name])
 	}
-	text := "SELECT " + strings.Join(columns, ", ") + " FROM " + of.table + " WHERE audited = FALSE ORDER BY " + of.key + " LIMIT $1" //nolint:gosec // G202: names are those of everyIssued
+	text := "SELECT " + strings.Join(columns, ", ") + " FROM " + of.table + " WHERE audited = FALSE ORDER BY " + of.key + " LIMIT $1"
 	if t.store.Engine() == "postgres" {
 		text += " FOR UPDATE SKIP LOCKED"
 	}

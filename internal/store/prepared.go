@@ -103,7 +103,7 @@ func (k *keptStatements) ready(ctx context.Context) {
 	k.wanted = nil
 	k.mu.Unlock()
 	for _, text := range wanted {
-		stmt, err := k.db.PrepareContext(ctx, text)
+		stmt, err := k.db.PrepareContext(ctx, text) //nolint:sqlclosecheck // it lives as long as the connection
 		k.mu.Lock()
 		if err != nil {
 			delete(k.stmts, text)

@@ -116,11 +116,11 @@ const SeenNothing = -1
 type ExchangeResult int
 
 const (
-	// ExchangeSpent: its session token was spent, or had ended.
+	// ExchangeSpent means that its session token was spent, or had ended.
 	ExchangeSpent ExchangeResult = iota
-	// ExchangeMade: the key was made.
+	// ExchangeMade means that the key was made.
 	ExchangeMade
-	// ExchangeStale: what it was judged by has changed since. Nothing was made or spent.
+	// ExchangeStale means that what it was judged by has changed since. Nothing was made or spent.
 	ExchangeStale
 )
 
@@ -198,12 +198,7 @@ func findStale(ctx context.Context, q *gen.Queries, exchanges []Exchange) (Excha
 	if err != nil {
 		return report, err
 	}
-	report.From, report.Revision = head.Revision, head.Revision
-	for i := range exchanges {
-		if seen := exchanges[i].Seen; seen != SeenNothing {
-			report.From = min(report.From, seen)
-		}
-	}
+	report.From, report.Revision = oldestSeen(exchanges, head.Revision), head.Revision
 	var changes []gen.Change
 	if report.From < head.Revision {
 		if changes, err = q.ListChanges(ctx, report.From, maxOvertaken); err != nil {
@@ -225,6 +220,16 @@ func findStale(ctx context.Context, q *gen.Queries, exchanges []Exchange) (Excha
 	return report, nil
 }
 
+// oldestSeen is the oldest revision that an exchange was judged at; now, if none was at any.
+func oldestSeen(exchanges []Exchange, now int64) int64 {
+	for i := range exchanges {
+		if seen := exchanges[i].Seen; seen != SeenNothing {
+			now = min(now, seen)
+		}
+	}
+	return now
+}
+
 // allows says whether a change may be of what allows exchanges.
 func allows(c gen.Change) bool {
 	switch keystile.ChangeKind(c.Kind) {
@@ -241,29 +246,29 @@ func overtaken(e *Exchange, changes []gen.Change) bool {
 		if c.Revision <= e.Seen {
 			continue
 		}
-		switch keystile.ChangeKind(c.Kind) {
-		case keystile.ChangeAll:
+		if hangsOn(e, keystile.ChangeKind(c.Kind), c.ID) {
 			return true
-		case keystile.ChangeApplication:
-			if c.ID == e.Key.ApplicationID {
-				return true
-			}
-		case keystile.ChangeOrganization:
-			if c.ID == e.Key.TenantID || c.ID == e.Owner {
-				return true
-			}
-		case keystile.ChangeAuthorization:
-			if c.ID == AuthorizationID(e.Key.ApplicationID, e.Key.TenantID) {
-				return true
-			}
-		case keystile.ChangeUser:
-			if c.ID == e.Key.UserID {
-				return true
-			}
-		default: // what no exchange is judged by
 		}
 	}
 	return false
+}
+
+// hangsOn says whether an exchange was judged by what a change is of.
+func hangsOn(e *Exchange, kind keystile.ChangeKind, id string) bool {
+	switch kind {
+	case keystile.ChangeAll:
+		return true
+	case keystile.ChangeApplication:
+		return id == e.Key.ApplicationID
+	case keystile.ChangeOrganization:
+		return id == e.Key.TenantID || id == e.Owner
+	case keystile.ChangeAuthorization:
+		return id == AuthorizationID(e.Key.ApplicationID, e.Key.TenantID)
+	case keystile.ChangeUser:
+		return id == e.Key.UserID
+	default: // what no exchange is judged by
+		return false
+	}
 }
 
 // TemporaryKeyLookup is what the digest of a temporary key leads to.

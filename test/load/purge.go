@@ -32,7 +32,7 @@ func temporaryKey(n uint64, tenant string, made time.Time) keystile.TemporaryKey
 const purgeBatch = 500
 
 // purges fills a store with live temporary keys, lets them end, and measures
-// exchanges while a purge deletes them: three turns, so that the size of the store
+// exchanges while a purge deletes them: three turns or -rounds, so that the size of the store
 // is seen to come to rest. It is no part of a run of everything unless -huge is.
 func (b *bench) purges(ctx context.Context) (err error) {
 	if !b.huge && b.only != "purge" {
@@ -52,7 +52,7 @@ func (b *bench) purges(ctx context.Context) (err error) {
 	if err := p.seed(ctx); err != nil {
 		return err
 	}
-	for turn := range 3 {
+	for turn := range min(3, b.rounds) {
 		if err := b.purgeTurn(ctx, p, turn+1); err != nil {
 			return err
 		}

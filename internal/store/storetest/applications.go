@@ -311,19 +311,19 @@ var applicationBehaviours = []behaviour{
 				return tx.UpdateApplication(ctx, a)
 			},
 			"the authorization": func(ctx context.Context, tx *store.Tx) error { return tx.Withdraw(ctx, ApplicationID(1), "south") },
-			"the tenant": func(ctx context.Context, tx *store.Tx) error {
+			"the tenant": func(_ context.Context, tx *store.Tx) error {
 				tx.Announce(keystile.ChangeOrganization, "south")
 				return nil
 			},
-			"the owner": func(ctx context.Context, tx *store.Tx) error {
+			"the owner": func(_ context.Context, tx *store.Tx) error {
 				tx.Announce(keystile.ChangeOrganization, "north")
 				return nil
 			},
-			"the user": func(ctx context.Context, tx *store.Tx) error {
+			"the user": func(_ context.Context, tx *store.Tx) error {
 				tx.Announce(keystile.ChangeUser, "user_1")
 				return nil
 			},
-			"everything": func(ctx context.Context, tx *store.Tx) error {
+			"everything": func(_ context.Context, tx *store.Tx) error {
 				tx.Announce(keystile.ChangeAll, "")
 				return nil
 			},
@@ -352,7 +352,7 @@ var applicationBehaviours = []behaviour{
 		authorized(t, s)
 		seen, err := s.Revision(t.Context())
 		noError(t, err)
-		Must(t, s, func(ctx context.Context, tx *store.Tx) error {
+		Must(t, s, func(_ context.Context, tx *store.Tx) error {
 			tx.Announce(keystile.ChangeKey, ApplicationID(1))
 			tx.Announce(keystile.ChangeAuthorization, store.AuthorizationID(ApplicationID(2), "south"))
 			tx.Announce(keystile.ChangeOrganization, "elsewhere")
