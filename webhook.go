@@ -40,8 +40,9 @@ type WebhookEvent string
 
 // The events.
 const (
-	// EventAppStatusChanged: a tenant enabled or disabled the application, or its
-	// review did so in every tenant that admitted it (protocols 2.4).
+	// EventAppStatusChanged: a tenant enabled or disabled the application or was itself
+	// disabled or enabled, or a review did so in every tenant that admitted it
+	// (protocols 2.4).
 	EventAppStatusChanged WebhookEvent = "app_status_changed"
 	// EventKeyExpiring: an application key ends within [KeyExpiryNotice].
 	EventKeyExpiring WebhookEvent = "application_key_expiring"

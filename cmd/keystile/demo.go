@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 
 	"keystile.dev/keystile/examples/finapi"
 	"keystile.dev/keystile/examples/mcp"
+	"keystile.dev/keystile/examples/roofhooks"
 	"keystile.dev/keystile/examples/roofs"
 	"keystile.dev/keystile/examples/roofviewer"
 	"keystile.dev/keystile/examples/siteplanner"
@@ -65,13 +67,15 @@ type demoSecrets struct {
 	// ClientID and ClientSecret are of NAO's OAuth client.
 	ClientID     string `json:"client_id"`
 	ClientSecret string `json:"client_secret"`
+	// HookSecret signs what the partner's receiver is told.
+	HookSecret string `json:"hook_secret"`
 }
 
 // replacer writes the secrets where a text names them.
 func (s *demoSecrets) replacer() *strings.Replacer {
 	return strings.NewReplacer("{key}", s.Sibaya, "{busy}", s.Busy, "{expired}", s.Expired, "{bank}", s.Bank,
 		"{password}", s.Password, "{tracker}", s.Tracker, "{totp}", s.TOTP, "{auth_token}", s.AuthToken, "{roof_key}", s.RoofKey, "{viewer_key}", s.ViewerKey,
-		"{client_id}", s.ClientID, "{client_secret}", s.ClientSecret)
+		"{client_id}", s.ClientID, "{client_secret}", s.ClientSecret, "{hook_secret}", s.HookSecret)
 }
 
 func newDemo(a *app) *cobra.Command {
@@ -99,16 +103,30 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.claim(); err != nil {
 		return err
 	}
-	places := []string{"{listen}", d.listen}
+	hooks, err := roofhooks.New(d.secrets.HookSecret, time.Now)
+	if err != nil {
+		return err
+	}
+	certificate, trust, err := newDemoCertificate(time.Now())
+	if err != nil {
+		return err
+	}
+	place, stop, err := startUpstream(ctx, hooks.Webhooks(), &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	if err != nil {
+		return err
+	}
+	defer stop()
+	places := []string{"{listen}", d.listen, "{hooks}", place}
 	planner := "" // where it listens: known once it does
 	for name, handler := range map[string]http.Handler{
 		"{solar}": telemetry.Handler(), "{bank}": finapi.Handler(time.Now, enforce.NewRequestID), "{tracking}": tracking.Handler(), "{roofs}": roofs.Handler(), "{tools}": mcp.Handler(),
-		"{viewer}": roofviewer.Handler(roofviewer.Options{Platform: "http://" + d.listen, ApplicationID: demoViewer, Key: d.secrets.ViewerKey, Now: time.Now}),
+		"{received}": hooks.Received(),
+		"{viewer}":   roofviewer.Handler(roofviewer.Options{Platform: "http://" + d.listen, ApplicationID: demoViewer, Key: d.secrets.ViewerKey, Now: time.Now}),
 		"{planner}": siteplanner.Handler(siteplanner.Options{
 			Platform: "http://" + d.listen, ClientID: d.secrets.ClientID, ClientSecret: d.secrets.ClientSecret, RedirectURI: func() string { return planner + "/callback" }, Now: time.Now,
 		}),
 	} {
-		place, stop, err := startUpstream(ctx, handler)
+		place, stop, err := startUpstream(ctx, handler, nil)
 		if err != nil {
 			return err
 		}
@@ -118,7 +136,8 @@ func (d *demo) run(ctx context.Context) error {
 			planner = place
 		}
 	}
-	if err := d.prepare(ctx, strings.NewReplacer(places...)); err != nil {
+	where := strings.NewReplacer(places...)
+	if err := d.prepare(ctx, where); err != nil {
 		return err
 	}
 	file := filepath.Join(d.dir, "keystile.yaml")
@@ -127,8 +146,8 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.app.serve(ctx, cfg, serveOptions{demo: true, reload: load, ready: func(context.Context, *server) error {
-		return d.printCommands(d.app.stdout, file, planner)
+	return d.app.serve(ctx, cfg, serveOptions{demo: true, trust: trust, reload: load, ready: func(context.Context, *server) error {
+		return d.printCommands(d.app.stdout, file, where)
 	}})
 }
 
@@ -148,16 +167,21 @@ func (d *demo) checkAddress() error {
 	return nil
 }
 
-// startUpstream serves one of the demo's APIs on a free port of the loopback address.
-func startUpstream(ctx context.Context, handler http.Handler) (url string, stop func(), err error) {
+// startUpstream serves one of the demo's APIs on a free port of the loopback address,
+// with TLS if secure is not nil.
+func startUpstream(ctx context.Context, handler http.Handler, secure *tls.Config) (url string, stop func(), err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, fmt.Errorf("start the demo's upstream: %w", err)
 	}
+	scheme := "http://"
+	if secure != nil {
+		scheme, listener = "https://", tls.NewListener(listener, secure)
+	}
 	srv := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(listener) }()
-	return "http://" + listener.Addr().String(), func() {
+	return scheme + listener.Addr().String(), func() {
 		if err := errors.Join(srv.Close(), <-done); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			slog.Warn("the demo's upstream did not end well", "error", err)
 		}
@@ -242,6 +266,7 @@ func (d *demo) drawSecrets() error {
 		{&d.secrets.ViewerKey, newDemoApplicationKey},
 		{&d.secrets.ClientID, newDemoCredential},
 		{&d.secrets.ClientSecret, newDemoCredential},
+		{&d.secrets.HookSecret, newDemoHookSecret},
 	} {
 		if *one.into != "" {
 			continue
@@ -279,8 +304,8 @@ func (d *demo) populate(ctx context.Context, h *house, places *strings.Replacer)
 	})
 }
 
-// printCommands prints what to try, once it works. planner is where the demo's website is.
-func (d *demo) printCommands(w io.Writer, configFile, planner string) error {
+// printCommands prints what to try, once it works. places says where the demo's parts listen.
+func (d *demo) printCommands(w io.Writer, configFile string, places *strings.Replacer) error {
 	program := "keystile"
 	if len(os.Args) > 0 && strings.Contains(os.Args[0], string(filepath.Separator)) {
 		program = os.Args[0]
@@ -292,7 +317,7 @@ func (d *demo) printCommands(w io.Writer, configFile, planner string) error {
 			`$ curl -H "Authorization: Bearer ` + d.token + `" http://` + d.listen + "/v1/keys"
 	}
 	text := strings.NewReplacer(
-		"{url}", "http://"+d.listen, "{keystile}", program, "{config}", configFile, "{data}", d.dir, "{admin}", admin, "{planner}", planner,
-	).Replace(d.secrets.replacer().Replace(demoCommands))
+		"{url}", "http://"+d.listen, "{keystile}", program, "{config}", configFile, "{data}", d.dir, "{admin}", admin,
+	).Replace(places.Replace(d.secrets.replacer().Replace(demoCommands)))
 	return writeText(w, []byte(text))
 }

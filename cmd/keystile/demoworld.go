@@ -1,15 +1,23 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base32"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
+	"time"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/apikey"
 	"keystile.dev/keystile/internal/credential/partner"
 	"keystile.dev/keystile/internal/login/totp"
+	"keystile.dev/keystile/internal/webhook"
 )
 
 func newDemoKey() (string, error) {
@@ -45,6 +53,35 @@ func newDemoApplicationKey() (string, error) {
 func newDemoTOTP() (string, error) {
 	secret, err := totp.NewSecret(randomSource)
 	return base32.StdEncoding.EncodeToString(secret), err
+}
+
+func newDemoHookSecret() (string, error) {
+	secret, err := webhook.NewSecret(randomSource)
+	return secret.Reveal(), err
+}
+
+// newDemoCertificate is a certificate of this machine for the demo's webhook receiver,
+// and what trusts it. Neither outlives the process.
+func newDemoCertificate(now time.Time) (tls.Certificate, *x509.CertPool, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), randomSource)
+	if err != nil {
+		return tls.Certificate{}, nil, fmt.Errorf("draw the demo's certificate: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	raw, err := x509.CreateCertificate(randomSource, template, template, key.Public(), key)
+	if err != nil {
+		return tls.Certificate{}, nil, fmt.Errorf("make the demo's certificate: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(raw)
+	if err != nil {
+		return tls.Certificate{}, nil, fmt.Errorf("make the demo's certificate: %w", err)
+	}
+	trust := x509.NewCertPool()
+	trust.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key, Leaf: leaf}, trust, nil
 }
 
 // demoViewer is the id of the embedded application that the demo runs itself.
@@ -127,7 +164,7 @@ api_keys:
   - {id: key_busy, name: Busy batch job, secret: {busy}, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"]}
   - {id: key_expired, name: Last year, secret: {expired}, organization: sibaya-power, permitted_site_ids: [Sibaya], scopes: ["telemetry:read"], expires_at: 2025-12-31T00:00:00Z}
 applications:
-  - {id: 5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c, name: Roof Tools, kind: backend, environment: sandbox, organization: roof-tools-inc, permissions: ["designs:read", "proposals:read"], review: approved, application_keys: [{secret: {roof_key}}]}
+  - {id: 5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c, name: Roof Tools, kind: backend, environment: sandbox, organization: roof-tools-inc, permissions: ["designs:read", "proposals:read"], review: approved, application_keys: [{secret: {roof_key}}], webhooks: [{id: 7d3e1c52-5a8a-4b8e-9a55-0b9d1a520001, event: app_status_changed, form: signed_post, url_template: "{hooks}/webhooks", secret: {hook_secret}}]}
   - {id: ` + demoViewer + `, name: Roof Viewer, description: "Shows your designs", kind: embedded, environment: sandbox, organization: roof-tools-inc, permissions: ["designs:read"], launch_url: "{viewer}/embed", review: approved, application_keys: [{secret: {viewer_key}}]}
   - id: ` + demoPlanner + `
     name: Site Planner
@@ -204,6 +241,10 @@ $ K=$(curl -s -X POST -H "Authorization: Bearer {roof_key}" {url}/partner_applic
 
 # An embedded application, Roof Viewer, opens in a browser: sign in as homes@example.com with the password {password}, choose Applications, Open. The same without a browser:
 $ J=$(mktemp); curl -s -o /dev/null -c $J -d 'username=homes@example.com' -d 'password={password}' {url}/login; curl -sL -b $J -c $J -H 'Origin: {url}' -d '' {url}/v1/organizations/sunny-homes/applications/` + demoViewer + `/launch; rm $J
+
+# The partner's server is told when a tenant withdraws its yes, and when it gives it again. Its receiver shows what came signed and verified:
+$ {keystile} app withdraw 5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c --tenant sunny-homes --yes --config {config}; curl -s "{received}/received?until=disabled"
+$ {keystile} app authorize 5c8b1f6e-0d0a-4c36-9a3c-2f4f5e6a7b8c --tenant sunny-homes --permission designs:read --config {config}; curl -s "{received}/received?until=enabled"
 
 # The pages of the three people of a partner application are at {url}/admin, all with that password: homes@example.com (the tenant's administrator), roofs@example.com (the partner), reviewer@example.com (the platform's reviewer).
 

@@ -49,8 +49,8 @@ func warmGate(tb testing.TB, keys int) (*gate.Gate, *keystile.Request) {
 	world, err := state.Parse(state.File{Name: "world", Data: []byte((&demoSecrets{
 		Sibaya: secret, Busy: secret + "x", Expired: secret + "y", Bank: secret + "z", Password: "p", Tracker: "p", TOTP: "JBSWY3DPEHPK3PXP", AuthToken: secret + "a",
 		RoofKey: "ak_test_0123456789ABCDEFGHIJKLMNOPQRSTUV", ViewerKey: "ak_test_0123456789ABCDEFGHIJKLMNOPQRSTUW",
-		ClientID: strings.Repeat("c1", 32), ClientSecret: strings.Repeat("5e", 32),
-	}).replacer().Replace(strings.NewReplacer("{viewer}", "http://127.0.0.1:9", "{planner}", "http://127.0.0.1:8").Replace(demoWorld)))})
+		ClientID: strings.Repeat("c1", 32), ClientSecret: strings.Repeat("5e", 32), HookSecret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+	}).replacer().Replace(strings.NewReplacer("{viewer}", "http://127.0.0.1:9", "{planner}", "http://127.0.0.1:8", "{hooks}", "https://127.0.0.1:9").Replace(demoWorld)))})
 	if err != nil {
 		tb.Fatal(err)
 	}

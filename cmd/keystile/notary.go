@@ -15,7 +15,7 @@ import (
 const keysetCheckpoint = "checkpoint"
 
 // issuedBatch is how many issued credentials of each kind one transaction records.
-const issuedBatch = 200
+const issuedBatch = 500
 
 // openCheckpointKey opens the key of checkpoints, or draws it if there is none yet.
 func (h *house) openCheckpointKey(ctx context.Context) error {

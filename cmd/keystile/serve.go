@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -65,6 +66,8 @@ the file. SIGHUP reads the routes again; SIGTERM ends it within drain_timeout.`,
 // serveOptions are what the demo does otherwise.
 type serveOptions struct {
 	demo bool
+	// trust is who is trusted to be a webhook's endpoint; nil: whom the system trusts.
+	trust *x509.CertPool
 	// reload reads the configuration again.
 	reload func() (*config.Config, error)
 	// ready is called once the server accepts connections.

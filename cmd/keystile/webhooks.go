@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"time"
@@ -21,6 +22,9 @@ func (s *server) buildWebhooks(context.Context, *app) error {
 		return err
 	}
 	options.Timeout = webhook.SendTimeout
+	if s.options.trust != nil {
+		options.TLS = &tls.Config{RootCAs: s.options.trust, MinVersion: tls.VersionTLS12}
+	}
 	client := outbound.New(options)
 	s.teller = client
 	s.house.service.Reachable = client.Reachable

@@ -15,28 +15,36 @@ const (
 	maxCommit = 256
 	// commitTimeout bounds one transaction at the store.
 	commitTimeout = 5 * time.Second
+	// gatherTime is how long a transaction waits at most for as many exchanges as the one
+	// before it had: those who were answered ask again, and each fsync that they share is
+	// one saved.
+	gatherTime = 2 * time.Millisecond
 )
 
 // committer gathers exchanges into transactions. While one is being committed the
-// next ones wait together; with nothing under way an exchange starts at once.
+// next ones wait together; with nothing under way, and none that was shared just
+// before, an exchange starts at once.
 type committer struct {
-	write func(context.Context, []store.Exchange) ([]bool, error)
+	write func(context.Context, []store.Exchange) ([]store.ExchangeResult, error)
 
 	mu      sync.Mutex
 	waiting []*commit
 	running bool
-	closed  bool
-	idle    *sync.Cond
+	// full is closed when as many wait as are wanted; nil: nobody waits for that.
+	full   chan struct{}
+	want   int
+	closed bool
+	idle   *sync.Cond
 }
 
 type commit struct {
 	exchange store.Exchange
 	done     chan struct{}
-	made     bool
+	result   store.ExchangeResult
 	err      error
 }
 
-func newCommitter(write func(context.Context, []store.Exchange) ([]bool, error)) *committer {
+func newCommitter(write func(context.Context, []store.Exchange) ([]store.ExchangeResult, error)) *committer {
 	c := &committer{write: write}
 	c.idle = sync.NewCond(&c.mu)
 	return c
@@ -44,14 +52,18 @@ func newCommitter(write func(context.Context, []store.Exchange) ([]bool, error))
 
 // do waits for one exchange to be durable, or refused. When ctx ends first the
 // exchange may still happen: its answer is lost, as on a broken connection.
-func (c *committer) do(ctx context.Context, e store.Exchange) (bool, error) {
+func (c *committer) do(ctx context.Context, e store.Exchange) (store.ExchangeResult, error) {
 	one := &commit{exchange: e, done: make(chan struct{})}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return false, fmt.Errorf("shutting down: %w", keystile.ErrUnavailable)
+		return 0, fmt.Errorf("shutting down: %w", keystile.ErrUnavailable)
 	}
 	c.waiting = append(c.waiting, one)
+	if c.full != nil && len(c.waiting) >= c.want {
+		close(c.full)
+		c.full = nil
+	}
 	if !c.running {
 		c.running = true
 		go c.run()
@@ -59,15 +71,16 @@ func (c *committer) do(ctx context.Context, e store.Exchange) (bool, error) {
 	c.mu.Unlock()
 	select {
 	case <-one.done:
-		return one.made, one.err
+		return one.result, one.err
 	case <-ctx.Done():
-		return false, fmt.Errorf("the caller went away: %w: %w", keystile.ErrUnavailable, ctx.Err())
+		return 0, fmt.Errorf("the caller went away: %w: %w", keystile.ErrUnavailable, ctx.Err())
 	}
 }
 
 // run commits until nothing waits.
 func (c *committer) run() {
-	for {
+	for last := 0; ; {
+		c.gather(last)
 		c.mu.Lock()
 		batch := c.waiting[:min(len(c.waiting), maxCommit)]
 		c.waiting = c.waiting[len(batch):]
@@ -78,8 +91,34 @@ func (c *committer) run() {
 			return
 		}
 		c.mu.Unlock()
+		last = len(batch)
 		c.commit(batch)
 	}
+}
+
+// gather waits until as many exchanges wait as the last transaction had, if it had
+// more than one, but not for long.
+func (c *committer) gather(last int) {
+	if last < 2 {
+		return
+	}
+	c.mu.Lock()
+	if len(c.waiting) >= last || c.closed {
+		c.mu.Unlock()
+		return
+	}
+	full := make(chan struct{})
+	c.full, c.want = full, last
+	c.mu.Unlock()
+	timer := time.NewTimer(gatherTime)
+	defer timer.Stop()
+	select {
+	case <-full:
+	case <-timer.C:
+	}
+	c.mu.Lock()
+	c.full = nil
+	c.mu.Unlock()
 }
 
 // commit writes one batch. A panic below is an error for those who wait.
@@ -88,16 +127,16 @@ func (c *committer) commit(batch []*commit) {
 	for i, one := range batch {
 		exchanges[i] = one.exchange
 	}
-	made, err := c.try(exchanges)
+	results, err := c.try(exchanges)
 	for i, one := range batch {
 		if one.err = err; err == nil {
-			one.made = made[i]
+			one.result = results[i]
 		}
 		close(one.done)
 	}
 }
 
-func (c *committer) try(exchanges []store.Exchange) (made []bool, err error) {
+func (c *committer) try(exchanges []store.Exchange) (results []store.ExchangeResult, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v: %w", p, keystile.ErrUnavailable)
@@ -105,11 +144,11 @@ func (c *committer) try(exchanges []store.Exchange) (made []bool, err error) {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	made, err = c.write(ctx, exchanges)
-	if err == nil && len(made) != len(exchanges) {
-		err = fmt.Errorf("%d answers for %d exchanges: %w", len(made), len(exchanges), keystile.ErrUnavailable)
+	results, err = c.write(ctx, exchanges)
+	if err == nil && len(results) != len(exchanges) {
+		err = fmt.Errorf("%d answers for %d exchanges: %w", len(results), len(exchanges), keystile.ErrUnavailable)
 	}
-	return made, err
+	return results, err
 }
 
 // close waits until nothing is under way; later exchanges are refused.

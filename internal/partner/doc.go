@@ -5,9 +5,11 @@
 //	                                                        v
 //	application ── application key ──────────────────── Exchange ──> temporary key (13 h)
 //
-// An exchange reads what it needs with three look-ups and writes one row, two
-// with a session token. Those writes are gathered: exchanges that come at once
-// share a transaction, and so one fsync. A session token is spent by the same
+// An exchange reads what it needs with three look-ups, or remembers what allowed an
+// earlier one and reads a session token alone, and writes one row, two with a
+// session token. Those writes are gathered: exchanges that come at once share a
+// transaction, and so one fsync. The transaction finds out whether what allows them
+// changed after it was read, on whatever server. A session token is spent by the same
 // transaction that makes the key: a failed exchange spends nothing, and of any
 // number with one token exactly one is answered with a key.
 //

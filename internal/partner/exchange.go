@@ -51,7 +51,7 @@ type Store interface {
 	FindApplicationKey(ctx context.Context, digests [][32]byte) (store.ApplicationKeyLookup, error)
 	FindTenant(ctx context.Context, applicationID, wireID string) (store.TenantLookup, error)
 	FindPartnerSession(ctx context.Context, digests [][32]byte) (keystile.PartnerSession, error)
-	ExchangeKeys(ctx context.Context, exchanges []store.Exchange) ([]bool, error)
+	ExchangeKeys(ctx context.Context, exchanges []store.Exchange) (store.ExchangeReport, error)
 	CreatePartnerSession(ctx context.Context, p keystile.PartnerSession) error
 	User(ctx context.Context, id string) (keystile.User, error)
 }
@@ -85,6 +85,7 @@ type Service struct {
 	used     func(string, time.Time)
 	served   []keystile.Environment
 	commits  *committer
+	known    *known
 }
 
 // New makes a Service. Close ends it.
@@ -95,10 +96,18 @@ func New(o Options) (*Service, error) {
 	if o.Used == nil {
 		o.Used = func(string, time.Time) {}
 	}
-	return &Service{
-		store: o.Store, digester: o.Digester, random: o.Random, now: o.Now, used: o.Used, served: o.Environments,
-		commits: newCommitter(o.Store.ExchangeKeys),
-	}, nil
+	s := &Service{store: o.Store, digester: o.Digester, random: o.Random, now: o.Now, used: o.Used, served: o.Environments, known: newKnown()}
+	s.commits = newCommitter(s.write)
+	return s, nil
+}
+
+// write commits exchanges, and learns how far what is remembered is still true.
+func (s *Service) write(ctx context.Context, exchanges []store.Exchange) ([]store.ExchangeResult, error) {
+	report, err := s.store.ExchangeKeys(ctx, exchanges)
+	if err == nil {
+		s.known.learn(&report)
+	}
+	return report.Results, err
 }
 
 // Close waits for exchanges under way and refuses later ones.
@@ -125,30 +134,84 @@ type Token struct {
 // means that nothing can be told, and nothing was spent unless the answer of the
 // store was lost.
 func (s *Service) Exchange(ctx context.Context, r ExchangeRequest) (Token, error) {
+	token, stale, err := s.remembered(ctx, r)
+	for range maxStale {
+		if !stale {
+			return token, err
+		}
+		token, stale, err = s.judged(ctx, r)
+	}
+	if stale {
+		return Token{}, fmt.Errorf("exchange: what it is judged by keeps changing: %w", keystile.ErrUnavailable)
+	}
+	return token, err
+}
+
+// maxStale is how often an exchange is judged again because something changed meanwhile.
+const maxStale = 5
+
+// judgement is what allows an exchange.
+type judgement struct {
+	key    *store.ApplicationKeyLookup
+	tenant *store.TenantLookup
+	// seen is the revision of the feed at which it was true.
+	seen int64
+}
+
+// remembered makes an exchange by what is remembered, if that allows it. What it
+// refuses is stale: it has to be judged.
+func (s *Service) remembered(ctx context.Context, r ExchangeRequest) (token Token, stale bool, err error) {
 	now := s.now()
-	app, err := s.application(ctx, r, now)
-	if err != nil {
-		return Token{}, err
+	j, ok := s.known.find(partner.Sum(r.ApplicationKey), r)
+	if !ok || s.goodKey(j.key, r, now) != nil || s.goodTenant(&j.key.Application, j.tenant, now) != nil {
+		return Token{}, true, nil
 	}
-	tenant, err := s.tenant(ctx, &app, r.TenantID, now)
-	if err != nil {
-		return Token{}, err
+	s.used(j.key.Key.ID, now)
+	token, stale, err = s.finish(ctx, j, r.SessionToken, now)
+	if errors.Is(err, keystile.ErrRejected) {
+		return Token{}, true, nil
 	}
-	session, err := s.session(ctx, &app, tenant.Authorization, r.SessionToken, now)
+	return token, stale, err
+}
+
+// judged makes an exchange by what the store says now. stale says that this
+// changed before the key was made.
+func (s *Service) judged(ctx context.Context, r ExchangeRequest) (token Token, stale bool, err error) {
+	now := s.now()
+	key, err := s.application(ctx, r, now)
 	if err != nil {
-		return Token{}, err
+		return Token{}, false, err
 	}
-	return s.make(ctx, &app, tenant.Authorization, session, now)
+	s.used(key.Key.ID, now)
+	tenant, err := s.tenant(ctx, &key.Application, r.TenantID, now)
+	if err != nil {
+		return Token{}, false, err
+	}
+	j := &judgement{key: key, tenant: tenant, seen: min(key.Revision, tenant.Revision)}
+	s.known.keep(partner.Sum(r.ApplicationKey), r, j)
+	return s.finish(ctx, j, r.SessionToken, now)
+}
+
+// finish judges the session token and makes the key.
+func (s *Service) finish(ctx context.Context, j *judgement, token *keystile.Secret, now time.Time) (Token, bool, error) {
+	session, err := s.session(ctx, &j.key.Application, j.tenant.Authorization, token, now)
+	if err != nil {
+		return Token{}, false, err
+	}
+	return s.make(ctx, j, session, now)
 }
 
 // Authenticate proves an application key, for what its application may do besides
 // exchanging: one of an application that is suspended or retired, or whose partner
 // is disabled, is refused. Its error is a *Refusal for "no".
 func (s *Service) Authenticate(ctx context.Context, applicationID string, key keystile.Secret) (keystile.Application, error) {
-	app, err := s.application(ctx, ExchangeRequest{ApplicationID: applicationID, ApplicationKey: key}, s.now())
+	now := s.now()
+	found, err := s.application(ctx, ExchangeRequest{ApplicationID: applicationID, ApplicationKey: key}, now)
 	if err != nil {
-		return app, err
+		return keystile.Application{}, err
 	}
+	s.used(found.Key.ID, now)
+	app := found.Application
 	if !s.serves(app.Environment) {
 		return app, invalidKey("applications of " + string(app.Environment) + " are not served here")
 	}
@@ -159,58 +222,67 @@ func (s *Service) Authenticate(ctx context.Context, applicationID string, key ke
 }
 
 // application is the application whose key was presented.
-func (s *Service) application(ctx context.Context, r ExchangeRequest, now time.Time) (keystile.Application, error) {
+func (s *Service) application(ctx context.Context, r ExchangeRequest, now time.Time) (*store.ApplicationKeyLookup, error) {
 	if t, _, ok := partner.Shape(r.ApplicationKey.Reveal()); !ok || t != partner.ApplicationKey {
-		return keystile.Application{}, invalidKey("not of the form of an application key")
+		return nil, invalidKey("not of the form of an application key")
 	}
 	found, err := s.store.FindApplicationKey(ctx, s.candidates(r.ApplicationKey))
 	if errors.Is(err, keystile.ErrNotFound) {
-		return keystile.Application{}, invalidKey("no such application key")
+		return nil, invalidKey("no such application key")
 	}
 	if err != nil {
-		return keystile.Application{}, fmt.Errorf("exchange: %w", err)
+		return nil, fmt.Errorf("exchange: %w", err)
 	}
+	return &found, s.goodKey(&found, r, now)
+}
+
+// goodKey says why an application key is not good; nil if it is.
+func (s *Service) goodKey(found *store.ApplicationKeyLookup, r ExchangeRequest, now time.Time) error {
 	key := &found.Key
 	switch {
 	case found.Application.ID != r.ApplicationID:
-		return keystile.Application{}, invalidKey("the key is of application " + found.Application.ID)
+		return invalidKey("the key is of application " + found.Application.ID)
 	case !key.RevokedAt.IsZero():
-		return keystile.Application{}, invalidKey("application key " + key.ID + " was revoked")
+		return invalidKey("application key " + key.ID + " was revoked")
 	case !key.ExpiresAt.IsZero() && !now.Before(key.ExpiresAt):
-		return keystile.Application{}, invalidKey("application key " + key.ID + " expired")
+		return invalidKey("application key " + key.ID + " expired")
 	case found.OwnerDisabled:
-		return keystile.Application{}, &Refusal{
+		return &Refusal{
 			http.StatusForbidden, "application_suspended", "The application is suspended.",
 			"organisation " + found.Application.OrganizationID + " is disabled",
 		}
 	}
-	s.used(key.ID, now)
-	return found.Application, nil
+	return nil
 }
 
 // tenant is the tenant, with an authorization that stands for an application
 // that may work.
-func (s *Service) tenant(ctx context.Context, app *keystile.Application, wireID string, now time.Time) (store.TenantLookup, error) {
+func (s *Service) tenant(ctx context.Context, app *keystile.Application, wireID string, now time.Time) (*store.TenantLookup, error) {
 	found, err := s.store.FindTenant(ctx, app.ID, wireID)
 	if errors.Is(err, keystile.ErrNotFound) {
-		return found, tenantNotFound("no organisation has that tenant id")
+		return nil, tenantNotFound("no organisation has that tenant id")
 	}
 	if err != nil {
-		return found, fmt.Errorf("exchange: %w", err)
+		return nil, fmt.Errorf("exchange: %w", err)
 	}
+	return &found, s.goodTenant(app, &found, now)
+}
+
+// goodTenant says why an application may not work in a tenant; nil if it may.
+func (s *Service) goodTenant(app *keystile.Application, found *store.TenantLookup, now time.Time) error {
 	if found.Tenant.Environment != app.Environment || found.Tenant.Disabled || !s.serves(app.Environment) {
-		return found, tenantNotFound("tenant " + found.Tenant.ID + " is disabled or of another environment")
+		return tenantNotFound("tenant " + found.Tenant.ID + " is disabled or of another environment")
 	}
 	if err := works(app); err != nil {
-		return found, err
+		return err
 	}
 	if found.Authorization == nil || !found.Authorization.Stands(now) {
-		return found, &Refusal{
+		return &Refusal{
 			http.StatusForbidden, "tenant_not_authorized", "The tenant's administrator has not authorized this application.",
 			"tenant " + found.Tenant.ID + " has no authorization that stands",
 		}
 	}
-	return found, nil
+	return nil
 }
 
 func (s *Service) serves(env keystile.Environment) bool {
@@ -296,17 +368,19 @@ func (s *Service) userLives(ctx context.Context, userID, tenantID string) error 
 	return nil
 }
 
-// make writes the key and spends the session token.
-func (s *Service) make(ctx context.Context, app *keystile.Application, standing *keystile.Authorization, session *keystile.PartnerSession, now time.Time) (Token, error) {
+// make writes the key and spends the session token. stale says that what allowed
+// it has changed: nothing was done.
+func (s *Service) make(ctx context.Context, j *judgement, session *keystile.PartnerSession, now time.Time) (token Token, stale bool, err error) {
+	app, standing := &j.key.Application, j.tenant.Authorization
 	secret, err := partner.Generate(s.random, partner.TemporaryKey, app.Environment)
 	if err != nil {
-		return Token{}, err
+		return Token{}, false, err
 	}
 	id, err := newID(s.random, "tmp_")
 	if err != nil {
-		return Token{}, err
+		return Token{}, false, err
 	}
-	e := store.Exchange{At: now, Key: keystile.TemporaryKey{
+	e := store.Exchange{At: now, Owner: app.OrganizationID, Seen: j.seen, Key: keystile.TemporaryKey{
 		ID: id, ApplicationID: app.ID, TenantID: standing.TenantID, Generation: standing.Generation,
 		CreatedAt: now, ExpiresAt: now.Add(keystile.TemporaryKeyLife).Truncate(time.Second),
 	}}
@@ -314,14 +388,18 @@ func (s *Service) make(ctx context.Context, app *keystile.Application, standing 
 	if session != nil {
 		e.Session, e.Key.UserID = &session.Digest, session.UserID
 	}
-	made, err := s.commits.do(ctx, e)
+	result, err := s.commits.do(ctx, e)
 	if err != nil {
-		return Token{}, fmt.Errorf("exchange: %w", err)
+		return Token{}, false, fmt.Errorf("exchange: %w", err)
 	}
-	if !made {
-		return Token{}, invalidSession("used by another exchange at the same time")
+	switch result {
+	case store.ExchangeMade:
+		return Token{Secret: secret, ExpiresAt: e.Key.ExpiresAt}, false, nil
+	case store.ExchangeStale:
+		return Token{}, true, nil
+	case store.ExchangeSpent:
 	}
-	return Token{Secret: secret, ExpiresAt: e.Key.ExpiresAt}, nil
+	return Token{}, false, invalidSession("used by another exchange at the same time")
 }
 
 func (s *Service) candidates(secret keystile.Secret) [][32]byte {

@@ -223,6 +223,13 @@ func TestARefusedExchangeSpendsNothing(t *testing.T) {
 		"the session token at the backend": {func(_ *testing.T, w *world, r *partner.ExchangeRequest) {
 			r.ApplicationID, r.ApplicationKey = backend, w.keys[backend]
 		}, nil, "session_token_invalid", 401},
+		"a session token of the other environment": {func(t *testing.T, _ *world, r *partner.ExchangeRequest) {
+			sandbox, err := credential.Generate(rand.Reader, credential.SessionToken, keystile.Sandbox)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.SessionToken = &sandbox
+		}, nil, "session_token_invalid", 401},
 		"no session token": {func(_ *testing.T, _ *world, r *partner.ExchangeRequest) { r.SessionToken = nil }, nil, "session_token_required", 422},
 		"an empty session token": {func(_ *testing.T, _ *world, r *partner.ExchangeRequest) {
 			empty := keystile.Secret("")
@@ -312,6 +319,112 @@ func TestThreat28_ASessionTokenDiesWithWhatItHangsOn(t *testing.T) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})
+		t.Run(name+", on a server that remembers", func(t *testing.T) {
+			address := storetest.SQLiteURL(t)
+			w := newWorld(t, storetest.OpenURL(t, address))
+			there := w.another(t, address)
+			earlier := w.launch(t)
+			if _, err := there(partner.ExchangeRequest{ApplicationID: embedded, SessionToken: &earlier}); err != nil {
+				t.Fatal(err)
+			}
+			session := w.launch(t)
+			c.end(t, w)
+			if _, err := there(partner.ExchangeRequest{ApplicationID: embedded, SessionToken: &session}); code(err) != c.want {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+// another is exchange on another server of the same store, which hears of nothing
+// that is changed on the first.
+func (w *world) another(t *testing.T, address string) func(partner.ExchangeRequest) (partner.Token, error) {
+	t.Helper()
+	service, err := partner.New(partner.Options{Store: storetest.OpenURL(t, address), Digester: w.digester, Random: rand.Reader, Now: w.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(service.Close)
+	there := &world{store: w.store, digester: w.digester, service: service, keys: w.keys, user: w.user}
+	return there.exchange
+}
+
+func TestWhatIsRememberedOfAnApplicationIsLookedUpOnce(t *testing.T) {
+	w := newWorld(t, storetest.Open(t))
+	counted := &counting{Store: w.store}
+	var err error
+	if w.service, err = partner.New(partner.Options{Store: counted, Digester: w.digester, Random: rand.Reader, Now: w.clock}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.service.Close)
+	for range 10 {
+		if _, err := w.exchange(partner.ExchangeRequest{ApplicationID: backend}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := counted.lookups.Load(); n != 2 {
+		t.Errorf("%d look-ups for ten exchanges, want 2", n)
+	}
+	// What is refused is looked up, and so is what follows a change of anything that allows exchanges.
+	w.change(t, func(ctx context.Context, tx *store.Tx) error { return tx.Withdraw(ctx, backend, "tenant") })
+	if _, err := w.exchange(partner.ExchangeRequest{ApplicationID: backend}); code(err) != "tenant_not_authorized" {
+		t.Errorf("got %v", err)
+	}
+	w.change(t, func(ctx context.Context, tx *store.Tx) error {
+		return tx.Authorize(ctx, keystile.Authorization{ApplicationID: backend, TenantID: "tenant"})
+	})
+	if _, err := w.exchange(partner.ExchangeRequest{ApplicationID: backend}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnExchangeWhoseGroundsKeepChangingIsNoAnswer(t *testing.T) {
+	w := newWorld(t, storetest.Open(t))
+	var err error
+	if w.service, err = partner.New(partner.Options{Store: restless{w.store}, Digester: w.digester, Random: rand.Reader, Now: w.clock}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.service.Close)
+	if _, err := w.exchange(partner.ExchangeRequest{ApplicationID: backend}); !errors.Is(err, keystile.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// counting counts what is looked up.
+type counting struct {
+	*store.Store
+	lookups atomic.Int64
+}
+
+func (c *counting) FindApplicationKey(ctx context.Context, digests [][32]byte) (store.ApplicationKeyLookup, error) {
+	c.lookups.Add(1)
+	return c.Store.FindApplicationKey(ctx, digests)
+}
+
+func (c *counting) FindTenant(ctx context.Context, applicationID, wireID string) (store.TenantLookup, error) {
+	c.lookups.Add(1)
+	return c.Store.FindTenant(ctx, applicationID, wireID)
+}
+
+// restless changes something between every judgement and its transaction.
+type restless struct{ *store.Store }
+
+func (r restless) ExchangeKeys(ctx context.Context, exchanges []store.Exchange) (store.ExchangeReport, error) {
+	if err := r.Tell(ctx, keystile.ChangeAll, ""); err != nil {
+		return store.ExchangeReport{}, err
+	}
+	return r.Store.ExchangeKeys(ctx, exchanges)
+}
+
+func TestATemporaryKeyEndsThirteenHoursAfterItsExchangeWhateverTheClockDoesMeanwhile(t *testing.T) {
+	w := newWorld(t, storetest.Open(t))
+	for _, step := range []time.Duration{0, 13*time.Hour + time.Minute, -26 * time.Hour} {
+		w.now.Add(int64(step))
+		at := w.clock()
+		token, err := w.exchange(partner.ExchangeRequest{ApplicationID: backend})
+		if err != nil || !token.ExpiresAt.Equal(at.Add(13*time.Hour)) {
+			t.Errorf("at %s: ends at %s, %v", at, token.ExpiresAt, err)
+		}
 	}
 }
 

@@ -118,60 +118,106 @@ func (t *Tx) Record(ctx context.Context, orgID, action, target string, detail an
 	return nil
 }
 
-// writeEvents chains and inserts what Record noted. The heads are locked already.
+const (
+	eventRow    = "audit_events (organization_id, seq, at, actor, action, target, detail, request_id, prev_hash, hash)"
+	headColumns = "audit_heads (chain, seq, hash)"
+	headMerge   = "ON CONFLICT (chain) DO UPDATE SET seq = excluded.seq, hash = excluded.hash"
+)
+
+// writeEvents chains and inserts what Record noted, of all chains together. The
+// heads are locked already.
 func (t *Tx) writeEvents(ctx context.Context) error {
+	var events, heads [][]any
 	for _, c := range t.order {
 		if len(c.pending) == 0 {
 			continue
 		}
-		rows := make([][]any, len(c.pending))
 		for i := range c.pending {
 			e := &c.pending[i]
 			c.seq++
 			e.Seq, e.PrevHash = c.seq, c.hash
 			e.Hash = eventHash(e)
 			c.hash = e.Hash
-			rows[i] = []any{e.OrganizationID, e.Seq, micros(e.At), e.Actor, e.Action, e.Target, e.Detail, e.RequestID, e.PrevHash[:], e.Hash[:]}
+			events = append(events, []any{e.OrganizationID, e.Seq, micros(e.At), e.Actor, e.Action, e.Target, e.Detail, e.RequestID, e.PrevHash[:], e.Hash[:]})
 		}
-		_, err := t.store.insertRows(ctx, t.tx, "audit_events (organization_id, seq, at, actor, action, target, detail, request_id, prev_hash, hash)", rows, "")
-		if err == nil {
-			err = t.q.SaveAuditHead(ctx, c.id, c.seq, c.hash[:])
-		}
-		if err != nil {
-			return t.fail("write audit events", err)
-		}
+		heads = append(heads, []any{c.id, c.seq, c.hash[:]})
 		c.pending = nil
 	}
-	return nil
+	err := t.store.insertKept(ctx, t.prepared, eventRow, events, "")
+	if err == nil {
+		err = t.store.insertKept(ctx, t.prepared, headColumns, heads, headMerge)
+	}
+	return t.fail("write audit events", err)
+}
+
+// lockAll locks chains that are in the order of their ids, many with one statement.
+// Chains that are locked already keep to keepOrder.
+func (t *Tx) lockAll(ctx context.Context, ids []string) error {
+	if len(t.order) > 0 {
+		for _, id := range ids {
+			if _, _, err := t.lock(ctx, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := keptChunks(len(ids), func(from, to int) error { return t.lockSome(ctx, ids[from:to]) })
+	return t.fail("lock audit chains", err)
+}
+
+func (t *Tx) lockSome(ctx context.Context, ids []string) (err error) {
+	args := make([]any, 0, 3*len(ids))
+	for _, id := range ids {
+		t.known[id] = true
+		args = append(args, id, int64(0), make([]byte, sha256.Size))
+	}
+	// The rows are locked in the order in which they stand here.
+	text := t.store.insertText(headColumns, len(ids), 3, "ON CONFLICT (chain) DO UPDATE SET seq = audit_heads.seq RETURNING chain, seq, hash")
+	rows, err := t.prepared.QueryContext(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var c chain
+		var sum []byte
+		if err := rows.Scan(&c.id, &c.seq, &sum); err != nil {
+			return err
+		}
+		if c.hash, err = digestOf(sum); err != nil {
+			return err
+		}
+		t.chains[c.id] = &c
+		t.order = append(t.order, &c)
+	}
+	return rows.Err()
 }
 
 // chainHash hashes fields so that no two different lists of them give the same
 // bytes: each is preceded by its length.
-type chainHash struct{ h hash.Hash }
+type chainHash struct{ b []byte }
 
-func newChainHash(domain string, prev [32]byte) chainHash {
-	c := chainHash{h: sha256.New()}
+func newChainHash(domain string, prev [32]byte) *chainHash {
+	c := &chainHash{b: make([]byte, 0, 768)}
 	c.text(domain)
 	c.bytes(prev[:])
 	return c
 }
 
-func (c chainHash) bytes(b []byte) {
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(b)))
-	c.h.Write(n[:])
-	c.h.Write(b)
+func (c *chainHash) bytes(b []byte) {
+	c.b = append(binary.BigEndian.AppendUint64(c.b, uint64(len(b))), b...)
 }
 
-func (c chainHash) text(s string) { c.bytes([]byte(s)) }
-
-func (c chainHash) number(i int64) {
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(i)) //nolint:gosec // two's complement is what is meant
-	c.bytes(n[:])
+func (c *chainHash) text(s string) {
+	c.b = append(binary.BigEndian.AppendUint64(c.b, uint64(len(s))), s...)
 }
 
-func (c chainHash) flag(b bool) {
+func (c *chainHash) number(i int64) {
+	c.b = binary.BigEndian.AppendUint64(c.b, 8)
+	c.b = binary.BigEndian.AppendUint64(c.b, uint64(i)) //nolint:gosec // two's complement is what is meant
+}
+
+func (c *chainHash) flag(b bool) {
 	if b {
 		c.number(1)
 	} else {
@@ -179,9 +225,21 @@ func (c chainHash) flag(b bool) {
 	}
 }
 
-func (c chainHash) sum() (sum [32]byte) {
-	c.h.Sum(sum[:0])
-	return sum
+func (c *chainHash) sum() [32]byte { return sha256.Sum256(c.b) }
+
+// importSum begins the hash of an import, which goes on for as many rows as there are.
+func importSum() hash.Hash {
+	h := sha256.New()
+	h.Write(newChainHash("keystile import 1", [32]byte{}).b)
+	return h
+}
+
+// writeLengthAnd is chainHash.bytes for a hash that goes on.
+func writeLengthAnd(h hash.Hash, b []byte) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(b)))
+	h.Write(n[:])
+	h.Write(b)
 }
 
 func eventHash(e *keystile.Event) [32]byte {

@@ -79,7 +79,7 @@ func (t *Tx) Authorize(ctx context.Context, a keystile.Authorization) error {
 		if err := t.insertAuthorization(ctx, a, app, "authorization.create"); err != nil {
 			return err
 		}
-		return t.stood(ctx, app, false, a)
+		return t.stood(ctx, app, tenant, false, a)
 	}
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (t *Tx) Authorize(ctx context.Context, a keystile.Authorization) error {
 	if err := t.updateAuthorization(ctx, a); err != nil {
 		return err
 	}
-	if err := t.stood(ctx, app, before.Stands(t.now), a); err != nil {
+	if err := t.stood(ctx, app, tenant, before.Stands(t.now), a); err != nil {
 		return err
 	}
 	action := "authorization.update"
@@ -149,7 +149,7 @@ func (t *Tx) insertAuthorization(ctx context.Context, a keystile.Authorization, 
 // temporary keys there are dead for good. It is also the "no" to a request.
 // Withdrawing again does nothing.
 func (t *Tx) Withdraw(ctx context.Context, applicationID, tenantID string) error {
-	app, _, err := t.parties(ctx, applicationID, tenantID)
+	app, tenant, err := t.parties(ctx, applicationID, tenantID)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (t *Tx) Withdraw(ctx context.Context, applicationID, tenantID string) error
 	if err := t.updateAuthorization(ctx, a); err != nil {
 		return err
 	}
-	if err := t.stood(ctx, app, stood, a); err != nil {
+	if err := t.stood(ctx, app, tenant, stood, a); err != nil {
 		return err
 	}
 	return t.recordBoth(ctx, a, app, "authorization.withdraw", map[string]any{"withdrawn_at": instant(a.WithdrawnAt)})
@@ -172,14 +172,14 @@ func (t *Tx) Withdraw(ctx context.Context, applicationID, tenantID string) error
 // stood queues the application's new status in a tenant where that changed: a yes
 // that stood or did not, and now does not or does. An end that lies in the past
 // is told of by this and not once more.
-func (t *Tx) stood(ctx context.Context, app keystile.Application, before bool, now keystile.Authorization) error {
+func (t *Tx) stood(ctx context.Context, app keystile.Application, tenant keystile.Organization, before bool, now keystile.Authorization) error {
 	stands := now.Stands(t.now)
 	if !stands && now.WithdrawnAt.IsZero() {
 		if _, err := t.notice(ctx, noticeAuthorization, AuthorizationID(now.ApplicationID, now.TenantID), now.ExpiresAt); err != nil {
 			return err
 		}
 	}
-	if stands == before || ended(app.Environment, app.Review) {
+	if stands == before || tenant.Disabled || ended(app.Environment, app.Review) {
 		return nil
 	}
 	return t.statusChanged(ctx, app.ID, stands, now.TenantID)

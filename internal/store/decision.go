@@ -20,7 +20,7 @@ func (s *Store) RecordDecisions(ctx context.Context, batch []keystile.DecisionRe
 		return nil
 	}
 	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		q := gen.New(tx)
+		q := gen.New(s.prepared(tx))
 		c, err := lockChain(ctx, q, DecisionsChain)
 		if err != nil {
 			return err

@@ -95,8 +95,15 @@ func (t *Tx) reviewed(ctx context.Context, before, after keystile.Application) e
 		}
 		var tenants []string
 		for i := range page {
-			if page[i].Stands(t.now) {
-				tenants = append(tenants, page[i].TenantID)
+			if !page[i].Stands(t.now) {
+				continue
+			}
+			tenant, err := t.reads.Organization(ctx, page[i].TenantID)
+			if err != nil {
+				return err
+			}
+			if !tenant.Disabled {
+				tenants = append(tenants, tenant.ID)
 			}
 		}
 		if err := t.statusChanged(ctx, after.ID, works, tenants...); err != nil {
@@ -106,6 +113,40 @@ func (t *Tx) reviewed(ctx context.Context, before, after keystile.Application) e
 			return nil
 		}
 		tenant = page[len(page)-1].TenantID
+	}
+}
+
+// tenantChanged queues the new status in a tenant that was disabled or enabled, for
+// each application that works there. Each is locked, and so does not begin or cease
+// to work meanwhile.
+func (t *Tx) tenantChanged(ctx context.Context, before, after keystile.Organization) error {
+	if before.Disabled == after.Disabled {
+		return nil
+	}
+	for application := ""; ; {
+		page, err := t.Authorizations(ctx, AuthorizationFilter{TenantID: after.ID, AfterApplication: application})
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			if !page[i].Stands(t.now) {
+				continue
+			}
+			app, err := t.Application(ctx, page[i].ApplicationID)
+			if err != nil {
+				return err
+			}
+			if ended(app.Environment, app.Review) {
+				continue
+			}
+			if err := t.statusChanged(ctx, app.ID, !after.Disabled, after.ID); err != nil {
+				return err
+			}
+		}
+		if len(page) < defaultLimit {
+			return nil
+		}
+		application = page[len(page)-1].ApplicationID
 	}
 }
 
@@ -202,7 +243,7 @@ func (s *Store) PurgeDeliveries(ctx context.Context, before time.Time, limit int
 	}
 	var purged int64
 	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		q := gen.New(&preparedTx{Tx: tx, stmts: map[string]statement{}})
+		q := gen.New(s.prepared(tx))
 		ids, err := q.OldWebhookDeliveries(ctx, micros(before), rowLimit(limit))
 		if err != nil {
 			return err

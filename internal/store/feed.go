@@ -90,7 +90,7 @@ func (s *Store) Tell(ctx context.Context, kind keystile.ChangeKind, id string) e
 		return err
 	}
 	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		t := newTx(s, tx, Actor{}, map[string]bool{})
+		t := newTx(s, s.prepared(tx), Actor{}, map[string]bool{})
 		t.Announce(kind, id)
 		return t.writeChanges(ctx)
 	})

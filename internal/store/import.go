@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -123,7 +124,7 @@ func (s *Store) ImportAPIKeys(ctx context.Context, a Actor, o ImportOptions, nex
 	if o.BatchRows <= 0 {
 		o.BatchRows = defaultBatchRows
 	}
-	j := &importer{store: s, actor: a, id: o.JobID, live: o.Live, batch: min(o.BatchRows, maxBatchRows), sum: newChainHash("keystile import 1", [32]byte{})}
+	j := &importer{store: s, actor: a, id: o.JobID, live: o.Live, batch: min(o.BatchRows, maxBatchRows), sum: importSum()}
 	err := j.run(ctx, next, progress)
 	return j.state.ImportReport, s.fail("import API keys", err)
 }
@@ -170,7 +171,7 @@ type importer struct {
 	// skipped counts rows that earlier runs did, as they come by again.
 	skipped int64
 	// sum runs over every row of the job.
-	sum chainHash
+	sum hash.Hash
 	// db is the connection of the batches: in bulk one of its own on SQLite.
 	db *sql.DB
 }
@@ -260,10 +261,10 @@ func (j *importer) skip(rows []ImportRow) ([]ImportRow, error) {
 		return rows, nil
 	}
 	for i := range rows[:n] {
-		j.sum.bytes(rowBytes(nil, &rows[i]))
+		writeLengthAnd(j.sum, rowBytes(nil, &rows[i]))
 	}
 	j.skipped += n
-	if j.skipped == j.state.Resumed && hex.EncodeToString(j.sum.h.Sum(nil)) != j.state.Sum {
+	if j.skipped == j.state.Resumed && hex.EncodeToString(j.sum.Sum(nil)) != j.state.Sum {
 		return nil, conflict("the first %d rows are not those import %q began with; run it with the same file, or choose another job id", j.skipped, j.id)
 	}
 	return rows[n:], nil
@@ -294,13 +295,13 @@ func (j *importer) write(ctx context.Context, rows []ImportRow) error {
 			rows[i].Key.Hint = hint
 		}
 		buf = rowBytes(buf[:0], &rows[i])
-		j.sum.bytes(buf)
+		writeLengthAnd(j.sum, buf)
 		batch.Write(buf)
 	}
 	var next importState
 	known := map[string]bool{}
 	err := j.store.inTxOn(ctx, j.db, func(ctx context.Context, tx *sql.Tx) error {
-		t := newTx(j.store, tx, j.actor, known)
+		t := newTx(j.store, j.store.preparedOn(j.db, tx), j.actor, known)
 		if err := t.lockKnown(ctx); err != nil {
 			return err
 		}
@@ -310,7 +311,7 @@ func (j *importer) write(ctx context.Context, rows []ImportRow) error {
 			return err
 		}
 		next.Rows += int64(len(rows))
-		next.Sum = hex.EncodeToString(j.sum.h.Sum(nil))
+		next.Sum = hex.EncodeToString(j.sum.Sum(nil))
 		detail := map[string]any{
 			"first_row": j.state.Rows + 1, "rows": len(rows), "imported": next.Imported - j.state.Imported,
 			"sha256": hex.EncodeToString(batch.Sum(nil)),

@@ -113,7 +113,7 @@ func (j *importer) finish(ctx context.Context) error {
 		}
 	}
 	err := j.store.inTxOn(ctx, j.db, func(ctx context.Context, tx *sql.Tx) error {
-		t := newTx(j.store, tx, j.actor, map[string]bool{})
+		t := newTx(j.store, j.store.preparedOn(j.db, tx), j.actor, map[string]bool{})
 		state := j.state
 		state.Done = true
 		if err := j.save(ctx, t.q, state); err != nil {

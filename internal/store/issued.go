@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -85,6 +84,15 @@ func (s *Store) AuditIssued(ctx context.Context, limit int) (written int, err er
 		}
 		// Chains are locked in the order of their ids, as everywhere.
 		slices.SortStableFunc(rows, func(a, b issuedRow) int { return strings.Compare(a.organization, b.organization) })
+		var chains []string
+		for i := range rows {
+			if i == 0 || rows[i].organization != rows[i-1].organization {
+				chains = append(chains, rows[i].organization)
+			}
+		}
+		if err := t.lockAll(ctx, chains); err != nil {
+			return err
+		}
 		for i := range rows {
 			if err := t.auditIssued(ctx, &rows[i]); err != nil {
 				return err
@@ -109,18 +117,16 @@ func (s *Store) anyUnaudited(ctx context.Context) (there bool, err error) {
 // markAudited marks rows whose events are written in the same transaction: many in
 // one statement, for the statement costs more than the row.
 func (t *Tx) markAudited(ctx context.Context, of *issued, rows []issuedRow) error {
-	const atOnce = 500
-	for chunk := range slices.Chunk(rows, atOnce) {
-		places, keys := make([]string, len(chunk)), make([]any, len(chunk))
-		for i := range chunk {
-			places[i], keys[i] = "$"+strconv.Itoa(i+1), chunk[i].key
+	err := keptChunks(len(rows), func(from, to int) error {
+		keys := make([]any, 0, to-from)
+		for i := range rows[from:to] {
+			keys = append(keys, rows[from+i].key)
 		}
-		text := "UPDATE " + of.table + " SET audited = TRUE WHERE " + of.key + " IN (" + strings.Join(places, ", ") + ")" //nolint:gosec // G202: names are those of everyIssued
-		if _, err := t.tx.ExecContext(ctx, text, keys...); err != nil {
-			return t.fail("audit what was issued", err)
-		}
-	}
-	return nil
+		text := "UPDATE " + of.table + " SET audited = TRUE WHERE " + of.key + " IN (" + t.store.places(len(keys)) + ")"
+		_, err := t.prepared.ExecContext(ctx, text, keys...)
+		return err
+	})
+	return t.fail("audit what was issued", err)
 }
 
 func (t *Tx) auditIssued(ctx context.Context, row *issuedRow) error {
@@ -143,11 +149,11 @@ func (t *Tx) unaudited(ctx context.Context, of *issued, limit int) (found []issu
 	for _, name := range names {
 		columns = append(columns, of.detail[name])
 	}
-	text := "SELECT " + strings.Join(columns, ", ") + " FROM " + of.table + " WHERE audited = FALSE ORDER BY " + of.key + " LIMIT $1" //nolint:gosec // G202: names are those of everyIssued
+	text := "SELECT " + strings.Join(columns, ", ") + " FROM " + of.table + " WHERE audited = FALSE ORDER BY " + of.key + " LIMIT $1"
 	if t.store.Engine() == "postgres" {
 		text += " FOR UPDATE SKIP LOCKED"
 	}
-	rows, err := t.tx.QueryContext(ctx, text, rowLimit(limit))
+	rows, err := t.prepared.QueryContext(ctx, text, rowLimit(limit))
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,46 @@ func TestWhatWasAcknowledgedSurvivesKill9AndNothingIsHalfDone(t *testing.T) {
 	})
 }
 
+func TestEveryKeyThatWasAnsweredSurvivesKill9AndHasItsEventOnce(t *testing.T) {
+	storetest.EngineURLs(t, func(t *testing.T, address string) {
+		s := storetest.OpenURL(t, address)
+		storetest.Seed(t, s)
+		c := startChild(t, "exchange until killed", address, nil)
+		var answered []string
+		for range 100 {
+			answered = append(answered, c.line())
+		}
+		answered = append(answered, c.kill()...)
+		s = storetest.OpenURL(t, address)
+		for more := 1; more > 0; {
+			var err error
+			more, err = s.AuditIssued(t.Context(), 100)
+			noError(t, err)
+		}
+		events := map[string]int{}
+		for after := int64(0); ; {
+			page, err := s.Events(t.Context(), store.EventFilter{OrganizationID: "north", Action: "temporary_key.issue", AfterSeq: after, Limit: 1000})
+			noError(t, err)
+			if len(page) == 0 {
+				break
+			}
+			for _, e := range page {
+				events[e.Target]++
+				after = e.Seq
+			}
+		}
+		for _, id := range answered {
+			if n := events["temporary_key:"+id]; n != 1 {
+				t.Errorf("%s was answered and has %d events", id, n)
+			}
+		}
+		if len(events)%exchangesTogether != 0 {
+			t.Errorf("%d keys: a transaction is there by half", len(events))
+		}
+		noError(t, s.VerifyChain(t.Context(), "north"))
+	})
+}
+
 func TestKill9WithinATransactionLeavesNothingOfIt(t *testing.T) {
 	storetest.EngineURLs(t, func(t *testing.T, address string) {
 		s := storetest.OpenURL(t, address)

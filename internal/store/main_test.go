@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/store/storetest"
 )
@@ -26,6 +27,7 @@ const childVariable = "KEYSTILE_STORE_TEST_CHILD"
 // waits for, and is killed or reads its input to the end.
 var children = map[string]func(address string) error{
 	"create keys until killed":      createKeysUntilKilled,
+	"exchange until killed":         exchangeUntilKilled,
 	"stop within a transaction":     stopWithinTransaction,
 	"stop within a migration":       stopWithinMigration,
 	"stop within an import":         stopWithinImport,
@@ -131,6 +133,34 @@ func createKeysUntilKilled(address string) error {
 				return err
 			}
 			fmt.Println(id)
+		}
+	})
+}
+
+// exchangesTogether is how many keys one transaction of exchangeUntilKilled makes.
+const exchangesTogether = 5
+
+func exchangeUntilKilled(address string) error {
+	return withStore(address, func(ctx context.Context, s *store.Store) error {
+		for turn := 0; ; turn++ {
+			var batch []store.Exchange
+			for i := range exchangesTogether {
+				id := fmt.Sprintf("tmp_%d_%d", turn, i)
+				batch = append(batch, store.Exchange{Seen: store.SeenNothing, Key: keystile.TemporaryKey{
+					ID: id, Digest: storetest.Digest(id), PepperID: "p1", ApplicationID: "app", TenantID: "north", CreatedAt: storetest.T0, ExpiresAt: storetest.T0.Add(keystile.TemporaryKeyLife),
+				}})
+			}
+			if _, err := s.ExchangeKeys(ctx, batch); err != nil {
+				return err
+			}
+			for i := range batch {
+				fmt.Println(batch[i].Key.ID)
+			}
+			if turn%3 == 2 { // less than was made: some wait for their event
+				if _, err := s.AuditIssued(ctx, 2*exchangesTogether); err != nil {
+					return err
+				}
+			}
 		}
 	})
 }

@@ -27,7 +27,9 @@ type Tx struct {
 
 	store *Store
 	tx    *sql.Tx
-	actor Actor
+	// prepared runs texts on tx that come again in other transactions.
+	prepared *preparedTx
+	actor    Actor
 	// now is the one instant of the transaction.
 	now    time.Time
 	chains map[string]*chain
@@ -64,7 +66,7 @@ func (s *Store) Mutate(ctx context.Context, a Actor, fn func(context.Context, *T
 	known := map[string]bool{}
 	fn, committed := with(ctx, fn)
 	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		t := newTx(s, tx, a, known)
+		t := newTx(s, s.prepared(tx), a, known)
 		if err := t.run(ctx, fn); err != nil {
 			return err
 		}
@@ -81,13 +83,13 @@ func (s *Store) Mutate(ctx context.Context, a Actor, fn func(context.Context, *T
 
 // newTx makes the Tx of one attempt. known holds the chains that earlier
 // attempts locked, and is added to.
-func newTx(s *Store, tx *sql.Tx, a Actor, known map[string]bool) *Tx {
+func newTx(s *Store, tx *preparedTx, a Actor, known map[string]bool) *Tx {
 	t := &Tx{
-		store: s, tx: tx, actor: a, now: stored(s.now()), known: known,
+		store: s, tx: tx.Tx, prepared: tx, actor: a, now: stored(s.now()), known: known,
 		chains: map[string]*chain{}, told: map[keystile.Change]bool{},
 		owners: map[string]bool{}, siteOwners: map[string]string{}, roles: map[string]bool{},
 	}
-	t.q, t.searches = gen.New(&preparedTx{Tx: tx, stmts: map[string]statement{}}), tx
+	t.q, t.searches = gen.New(tx), tx.Tx
 	t.fail = t.note
 	return t
 }
@@ -163,6 +165,9 @@ func (s *Store) inTxOn(ctx context.Context, db *sql.DB, fn func(context.Context,
 }
 
 func (s *Store) once(ctx context.Context, db *sql.DB, fn func(context.Context, *sql.Tx) error) (err error) {
+	if db == s.writer {
+		s.kept.ready(ctx)
+	}
 	tx, err := db.BeginTx(ctx, s.txOptions)
 	if err != nil {
 		return err

@@ -112,7 +112,7 @@ func (s *Store) PurgeNonces(ctx context.Context, before time.Time, limit int) (i
 	var n int64
 	// Two servers that purge may be in each other's way: one of them tries again.
 	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
-		n, err = gen.New(tx).PurgeNonces(ctx, micros(before), rowLimit(limit))
+		n, err = gen.New(s.prepared(tx)).PurgeNonces(ctx, micros(before), rowLimit(limit))
 		return err
 	})
 	if err != nil {

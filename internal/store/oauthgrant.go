@@ -210,7 +210,7 @@ func (s *Store) IssueOAuth(ctx context.Context, o OAuthIssue) (issued bool, err 
 	}
 	err = s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var err error
-		issued, err = issueOne(ctx, gen.New(tx), &o)
+		issued, err = issueOne(ctx, gen.New(s.prepared(tx)), &o)
 		return err
 	})
 	return issued && err == nil, s.fail(op, err)
@@ -433,7 +433,7 @@ func (s *Store) PurgeOAuth(ctx context.Context, before time.Time, limit int) (mo
 	} {
 		var n int64
 		err := s.inTx(ctx, func(_ context.Context, tx *sql.Tx) (err error) {
-			n, err = purge(gen.New(tx))
+			n, err = purge(gen.New(s.prepared(tx)))
 			return err
 		})
 		most = max(most, n)

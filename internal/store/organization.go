@@ -94,6 +94,9 @@ func (t *Tx) UpdateOrganization(ctx context.Context, o keystile.Organization) er
 		}
 	}
 	t.Announce(keystile.ChangeOrganization, o.ID)
+	if err := t.tenantChanged(ctx, before, o); err != nil {
+		return err
+	}
 	return t.Record(ctx, o.ID, "organization.update", "organization:"+o.ID, detail)
 }
 

@@ -39,6 +39,54 @@ func (s *Store) insertRows(ctx context.Context, tx *sql.Tx, into string, rows []
 	return inserted, nil
 }
 
+// keptRows is the most rows of one statement that is kept prepared.
+const keptRows = 64
+
+// keptChunks calls fn for parts of n things whose lengths are powers of two, at
+// most keptRows: so a statement for many has few texts, and each is prepared once.
+func keptChunks(n int, fn func(from, to int) error) error {
+	size := keptRows
+	for from := 0; from < n; {
+		for size > n-from {
+			size /= 2
+		}
+		if err := fn(from, from+size); err != nil {
+			return err
+		}
+		from += size
+	}
+	return nil
+}
+
+// insertKept inserts rows with statements that are kept prepared, for what is
+// written often.
+func (s *Store) insertKept(ctx context.Context, tx *preparedTx, into string, rows [][]any, tail string) error {
+	return keptChunks(len(rows), func(from, to int) error {
+		chunk := rows[from:to]
+		args := flatten(make([]any, 0, len(chunk)*len(chunk[0])), chunk)
+		_, err := tx.ExecContext(ctx, s.insertText(into, len(chunk), len(chunk[0]), tail), args...)
+		return err
+	})
+}
+
+// places is "?, ?, ?" or "$1, $2, $3", as insertText has them.
+func (s *Store) places(n int) string {
+	numbered := s.Engine() != "sqlite"
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if numbered {
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(i + 1))
+		} else {
+			b.WriteByte('?')
+		}
+	}
+	return b.String()
+}
+
 // insertFull inserts a multiple of rowsAtOnce rows with one prepared statement.
 func (s *Store) insertFull(ctx context.Context, tx *sql.Tx, into string, rows [][]any, tail string) (inserted int64, err error) {
 	stmt, err := tx.PrepareContext(ctx, s.insertText(into, rowsAtOnce, len(rows[0]), tail))

@@ -65,6 +65,7 @@ func openSQLite(ctx context.Context, s *Store, name string, o Options) error {
 		}
 		s.writer.SetMaxOpenConns(1)
 		s.writer.SetMaxIdleConns(1)
+		s.kept = &keptStatements{db: s.writer, stmts: map[string]*sql.Stmt{}}
 	}
 	queries := gen.New(&preparedReads{db: s.reader, stmts: map[string]statement{}})
 	s.q, s.lookups, s.searches = queries, queries, s.reader

@@ -45,7 +45,9 @@ type Store struct {
 	writer *sql.DB
 	reader *sql.DB
 	// lookups are the queries of the verify path.
-	lookups   *gen.Queries
+	lookups *gen.Queries
+	// kept are the writer's statements; nil on PostgreSQL.
+	kept      *keptStatements
 	txOptions *sql.TxOptions
 	readOnly  bool
 	closed    atomic.Bool

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	keystile "keystile.dev/keystile"
@@ -18,6 +19,8 @@ type TenantLookup struct {
 	Tenant keystile.Organization
 	// Authorization of the application there; nil if there never was one.
 	Authorization *keystile.Authorization
+	// Revision of the feed, read by the same statement.
+	Revision int64
 }
 
 // FindTenant finds a tenant by its id on the wire (a UUID) and what it granted to
@@ -35,7 +38,7 @@ func (s *Store) FindTenant(ctx context.Context, applicationID, wireID string) (T
 	if err != nil {
 		return TenantLookup{}, s.fail(op, err)
 	}
-	found := TenantLookup{Tenant: tenant}
+	found := TenantLookup{Tenant: tenant, Revision: row.Revision}
 	if row.Authorized == 1 {
 		found.Authorization = &keystile.Authorization{
 			ApplicationID: applicationID, TenantID: tenant.ID, Permissions: splitList[keystile.Scope](row.Permissions), Generation: row.Generation,
@@ -99,51 +102,173 @@ type Exchange struct {
 	Session *[32]byte
 	// At is the moment of the exchange: a session token that ended by then is not spent.
 	At time.Time
+	// Owner is the organisation that makes the application.
+	Owner string
+	// Seen is the revision of the feed that the exchange was judged at: the oldest of
+	// what the look-ups said that it was judged by.
+	Seen int64
+}
+
+// SeenNothing is the [Exchange.Seen] of a key that nothing has to allow.
+const SeenNothing = -1
+
+// ExchangeResult is what became of an exchange.
+type ExchangeResult int
+
+const (
+	// ExchangeSpent means that its session token was spent, or had ended.
+	ExchangeSpent ExchangeResult = iota
+	// ExchangeMade means that the key was made.
+	ExchangeMade
+	// ExchangeStale means that what it was judged by has changed since. Nothing was made or spent.
+	ExchangeStale
+)
+
+// ExchangeReport is what one transaction did.
+type ExchangeReport struct {
+	// Results has one result for each exchange.
+	Results []ExchangeResult
+	// From is the oldest revision that an exchange was judged at, Revision the feed's now.
+	From, Revision int64
+	// Changed says that an application, an organisation or an authorization, whichever,
+	// changed between the two.
+	Changed bool
 }
 
 // ExchangeKeys makes temporary keys in one transaction, all that can be made, and
-// says for each whether it was: false means that its session token was spent or
-// had ended. A key and the spending of its token are one: of any number of
-// exchanges with one token, on whatever servers, exactly one is true. After an
-// error nothing can be told of any of them.
+// says for each what became of it. A key and
+// the spending of its token are one: of any number of exchanges with one token, on
+// whatever servers, exactly one is made. So are a key and what allows it: one
+// whose application, its key, tenant, authorization or user changed after the
+// exchange was judged is stale. After an error nothing can be told of any of them.
 //
 // The rows are the record of the issuing: there is no audit event (rulings R32).
-func (s *Store) ExchangeKeys(ctx context.Context, exchanges []Exchange) ([]bool, error) {
-	const op = "make temporary keys"
+func (s *Store) ExchangeKeys(ctx context.Context, exchanges []Exchange) (report ExchangeReport, err error) {
 	if err := s.writable(); err != nil {
-		return nil, err
+		return report, err
 	}
-	var made []bool
-	err := s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		made = make([]bool, len(exchanges))
-		q := gen.New(&preparedTx{Tx: tx, stmts: map[string]statement{}})
-		for i := range exchanges {
-			done, err := exchangeOne(ctx, q, &exchanges[i])
-			if err != nil {
-				return err
-			}
-			made[i] = done
+	err = s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		p := s.prepared(tx)
+		q := gen.New(p)
+		var err error
+		if report, err = findStale(ctx, q, exchanges); err != nil {
+			return err
 		}
-		return nil
+		rows := make([][]any, 0, len(exchanges))
+		for i := range exchanges {
+			e := &exchanges[i]
+			if report.Results[i] == ExchangeStale {
+				continue
+			}
+			if e.Session != nil {
+				n, err := q.ConsumePartnerSession(ctx, nullMicros(e.At), e.Session[:])
+				if err != nil {
+					return err
+				}
+				if n != 1 {
+					continue
+				}
+			}
+			k := &e.Key
+			rows = append(rows, []any{
+				k.Digest[:], k.ID, k.PepperID, k.ApplicationID, k.TenantID, k.Generation, k.UserID, micros(k.CreatedAt), micros(k.ExpiresAt),
+			})
+			report.Results[i] = ExchangeMade
+		}
+		return s.insertKept(ctx, p, temporaryKeyColumns, rows, "")
 	})
 	if err != nil {
-		return nil, s.fail(op, err)
+		return ExchangeReport{}, s.fail("make temporary keys", err)
 	}
-	return made, nil
+	return report, nil
 }
 
-func exchangeOne(ctx context.Context, q *gen.Queries, e *Exchange) (bool, error) {
-	if e.Session != nil {
-		n, err := q.ConsumePartnerSession(ctx, nullMicros(e.At), e.Session[:])
-		if err != nil || n != 1 {
-			return false, err
+const temporaryKeyColumns = "temporary_keys (digest, id, pepper_id, application_id, tenant_id, generation, user_id, created_at, expires_at)"
+
+// maxOvertaken is how many changes one transaction of exchanges looks through; after
+// more of them everything is stale.
+const maxOvertaken = 1000
+
+// findStale begins a report: it marks exchanges that were judged by what has changed
+// since. A change has its revision from the transaction that made it, so whatever
+// this transaction can see, it is told of.
+func findStale(ctx context.Context, q *gen.Queries, exchanges []Exchange) (ExchangeReport, error) {
+	report := ExchangeReport{Results: make([]ExchangeResult, len(exchanges))}
+	head, err := q.GetFeedHead(ctx)
+	if err != nil {
+		return report, err
+	}
+	report.From, report.Revision = oldestSeen(exchanges, head.Revision), head.Revision
+	var changes []gen.Change
+	if report.From < head.Revision {
+		if changes, err = q.ListChanges(ctx, report.From, maxOvertaken); err != nil {
+			return report, err
 		}
 	}
-	k := &e.Key
-	return true, q.InsertTemporaryKey(ctx, gen.InsertTemporaryKeyParams{
-		Digest: k.Digest[:], ID: k.ID, PepperID: k.PepperID, ApplicationID: k.ApplicationID, TenantID: k.TenantID, Generation: k.Generation,
-		UserID: k.UserID, CreatedAt: micros(k.CreatedAt), ExpiresAt: micros(k.ExpiresAt),
-	})
+	lost := len(changes) == maxOvertaken || report.From < head.Purged
+	report.Changed = lost || slices.ContainsFunc(changes, allows)
+	for i := range exchanges {
+		e := &exchanges[i]
+		// A store that is older than what was seen was restored.
+		if e.Seen > head.Revision {
+			report.Changed = true
+		}
+		if e.Seen != SeenNothing && (lost || e.Seen > head.Revision || overtaken(e, changes)) {
+			report.Results[i] = ExchangeStale
+		}
+	}
+	return report, nil
+}
+
+// oldestSeen is the oldest revision that an exchange was judged at; now, if none was at any.
+func oldestSeen(exchanges []Exchange, now int64) int64 {
+	for i := range exchanges {
+		if seen := exchanges[i].Seen; seen != SeenNothing {
+			now = min(now, seen)
+		}
+	}
+	return now
+}
+
+// allows says whether a change may be of what allows exchanges.
+func allows(c gen.Change) bool {
+	switch keystile.ChangeKind(c.Kind) {
+	case keystile.ChangeAll, keystile.ChangeApplication, keystile.ChangeOrganization, keystile.ChangeAuthorization:
+		return true
+	default:
+		return false
+	}
+}
+
+func overtaken(e *Exchange, changes []gen.Change) bool {
+	for i := range changes {
+		c := &changes[i]
+		if c.Revision <= e.Seen {
+			continue
+		}
+		if hangsOn(e, keystile.ChangeKind(c.Kind), c.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// hangsOn says whether an exchange was judged by what a change is of.
+func hangsOn(e *Exchange, kind keystile.ChangeKind, id string) bool {
+	switch kind {
+	case keystile.ChangeAll:
+		return true
+	case keystile.ChangeApplication:
+		return id == e.Key.ApplicationID
+	case keystile.ChangeOrganization:
+		return id == e.Key.TenantID || id == e.Owner
+	case keystile.ChangeAuthorization:
+		return id == AuthorizationID(e.Key.ApplicationID, e.Key.TenantID)
+	case keystile.ChangeUser:
+		return id == e.Key.UserID
+	default: // what no exchange is judged by
+		return false
+	}
 }
 
 // TemporaryKeyLookup is what the digest of a temporary key leads to.

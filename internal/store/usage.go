@@ -43,7 +43,7 @@ func (s *Store) TouchAPIKeys(ctx context.Context, uses []APIKeyUse) error {
 		if err := s.touch(ctx, tx, "api_keys", latest); err != nil {
 			return err
 		}
-		q := gen.New(tx)
+		q := gen.New(s.prepared(tx))
 		for _, u := range uses {
 			if u.Rehash == nil {
 				continue

@@ -84,7 +84,7 @@ func (s *Store) during(ctx context.Context, turn WebhookTurn, until time.Time, f
 		return err
 	}
 	return s.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		q := gen.New(&preparedTx{Tx: tx, stmts: map[string]statement{}})
+		q := gen.New(s.prepared(tx))
 		n, err := q.KeepWebhook(ctx, micros(until), turn.WebhookID, turn.claim)
 		if err != nil {
 			return err

@@ -188,6 +188,10 @@ func (d *demonstration) people() {
 		"The temporary key reads that":          {{`"Hillside 12"`, " 404 ", `"code":"not_found"`}},
 		"An embedded application":               {{`<h1>Roof Viewer</h1>`, `Hillside 12`, `0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01`}},
 		"NAO: a session by password shows the":  {{`"auth_token":"`, `"jwt":"`}, {`"Central Station"`}, {`"Central Station"`, `"type":"user"`, " 401 ", `"errors"`}},
+		"The partner's server is told": {
+			{`"verified":"msg_`, `"type":"app_status_changed"`, `"status":"disabled"`, `"tenant_id":"0b9d1a52-5a8a-4b8e-9a55-7d3c2e1f0a01"`},
+			{`"verified":"msg_`, `"type":"app_status_changed"`, `"status":"enabled"`, `"session_token":"…"`},
+		},
 	} {
 		commands := d.under(heading)
 		if len(commands) != len(words) {

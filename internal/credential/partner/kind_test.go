@@ -198,6 +198,34 @@ func TestATemporaryKeyEndsInItsThirteenthHour(t *testing.T) {
 	}
 }
 
+func TestAClockThatStepsAcrossTheThirteenthHourEndsAKeyAndSteppingBackMakesNoneLonger(t *testing.T) {
+	w := newWorld(t)
+	found, r := w.add(t)
+	step := func(to time.Time) {
+		w.mu.Lock()
+		w.clock = to
+		w.mu.Unlock()
+	}
+	if _, err := w.verify(found); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		to   time.Time
+		want keystile.Reason
+	}{
+		{now.Add(14 * time.Hour), keystile.ReasonCredentialExpired},
+		{now.Add(-24 * time.Hour), ""}, // the clock was set back: its end is an instant, not a span
+		{r.Key.ExpiresAt.Add(-time.Nanosecond), ""},
+		{r.Key.ExpiresAt, keystile.ReasonCredentialExpired},
+		{r.Key.ExpiresAt.Add(time.Hour), keystile.ReasonCredentialExpired},
+	} {
+		step(c.to)
+		if _, err := w.verify(found); reason(err) != c.want {
+			t.Errorf("at %s: %v, want %q", c.to, err, c.want)
+		}
+	}
+}
+
 func TestThreat02_ApplicationKeysAndSessionTokensOpenNothingAtTheGate(t *testing.T) {
 	w := newWorld(t)
 	for _, kind := range []partner.Type{partner.ApplicationKey, partner.SessionToken} {

@@ -30,8 +30,9 @@ func (q *Queries) DeleteAuthorization(ctx context.Context, applicationID string,
 
 const findTenant = `-- name: FindTenant :one
 SELECT o.id, o.name, o.environment, o.tenant_id, o.key_prefix, o.disabled, o.created_at, o.updated_at, o.onetime_clock_window, o.onetime_forms, o.mfa, o.leak_response, o.leak_grace, COALESCE(a.generation, 0) AS generation, COALESCE(a.permissions, '') AS permissions, a.expires_at, a.withdrawn_at,
-    CASE WHEN a.application_id IS NULL THEN 0 ELSE 1 END AS authorized
+    CASE WHEN a.application_id IS NULL THEN 0 ELSE 1 END AS authorized, f.revision
 FROM organizations AS o
+JOIN feed_head AS f ON f.id = 1
 LEFT JOIN authorizations AS a ON a.tenant_id = o.id AND a.application_id = $1
 WHERE o.tenant_id = $2
 `
@@ -43,6 +44,7 @@ type FindTenantRow struct {
 	ExpiresAt    sql.NullInt64
 	WithdrawnAt  sql.NullInt64
 	Authorized   int32
+	Revision     int64
 }
 
 // What an exchange asks: the tenant by its id on the wire, and what it granted.
@@ -68,6 +70,7 @@ func (q *Queries) FindTenant(ctx context.Context, applicationID string, tenantID
 		&i.ExpiresAt,
 		&i.WithdrawnAt,
 		&i.Authorized,
+		&i.Revision,
 	)
 	return i, err
 }

@@ -181,38 +181,6 @@ func (q *Queries) InsertPartnerSession(ctx context.Context, arg InsertPartnerSes
 	return err
 }
 
-const insertTemporaryKey = `-- name: InsertTemporaryKey :exec
-INSERT INTO temporary_keys (digest, id, pepper_id, application_id, tenant_id, generation, user_id, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-`
-
-type InsertTemporaryKeyParams struct {
-	Digest        []byte
-	ID            string
-	PepperID      string
-	ApplicationID string
-	TenantID      string
-	Generation    int64
-	UserID        string
-	CreatedAt     int64
-	ExpiresAt     int64
-}
-
-func (q *Queries) InsertTemporaryKey(ctx context.Context, arg InsertTemporaryKeyParams) error {
-	_, err := q.db.ExecContext(ctx, insertTemporaryKey,
-		arg.Digest,
-		arg.ID,
-		arg.PepperID,
-		arg.ApplicationID,
-		arg.TenantID,
-		arg.Generation,
-		arg.UserID,
-		arg.CreatedAt,
-		arg.ExpiresAt,
-	)
-	return err
-}
-
 const purgePartnerSessions = `-- name: PurgePartnerSessions :execrows
 DELETE FROM partner_sessions WHERE digest IN (
     SELECT old.digest FROM partner_sessions AS old WHERE old.expires_at <= $1 ORDER BY old.expires_at LIMIT $2

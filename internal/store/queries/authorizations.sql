@@ -31,7 +31,8 @@ DELETE FROM authorizations WHERE application_id = $1 AND tenant_id = $2;
 -- What an exchange asks: the tenant by its id on the wire, and what it granted.
 -- name: FindTenant :one
 SELECT sqlc.embed(o), COALESCE(a.generation, 0) AS generation, COALESCE(a.permissions, '') AS permissions, a.expires_at, a.withdrawn_at,
-    CASE WHEN a.application_id IS NULL THEN 0 ELSE 1 END AS authorized
+    CASE WHEN a.application_id IS NULL THEN 0 ELSE 1 END AS authorized, f.revision
 FROM organizations AS o
+JOIN feed_head AS f ON f.id = 1
 LEFT JOIN authorizations AS a ON a.tenant_id = o.id AND a.application_id = sqlc.arg(application_id)
 WHERE o.tenant_id = sqlc.arg(tenant_id);

@@ -15,10 +15,6 @@ DELETE FROM partner_sessions WHERE digest IN (
     SELECT old.digest FROM partner_sessions AS old WHERE old.expires_at <= sqlc.arg(before) ORDER BY old.expires_at LIMIT sqlc.arg(row_limit)
 );
 
--- name: InsertTemporaryKey :exec
-INSERT INTO temporary_keys (digest, id, pepper_id, application_id, tenant_id, generation, user_id, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
-
 -- name: FindTemporaryKeys :many
 SELECT k.digest, k.id, k.pepper_id, k.application_id, k.tenant_id, k.generation, k.user_id, k.created_at, k.expires_at,
     p.permissions AS asked, p.environment, p.review, p.organization_id AS owner, owner.disabled AS owner_disabled,

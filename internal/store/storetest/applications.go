@@ -60,7 +60,7 @@ func session(n int, generation int64) keystile.PartnerSession {
 }
 
 func exchangeOf(key int, spent *[32]byte, at time.Time) store.Exchange {
-	return store.Exchange{At: at, Session: spent, Key: keystile.TemporaryKey{
+	return store.Exchange{At: at, Session: spent, Seen: store.SeenNothing, Key: keystile.TemporaryKey{
 		ID: fmt.Sprintf("tmp_%d", key), Digest: partnerDigest(key), PepperID: "p1", ApplicationID: ApplicationID(1), TenantID: "south", Generation: 1,
 		CreatedAt: at, ExpiresAt: at.Add(keystile.TemporaryKeyLife),
 	}}
@@ -182,7 +182,7 @@ var applicationBehaviours = []behaviour{
 	{"TestThreat28 what was made before a withdrawal stays dead when the tenant says yes again", func(t *testing.T, s *store.Store) {
 		authorized(t, s)
 		made, err := s.ExchangeKeys(t.Context(), []store.Exchange{exchangeOf(1, nil, T0)})
-		same(t, err, []bool{true}, made)
+		same(t, err, []store.ExchangeResult{store.ExchangeMade}, made.Results)
 		found, err := s.FindTemporaryKey(t.Context(), [][32]byte{partnerDigest(1)})
 		noError(t, err)
 		if found.Standing != found.Key.Generation || found.Withdrawn {
@@ -269,7 +269,7 @@ var applicationBehaviours = []behaviour{
 		together(t, 64, func(i int) error {
 			spent := partnerDigest(100)
 			made, err := s.ExchangeKeys(t.Context(), []store.Exchange{exchangeOf(i, &spent, T0)})
-			if err == nil && made[0] {
+			if err == nil && made.Results[0] == store.ExchangeMade {
 				won.Add(1)
 			}
 			return err
@@ -290,14 +290,97 @@ var applicationBehaviours = []behaviour{
 		spent, unknown := partnerDigest(100), partnerDigest(101)
 		late := exchangeOf(1, &spent, T0.Add(keystile.PartnerSessionLife))
 		made, err := s.ExchangeKeys(t.Context(), []store.Exchange{late, exchangeOf(2, &unknown, T0), exchangeOf(3, nil, T0)})
-		same(t, err, []bool{false, false, true}, made)
+		same(t, err, []store.ExchangeResult{store.ExchangeSpent, store.ExchangeSpent, store.ExchangeMade}, made.Results)
 		made, err = s.ExchangeKeys(t.Context(), []store.Exchange{exchangeOf(4, &spent, T0.Add(keystile.PartnerSessionLife-time.Microsecond))})
-		same(t, err, []bool{true}, made)
+		same(t, err, []store.ExchangeResult{store.ExchangeMade}, made.Results)
 		got, err := s.FindPartnerSession(t.Context(), [][32]byte{spent})
 		noError(t, err)
 		if got.ConsumedAt.IsZero() {
 			t.Error("the spent session token is unspent")
 		}
+	}},
+	{"TestThreat28 an exchange that was judged before a change of what allows it makes and spends nothing", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		noError(t, s.CreatePartnerSession(t.Context(), session(100, 1)))
+		spent := partnerDigest(100)
+		next := 0
+		for name, change := range map[string]func(context.Context, *store.Tx) error{
+			"the application": func(ctx context.Context, tx *store.Tx) error {
+				a := Application(1, "north")
+				a.Description = "Other words."
+				return tx.UpdateApplication(ctx, a)
+			},
+			"the authorization": func(ctx context.Context, tx *store.Tx) error { return tx.Withdraw(ctx, ApplicationID(1), "south") },
+			"the tenant": func(_ context.Context, tx *store.Tx) error {
+				tx.Announce(keystile.ChangeOrganization, "south")
+				return nil
+			},
+			"the owner": func(_ context.Context, tx *store.Tx) error {
+				tx.Announce(keystile.ChangeOrganization, "north")
+				return nil
+			},
+			"the user": func(_ context.Context, tx *store.Tx) error {
+				tx.Announce(keystile.ChangeUser, "user_1")
+				return nil
+			},
+			"everything": func(_ context.Context, tx *store.Tx) error {
+				tx.Announce(keystile.ChangeAll, "")
+				return nil
+			},
+		} {
+			seen, err := s.Revision(t.Context())
+			noError(t, err)
+			Must(t, s, change)
+			next += 2
+			e, beside := exchangeOf(next, &spent, T0), exchangeOf(next+1, nil, T0)
+			e.Seen, e.Owner, e.Key.UserID = seen, "north", "user_1"
+			got, err := s.ExchangeKeys(t.Context(), []store.Exchange{e, beside})
+			same(t, err, []store.ExchangeResult{store.ExchangeStale, store.ExchangeMade}, got.Results)
+			if _, err := s.FindTemporaryKey(t.Context(), [][32]byte{e.Key.Digest}); !errors.Is(err, keystile.ErrNotFound) {
+				t.Errorf("%s changed, and the key is there: %v", name, err)
+			}
+			if got.Changed != (name != "the user") || got.From != seen || got.Revision <= seen {
+				t.Errorf("%s: %+v, judged at %d", name, got, seen)
+			}
+		}
+		found, err := s.FindPartnerSession(t.Context(), [][32]byte{spent})
+		if err != nil || !found.ConsumedAt.IsZero() {
+			t.Errorf("the session token was spent by a stale exchange: %v", err)
+		}
+	}},
+	{"an exchange is not stale by what does not allow it", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		seen, err := s.Revision(t.Context())
+		noError(t, err)
+		Must(t, s, func(_ context.Context, tx *store.Tx) error {
+			tx.Announce(keystile.ChangeKey, ApplicationID(1))
+			tx.Announce(keystile.ChangeAuthorization, store.AuthorizationID(ApplicationID(2), "south"))
+			tx.Announce(keystile.ChangeOrganization, "elsewhere")
+			tx.Announce(keystile.ChangeUser, "user_2")
+			return nil
+		})
+		e := exchangeOf(1, nil, T0)
+		e.Seen, e.Owner, e.Key.UserID = seen, "north", "user_1"
+		got, err := s.ExchangeKeys(t.Context(), []store.Exchange{e})
+		same(t, err, []store.ExchangeResult{store.ExchangeMade}, got.Results)
+		if !got.Changed {
+			t.Error("the report does not say that an organization changed")
+		}
+	}},
+	{"an exchange that was judged before changes that are no longer kept is stale", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		seen, err := s.Revision(t.Context())
+		noError(t, err)
+		for range 3 {
+			noError(t, s.Tell(t.Context(), keystile.ChangeReload, ""))
+		}
+		if _, err := s.PurgeChanges(t.Context(), time.Now().Add(time.Hour), 100); err != nil {
+			t.Fatal(err)
+		}
+		e, ahead := exchangeOf(1, nil, T0), exchangeOf(2, nil, T0)
+		e.Seen, ahead.Seen = seen, seen+1000
+		got, err := s.ExchangeKeys(t.Context(), []store.Exchange{e, ahead})
+		same(t, err, []store.ExchangeResult{store.ExchangeStale, store.ExchangeStale}, got.Results)
 	}},
 	{"ended session tokens and temporary keys are purged in batches, live ones never", func(t *testing.T, s *store.Store) {
 		authorized(t, s)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"crypto/ed25519"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +201,49 @@ var checkpointBehaviours = []behaviour{
 		}
 		if len(events) != len(exchanges) || len(targets) != len(exchanges) {
 			t.Errorf("%d events on %d keys", len(events), len(targets))
+		}
+	}},
+	{"what was issued in many organizations has its event in the chain of each", func(t *testing.T, s *store.Store) {
+		authorized(t, s)
+		const organizations, each = 90, 3
+		Must(t, s, func(ctx context.Context, tx *store.Tx) error {
+			for i := range organizations {
+				if err := tx.CreateOrganization(ctx, Organization("tenant-"+strconv.Itoa(i))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		exchanges := make([]store.Exchange, organizations*each)
+		for i := range exchanges {
+			exchanges[i] = exchangeOf(i, nil, T0)
+			exchanges[i].Key.TenantID = "tenant-" + strconv.Itoa(i%organizations)
+		}
+		if _, err := s.ExchangeKeys(t.Context(), exchanges); err != nil {
+			t.Fatal(err)
+		}
+		written := 0
+		together(t, 4, func(int) error {
+			_, err := s.AuditIssued(t.Context(), 70)
+			return err
+		})
+		for n := 1; n > 0; {
+			var err error
+			n, err = s.AuditIssued(t.Context(), 70)
+			noError(t, err)
+			written += n
+		}
+		if written > len(exchanges)-70 {
+			t.Errorf("%d were left", written)
+		}
+		for i := range organizations {
+			id := "tenant-" + strconv.Itoa(i)
+			events, err := s.Events(t.Context(), store.EventFilter{OrganizationID: id, Action: "temporary_key.issue", Limit: 10})
+			noError(t, err)
+			if len(events) != each {
+				t.Errorf("%s has %d events of keys", id, len(events))
+			}
+			noError(t, s.VerifyChain(t.Context(), id))
 		}
 	}},
 	{"events are found by who, what, on what and when, in one chain and in all", func(t *testing.T, s *store.Store) {

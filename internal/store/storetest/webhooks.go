@@ -61,6 +61,18 @@ func claimAll(t *testing.T, s *store.Store) []store.WebhookTurn {
 	return turns
 }
 
+// disabledTenant disables or enables the tenant.
+func disabledTenant(disabled bool) func(context.Context, *store.Tx) error {
+	return func(ctx context.Context, tx *store.Tx) error {
+		o, err := tx.Organization(ctx, "south")
+		if err != nil {
+			return err
+		}
+		o.Disabled = disabled
+		return tx.UpdateOrganization(ctx, o)
+	}
+}
+
 func withdraw(ctx context.Context, tx *store.Tx) error {
 	return tx.Withdraw(ctx, ApplicationID(1), "south")
 }
@@ -137,6 +149,16 @@ var webhookBehaviours = []behaviour{
 			{"withdraw while suspended", withdraw, nil},
 			{"authorize while suspended", authorize(lasting), nil},
 			{"approve", review(keystile.ReviewApproved), []string{"app_status_changed/south/enabled"}},
+			{"disable the tenant", disabledTenant(true), []string{"app_status_changed/south/disabled"}},
+			{"disable it again", disabledTenant(true), nil},
+			{"withdraw while it is disabled", withdraw, nil},
+			{"authorize while it is disabled", authorize(lasting), nil},
+			{"suspend while it is disabled", review(keystile.ReviewSuspended), nil},
+			{"approve while it is disabled", review(keystile.ReviewApproved), nil},
+			{"enable the tenant", disabledTenant(false), []string{"app_status_changed/south/enabled"}},
+			{"suspend once more", review(keystile.ReviewSuspended), []string{"app_status_changed/south/disabled"}},
+			{"disable the tenant of a suspended one", disabledTenant(true), nil},
+			{"enable the tenant of a suspended one", disabledTenant(false), nil},
 		} {
 			before := queued(t, s)
 			Must(t, s, step.do)
@@ -353,10 +375,9 @@ var webhookBehaviours = []behaviour{
 			Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.AddApplicationKey(ctx, k) })
 		}
 		brief := lasting
-		brief.ExpiresAt = time.Now().Add(time.Millisecond)
+		brief.ExpiresAt = time.Now().Add(time.Second) // long enough to stand when it is written
 		Must(t, s, authorize(brief))
-		for time.Now().Before(brief.ExpiresAt) { // the store's own clock has to pass it
-		}
+		time.Sleep(time.Until(brief.ExpiresAt)) // the store's own clock has to pass it
 		var told atomic.Int64
 		for range 2 {
 			together(t, 8, func(int) error {
