@@ -62,7 +62,7 @@ func (t *heapTuner) look(now heap) int {
 	t.before = now
 	if busy {
 		t.calm = 0
-		t.percent = max(busyPercent, int(busyRoom*100/max(now.inUse, busyRoom/8)))
+		t.percent = max(busyPercent, int(busyRoom*100/max(now.inUse, busyRoom/8))) //nolint:gosec // at most 800
 		return t.percent
 	}
 	if t.calm++; t.calm >= calmTurns {

@@ -99,7 +99,7 @@ func (b *bench) purgeTurn(ctx context.Context, p *purging, turn int) error {
 		times []float64
 	}{{"at rest", quiet}, {"during the purge", busy}} {
 		b.report.figure(fmt.Sprintf("turn %d: %d exchanges at once %s, median", turn, b.connections, f.when), median(f.times), "ms", "")
-		b.report.figure(fmt.Sprintf("turn %d: the same, 99 of 100 within", turn), percentile(f.times, 99), "ms", "")
+		b.report.figure(fmt.Sprintf("turn %d: the same, 99 of 100 within", turn), percentile(f.times, 0.99), "ms", "")
 		b.report.figure(fmt.Sprintf("turn %d: the same, longest", turn), slices.Max(f.times), "ms", "")
 	}
 	return nil
@@ -176,10 +176,4 @@ func (p *purging) exchange(ctx context.Context, together int, while time.Duratio
 			}
 		}
 	}
-}
-
-// percentile is the value that p of a hundred times do not exceed.
-func percentile(times []float64, p int) float64 {
-	sorted := slices.Sorted(slices.Values(times))
-	return sorted[min(len(sorted)-1, len(sorted)*p/100)]
 }
