@@ -107,10 +107,11 @@ const (
 	GrantClientCredentials GrantType = "client_credentials"
 	GrantDeviceCode        GrantType = "urn:ietf:params:oauth:grant-type:device_code"    // RFC 8628
 	GrantTokenExchange     GrantType = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693
+	GrantJWTBearer         GrantType = "urn:ietf:params:oauth:grant-type:jwt-bearer"     // RFC 7523
 )
 
 // GrantTypes lists the grant types.
-var GrantTypes = []GrantType{GrantAuthorizationCode, GrantRefreshToken, GrantClientCredentials, GrantDeviceCode, GrantTokenExchange}
+var GrantTypes = []GrantType{GrantAuthorizationCode, GrantRefreshToken, GrantClientCredentials, GrantDeviceCode, GrantTokenExchange, GrantJWTBearer}
 
 // TokenFormat is how access tokens are written.
 type TokenFormat string
@@ -205,6 +206,9 @@ type OAuthGrant struct {
 	Nonce           string
 	// Thumbprint of the key that its refresh tokens are bound to (RFC 9449, section 5); empty: none.
 	Thumbprint string
+	// ProviderName is the identity provider whose assertion it was given on (RFC 7523, section
+	// 2.1), and ends with; empty: the user gave it.
+	ProviderName string
 	// UserinfoClaims and IDTokenClaims are those that were asked for by name, beside the
 	// scopes (OpenID Connect Core, section 5.5).
 	UserinfoClaims []string

@@ -47,7 +47,7 @@ func (s *server) buildOAuth(ctx context.Context, _ *app) error {
 	s.oauth, err = oidc.New(oidc.Options{
 		Store: s.house.store, Digester: s.house.digester, Sealer: s.house.sealer, Keys: &signingKeys{TokenKeys: s.tokenKeys, service: s.house.service},
 		Tokens: s.access, Claim: s.claimOnce, CheckClient: checkOAuthClient, Issuer: issuerOf(s.cfg), Algorithm: keystile.SigningAlgorithm(s.cfg.Tokens.Algorithm), PairwiseKey: pairwise,
-		Tell: s.tellClient, Foreign: s.exchangeForeign, Documents: clientmetadata.NewDocuments(s.fetchDocument, time.Now).Find, ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
+		Tell: s.tellClient, Foreign: s.exchangeForeign, Assertions: s.readAssertion, Documents: clientmetadata.NewDocuments(s.fetchDocument, time.Now).Find, ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
 		Offered: s.offeredScopes,
 	})
 	return err

@@ -278,7 +278,7 @@ func (p *problems) grants(c *keystile.OAuthClient) {
 	if has(keystile.GrantRefreshToken) && !has(keystile.GrantAuthorizationCode) && !has(keystile.GrantDeviceCode) {
 		p.add("grant_types", "add authorization_code, or leave refresh_token out", "refresh tokens come with an authorization by a user")
 	}
-	if c.Public && (has(keystile.GrantClientCredentials) || has(keystile.GrantTokenExchange)) {
+	if c.Public && (has(keystile.GrantClientCredentials) || has(keystile.GrantTokenExchange) || has(keystile.GrantJWTBearer)) {
 		p.add("public", "give it a secret", "a public client cannot prove who it is, which these grants ask for")
 	}
 	if c.Public && c.JWKS != "" {

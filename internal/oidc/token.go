@@ -37,6 +37,7 @@ var grants = map[keystile.GrantType]grantHandler{
 	keystile.GrantClientCredentials: (*Server).clientCredentials,
 	keystile.GrantDeviceCode:        (*Server).poll,
 	keystile.GrantTokenExchange:     (*Server).exchange,
+	keystile.GrantJWTBearer:         (*Server).assert,
 }
 
 // token is the token endpoint: the same questions for every grant, asked here so that

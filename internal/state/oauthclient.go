@@ -21,7 +21,7 @@ type oauthClient struct {
 	SecretDigests          []digest        `yaml:"secret_digests" doc:"In place of client_secret, as an export writes them: hmac-sha256:PEPPER:HEX."`
 	RedirectURIs           []string        `yaml:"redirect_uris" example:"[\"https://app.example.com/cb\"]" doc:"Where users are sent back, compared exactly; of a loopback address any port counts."`
 	PostLogoutRedirectURIs []string        `yaml:"post_logout_redirect_uris" doc:"Where users may be sent after a sign-out."`
-	GrantTypes             []string        `yaml:"grant_types" enum:"authorization_code refresh_token client_credentials urn:ietf:params:oauth:grant-type:device_code urn:ietf:params:oauth:grant-type:token-exchange" doc:"Grants it may use. Absent: authorization_code and refresh_token with redirect URIs, else client_credentials."`
+	GrantTypes             []string        `yaml:"grant_types" enum:"authorization_code refresh_token client_credentials urn:ietf:params:oauth:grant-type:device_code urn:ietf:params:oauth:grant-type:token-exchange urn:ietf:params:oauth:grant-type:jwt-bearer" doc:"Grants it may use. Absent: authorization_code and refresh_token with redirect URIs, else client_credentials."`
 	Scopes                 []string        `yaml:"scopes" example:"[\"openid\"]" doc:"Scopes it may ask for; all of them if it asks for none."`
 	Audiences              []string        `yaml:"audiences" example:"[\"https://api.example.com\"]" doc:"Resources that it may ask tokens for (RFC 8707)."`
 	Serves                 []string        `yaml:"serves" doc:"Resources that it is: it may introspect tokens for them."`

@@ -20,7 +20,8 @@ type Record struct {
 	Token  keystile.OAuthToken
 	Client keystile.OAuthClient
 	// GrantGone: the grant was revoked or is not there, or the client that it was given to,
-	// another one after an exchange, may not work.
+	// another one after an exchange, or the identity provider whose word it was given on, may
+	// not work.
 	GrantGone bool
 	// GrantApplication is what changes of that client are told by.
 	GrantApplication string
@@ -249,6 +250,7 @@ func judge(r *Record, now time.Time) warm.Result {
 			{Kind: keystile.ChangeOrganization, ID: r.Owner.ID},
 			{Kind: keystile.ChangeUser, ID: t.UserID},
 			{Kind: keystile.ChangeRole, ID: r.User.RoleID},
+			{Kind: keystile.ChangeProvider, ID: r.Grant.ProviderName},
 		},
 		NotAfter: t.ExpiresAt.UnixNano(),
 	}}

@@ -388,6 +388,7 @@ type OauthGrant struct {
 	UserinfoClaims  string
 	IDTokenClaims   string
 	Acr             string
+	Provider        string
 }
 
 type OauthRefreshToken struct {
