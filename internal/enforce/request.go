@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/mtls"
 )
 
 // NewRequest is the request that hr itself is, as its caller sent it: the path
@@ -53,6 +54,10 @@ func NewRequest(hr *http.Request, point keystile.Point, trust Trust, id string) 
 	r := &keystile.Request{
 		ID: id, Point: point, Method: hr.Method, Scheme: scheme, Host: hr.Host,
 		Path: path, RawQuery: query, Header: header, ClientAddr: client, Body: noBody,
+	}
+	// That of a proxy says nothing of who stands behind it.
+	if hr.TLS != nil && len(hr.TLS.PeerCertificates) > 0 && !trust.Contains(peer) {
+		r.Certificate = mtls.Thumbprint(hr.TLS.PeerCertificates[0].Raw)
 	}
 	if hr.Body != nil && hr.Body != http.NoBody {
 		r.Body = (&body{hr: hr}).read

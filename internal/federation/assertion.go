@@ -10,8 +10,8 @@ import (
 	"keystile.dev/keystile/internal/jws"
 )
 
-// maxAssertionLife bounds what a provider may sign ahead (RFC 7523, section 3, item 4).
-const maxAssertionLife = 10 * time.Minute
+// maxAssertionLife bounds what a provider may sign ahead (RFC 7523, section 3, item 4): no longer than the ledger remembers it.
+const maxAssertionLife = 5 * time.Minute
 
 // assertionTypes are the "typ" of assertions. An access token is none: whoever it was
 // sent to holds it.
@@ -22,7 +22,7 @@ type Assertion struct {
 	Identity
 	// ID is its jti, which must never be taken twice; empty: it has none.
 	ID string
-	// ExpiresAt is at most 10 minutes ahead.
+	// ExpiresAt is at most 5 minutes ahead.
 	ExpiresAt time.Time
 }
 
@@ -71,7 +71,7 @@ func (v *Verifier) asserted(c claims, p *keystile.IdentityProvider, audiences []
 		return Assertion{}, err
 	}
 	if a.ExpiresAt.After(now.Add(maxAssertionLife)) {
-		return Assertion{}, refuse("it ends more than 10 minutes ahead")
+		return Assertion{}, refuse("it ends more than 5 minutes ahead")
 	}
 	if a.AuthenticatedAt, err = c.provenAt(Pending{}, now); err != nil {
 		return Assertion{}, err

@@ -36,7 +36,7 @@ func TestThreat05_AnAssertionIsOfOneProviderOfTheOrganisationAndForUsAlone(t *te
 	w.provider(sso, s)
 	now := w.now.Unix()
 	for name, change := range map[string]map[string]any{
-		"as it should be": {}, "for the token endpoint": {"aud": token}, "for us in a list": {"aud": []string{ours}}, "ten minutes ahead": {"exp": now + 600},
+		"as it should be": {}, "for the token endpoint": {"aud": token}, "for us in a list": {"aud": []string{ours}}, "five minutes ahead": {"exp": now + 300},
 	} {
 		claims := w.assertion()
 		maps.Copy(claims, change)
@@ -66,7 +66,7 @@ func TestThreat05_AnAssertionIsOfOneProviderOfTheOrganisationAndForUsAlone(t *te
 		"ended":                                 {"exp": now},
 		"no end":                                {"exp": nil},
 		"end as text":                           {"exp": "2000000000"},
-		"more than ten minutes ahead":           {"exp": now + 601},
+		"more than five minutes ahead":          {"exp": now + 301},
 		"not yet":                               {"nbf": now + 61},
 		"made in the future":                    {"iat": now + 61},
 		"no subject":                            {"sub": nil},

@@ -76,7 +76,7 @@ func (s *Server) assert(ctx context.Context, r *request, c *client) (any, error)
 			return nil, err
 		}
 	}
-	return s.giveFor(ctx, &issuing{client: c, user: user, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint}, &v)
+	return s.giveFor(ctx, &issuing{client: c, user: user, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, certificate: r.certificate}, &v)
 }
 
 // giveFor makes the grant of an assertion, and its token.

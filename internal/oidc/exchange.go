@@ -54,7 +54,7 @@ func (s *Server) exchangeOwn(ctx context.Context, r *request, c *client) (any, e
 		audiences = []string{s.o.Issuer}
 	}
 	switch {
-	case facts.Thumbprint != "":
+	case facts.Thumbprint != "" || facts.Certificate != "":
 		return nil, badGrant("the subject token is bound to a key")
 	case p.UserID == "" || p.GrantID == "":
 		return nil, badGrant("the subject token is no user's")
@@ -111,7 +111,7 @@ func (s *Server) exchangeFor(ctx context.Context, r *request, c *client, p *keys
 		return nil, err
 	}
 	now := s.now()
-	i := issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, actor: chain(c.id(), before), parent: p.CredentialID}
+	i := issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, certificate: r.certificate, actor: chain(c.id(), before), parent: p.CredentialID}
 	i.grant.ExpiresAt = earlier(grant.ExpiresAt, p.ExpiresAt)
 	given, answer, err := s.make(ctx, &i, now)
 	if err != nil {

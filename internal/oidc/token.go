@@ -60,6 +60,9 @@ func (s *Server) token(ctx context.Context, r *request) (any, error) {
 	if r.thumbprint, err = s.proven(ctx, r, c); err != nil {
 		return nil, err
 	}
+	if r.certificate, err = bound(r, c); err != nil {
+		return nil, err
+	}
 	answer, err := handler(s, ctx, r, c)
 	if err == nil && c.Client.ApplicationID == "" {
 		err = s.o.Store.TouchOAuthClient(ctx, c.id(), s.now(), usedEvery)
@@ -113,7 +116,7 @@ func (s *Server) redeem(ctx context.Context, r *request, c *client) (any, error)
 		grant.Thumbprint = r.thumbprint
 	}
 	grant.CreatedAt, grant.ExpiresAt = now, now.Add(keystile.OAuthTokenLife)
-	i := issuing{client: c, grant: grant, user: user, scopes: grant.Scopes, audiences: grant.Audiences, thumbprint: r.thumbprint, withID: true}
+	i := issuing{client: c, grant: grant, user: user, scopes: grant.Scopes, audiences: grant.Audiences, thumbprint: r.thumbprint, certificate: r.certificate, withID: true}
 	if c.may(keystile.GrantRefreshToken) {
 		i.refresh, grant.ExpiresAt = true, now.Add(grantLife)
 		i.grant = grant
@@ -215,7 +218,7 @@ func (s *Server) clientCredentials(ctx context.Context, r *request, c *client) (
 	if e != nil {
 		return nil, e
 	}
-	given, answer, err := s.make(ctx, &issuing{client: c, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint}, s.now())
+	given, answer, err := s.make(ctx, &issuing{client: c, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, certificate: r.certificate}, s.now())
 	if err != nil {
 		return nil, err
 	}

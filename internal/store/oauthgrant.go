@@ -268,7 +268,7 @@ func spend(ctx context.Context, q *gen.Queries, o *OAuthIssue) (bool, error) {
 func insertOAuthToken(ctx context.Context, q *gen.Queries, t *keystile.OAuthToken) error {
 	return q.InsertOAuthToken(ctx, gen.InsertOAuthTokenParams{
 		Digest: t.Digest[:], ID: t.ID, PepperID: t.PepperID, GrantID: t.GrantID, ClientID: t.ClientID, UserID: t.UserID,
-		Scopes: joinList(t.Scopes), Audiences: joinList(t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor, Parent: t.ParentID,
+		Scopes: joinList(t.Scopes), Audiences: joinList(t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor, Parent: t.ParentID, Certificate: t.Certificate,
 		CreatedAt: micros(t.CreatedAt), ExpiresAt: micros(t.ExpiresAt),
 	})
 }
@@ -370,7 +370,7 @@ func oauthTokenOf(row *gen.FindOAuthTokensRow) OAuthTokenLookup {
 	return OAuthTokenLookup{
 		Token: keystile.OAuthToken{
 			ID: t.ID, PepperID: t.PepperID, GrantID: t.GrantID, ClientID: t.ClientID, UserID: t.UserID, Scopes: splitList[keystile.Scope](t.Scopes),
-			Audiences: splitList[string](t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor, ParentID: t.Parent,
+			Audiences: splitList[string](t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor, ParentID: t.Parent, Certificate: t.Certificate,
 			CreatedAt: timeOf(t.CreatedAt), ExpiresAt: timeOf(t.ExpiresAt), RevokedAt: nullTimeOf(t.RevokedAt),
 		},
 		Client:    oauthClientOf(row.OauthClient),

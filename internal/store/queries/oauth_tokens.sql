@@ -1,6 +1,6 @@
 -- name: InsertOAuthToken :exec
-INSERT INTO oauth_tokens (digest, id, pepper_id, grant_id, client_id, user_id, scopes, audiences, thumbprint, actor, parent, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+INSERT INTO oauth_tokens (digest, id, pepper_id, grant_id, client_id, user_id, scopes, audiences, thumbprint, actor, parent, certificate, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- grant_gone: the grant was revoked, or the client that it was given to may not work any more: a token that was exchanged is
 -- of another client than its grant. Or the identity provider whose word it was given on is disabled or gone.
