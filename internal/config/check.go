@@ -202,6 +202,8 @@ func loopback(address string) bool {
 }
 
 // checkMTLS wants what the listener that asks for certificates needs.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (c *checker) checkMTLS() {
 	m := &c.MTLS
 	if m.Listen == "" {

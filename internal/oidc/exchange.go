@@ -32,6 +32,8 @@ func (s *Server) exchange(ctx context.Context, r *request, c *client) (any, erro
 // for what the client may not ask for. Who may exchange a token is whom it was issued
 // to, and the resource that it is for. The client is the actor, and the one before it is
 // kept in the chain (section 4.1).
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (s *Server) exchangeOwn(ctx context.Context, r *request, c *client) (any, error) {
 	if e := checkExchange(r); e != nil {
 		return nil, e
