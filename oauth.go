@@ -59,6 +59,18 @@ type OAuthClient struct {
 	Pairwise bool
 	// DPoP makes every token it gets bound to a key (RFC 9449).
 	DPoP bool
+	// DPoPNonce asks that its proofs at the token endpoint carry a nonce of the server's (RFC 9449, section 8).
+	DPoPNonce bool
+	// TLSSubject is what the certificate has to name with which it proves who it is, one that
+	// a configured authority signed (RFC 8705, section 2.1): dn:, dns:, uri:, ip: or email:
+	// and a value; empty: it does not.
+	TLSSubject string
+	// SelfSignedTLS clients prove who they are with a certificate that is in JWKS, as the
+	// first of an "x5c" (RFC 8705, section 2.2).
+	SelfSignedTLS bool
+	// CertificateBound makes every token it gets bound to the certificate that it was asked
+	// for with (RFC 8705, section 3).
+	CertificateBound bool
 	// PushedOnly refuses authorization requests that were not pushed (RFC 9126, section 6).
 	PushedOnly bool
 	// Backchannel is told when a session that signed in to the client ends (OpenID Connect
@@ -97,6 +109,12 @@ type OAuthVisit struct {
 	Tries int
 }
 
+// ByTLS says whether it proves who it is with a certificate, and with nothing else.
+func (c *OAuthClient) ByTLS() bool { return c.TLSSubject != "" || c.SelfSignedTLS }
+
+// HasSecret says whether it proves who it is with a secret that both sides know.
+func (c *OAuthClient) HasSecret() bool { return !c.Public && c.JWKS == "" && !c.ByTLS() }
+
 // GrantType is a way of getting tokens (RFC 6749, section 1.3).
 type GrantType string
 
@@ -107,10 +125,11 @@ const (
 	GrantClientCredentials GrantType = "client_credentials"
 	GrantDeviceCode        GrantType = "urn:ietf:params:oauth:grant-type:device_code"    // RFC 8628
 	GrantTokenExchange     GrantType = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693
+	GrantJWTBearer         GrantType = "urn:ietf:params:oauth:grant-type:jwt-bearer"     // RFC 7523
 )
 
 // GrantTypes lists the grant types.
-var GrantTypes = []GrantType{GrantAuthorizationCode, GrantRefreshToken, GrantClientCredentials, GrantDeviceCode, GrantTokenExchange}
+var GrantTypes = []GrantType{GrantAuthorizationCode, GrantRefreshToken, GrantClientCredentials, GrantDeviceCode, GrantTokenExchange, GrantJWTBearer}
 
 // TokenFormat is how access tokens are written.
 type TokenFormat string
@@ -205,6 +224,9 @@ type OAuthGrant struct {
 	Nonce           string
 	// Thumbprint of the key that its refresh tokens are bound to (RFC 9449, section 5); empty: none.
 	Thumbprint string
+	// ProviderName is the identity provider whose assertion it was given on (RFC 7523, section
+	// 2.1), and ends with; empty: the user gave it.
+	ProviderName string
 	// UserinfoClaims and IDTokenClaims are those that were asked for by name, beside the
 	// scopes (OpenID Connect Core, section 5.5).
 	UserinfoClaims []string
@@ -249,6 +271,8 @@ type OAuthToken struct {
 	Audiences []string
 	// Thumbprint of the key it is bound to (RFC 9449, section 6); empty: none.
 	Thumbprint string
+	// Certificate is x5t#S256 of the one it is bound to (RFC 8705, section 3.1); empty: none.
+	Certificate string
 	// Actor is the client that acts for the subject after an exchange (RFC 8693, section 4.1); empty: none.
 	Actor string
 	// ParentID is the token that it was exchanged for, and ends with; empty: none.

@@ -53,6 +53,9 @@ type Request struct {
 	// ClientAddr is the caller's address; invalid if it could not be resolved,
 	// which the gate refuses.
 	ClientAddr netip.Addr
+	// Certificate is x5t#S256 (RFC 8705, section 3.1) of the certificate with which the caller
+	// proved in TLS that it holds the key; empty: it did not, or that cannot be told.
+	Certificate string
 	// Body returns the whole body, at most limit bytes, and keeps it readable
 	// for the upstream. It is nil where the point has no body to show
 	// (forward-auth). A larger body is ErrBodyTooLarge.

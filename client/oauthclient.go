@@ -29,6 +29,10 @@ type OAuthClient struct {
 	Pairwise         bool     `json:"pairwise"`
 	DPoP             bool     `json:"dpop"`
 	PushedOnly       bool     `json:"pushed_only"`
+	DPoPNonce        bool     `json:"dpop_nonce"`
+	TLSSubject       string   `json:"tls_subject"`
+	SelfSignedTLS    bool     `json:"self_signed_tls"`
+	CertificateBound bool     `json:"certificate_bound"`
 	// BackchannelLogoutURI is where it is told that a session ended, FrontchannelLogoutURI the
 	// page of its own that browsers load when they sign out; empty: none.
 	BackchannelLogoutURI  string     `json:"backchannel_logout_uri"`
@@ -62,6 +66,10 @@ type OAuthClientCreate struct {
 	Pairwise               bool     `json:"pairwise,omitempty"`
 	DPoP                   bool     `json:"dpop,omitempty"`
 	PushedOnly             bool     `json:"pushed_only,omitempty"`
+	DPoPNonce              bool     `json:"dpop_nonce,omitempty"`
+	TLSSubject             string   `json:"tls_subject,omitempty"`
+	SelfSignedTLS          bool     `json:"self_signed_tls,omitempty"`
+	CertificateBound       bool     `json:"certificate_bound,omitempty"`
 	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty"`
 	BackchannelSession     bool     `json:"backchannel_logout_session_required,omitempty"`
 	FrontchannelLogoutURI  string   `json:"frontchannel_logout_uri,omitempty"`

@@ -67,6 +67,11 @@ func newClientCreate(a *app) *cobra.Command {
 			flags.BoolVar(&in.DPoP, "dpop", false, "bind every token it gets to a key")
 			flags.StringVar(&in.BackchannelLogoutURI, "backchannel-logout-uri", "", "where it is told, by a signed token, that a session ended")
 			flags.StringVar(&in.FrontchannelLogoutURI, "frontchannel-logout-uri", "", "a page of its own, of the origin of a redirect URI, that browsers load when they sign out")
+			flags.BoolVar(&in.DPoPNonce, "dpop-nonce", false, "ask for a nonce of the server's in proofs at the token endpoint; with --dpop")
+			flags.StringVar(&in.JWKS, "jwks", "", "its public keys, a JSON Web Key Set, for private_key_jwt or --self-signed-tls")
+			flags.StringVar(&in.TLSSubject, "tls-subject", "", "what its certificate names, such as dns:batch.example.com: it proves who it is with one of a configured authority")
+			flags.BoolVar(&in.SelfSignedTLS, "self-signed-tls", false, "it proves who it is with a certificate in --jwks")
+			flags.BoolVar(&in.CertificateBound, "certificate-bound", false, "bind every token it gets to its certificate")
 			flags.BoolVar(&in.PushedOnly, "pushed-only", false, "take only pushed authorization requests")
 		},
 		func(ctx context.Context, m *management, f format) error {

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -92,6 +95,7 @@ func (d *doctor) examine(ctx context.Context, c *configFlags, cmd *cobra.Command
 		d.add("config", findingWarning, w.Error())
 	}
 	d.routes(cfg)
+	d.certificates(cfg)
 	master, err := keyring.LoadMaster(cfg.MasterKey, d.app.getenv)
 	if d.result("master key", err, "") {
 		d.findings[len(d.findings)-1].Detail = master.ID()
@@ -119,6 +123,36 @@ func (d *doctor) routes(cfg *config.Config) {
 	}
 	if len(table.Routes()) == 0 {
 		d.add("routes", findingWarning, "there are none: the gateway answers 404 to everything; add routes to the configuration")
+	}
+}
+
+// certificates looks at what the listener that asks for certificates needs.
+func (d *doctor) certificates(cfg *config.Config) {
+	if cfg.MTLS.Listen == "" {
+		return
+	}
+	if cfg.MTLS.ClientCA == "" {
+		d.add("mtls", findingWarning, "mtls.client_ca is empty: clients with tls_subject are refused; only registered certificates are good")
+		return
+	}
+	if _, err := clientAuthorities(cfg); !d.result("mtls", err, cfg.MTLS.ClientCA) {
+		return
+	}
+	data, err := os.ReadFile(cfg.MTLS.ClientCA)
+	for now := time.Now(); err == nil; {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			return
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		switch {
+		case err != nil:
+			d.add("mtls", findingWarning, "mtls.client_ca holds a certificate that cannot be read: "+err.Error())
+		case now.After(c.NotAfter):
+			d.add("mtls", findingWarning, "the authority "+c.Subject.String()+" of mtls.client_ca ended "+c.NotAfter.UTC().Format(time.RFC3339)+": no certificate of it is good")
+		case !c.IsCA:
+			d.add("mtls", findingWarning, c.Subject.String()+" of mtls.client_ca is no authority")
+		}
 	}
 }
 

@@ -14,6 +14,35 @@ import (
 	"keystile.dev/keystile/internal/oidc"
 )
 
+// readAssertion is RFC 7523 for assertions of identity providers: the users whom they
+// stand for are found as by every other way in, and no session is opened.
+func (s *server) readAssertion(r *http.Request, organizationID string, audiences []string, assertion keystile.Secret) (oidc.Vouched, error) {
+	addr, err := s.clientAddr(r)
+	if err != nil {
+		return oidc.Vouched{}, oidc.NewError("invalid_request", "The caller's address cannot be told.", err)
+	}
+	const no = "The assertion is not good, or not for this client, or stands for nobody here."
+	said, err := s.federation.Assertion(r.Context(), organizationID, audiences, assertion)
+	if errors.Is(err, federation.ErrInvalidToken) {
+		return oidc.Vouched{}, oidc.NewError("invalid_grant", no, err)
+	}
+	if err != nil {
+		return oidc.Vouched{}, fmt.Errorf("read an assertion: %w: %w", keystile.ErrUnavailable, err)
+	}
+	who, err := s.login.Vouch(r.Context(), login.Caller{Addr: addr, UserAgent: r.UserAgent(), Door: keystile.DoorExchange, RequestID: s.requestID(r)}, login.Identity(said.Identity))
+	for _, refused := range []error{login.ErrInvalidCredentials, login.ErrInactive, login.ErrStepUp} {
+		if errors.Is(err, refused) {
+			return oidc.Vouched{}, oidc.NewError("invalid_grant", no, err)
+		}
+	}
+	if err != nil {
+		return oidc.Vouched{}, fmt.Errorf("find whom an assertion stands for: %w", err)
+	}
+	return oidc.Vouched{
+		UserID: who.User.ID, Provider: said.Provider.Name, Methods: who.Methods, AuthenticatedAt: who.AuthenticatedAt, ID: said.ID, ExpiresAt: said.ExpiresAt,
+	}, nil
+}
+
 // exchangeForeign is RFC 8693 for tokens of identity providers, at the token endpoint:
 // the same verification and the same rules as every other way in.
 func (s *server) exchangeForeign(r *http.Request, organizationID string, parameters url.Values) (any, error) {

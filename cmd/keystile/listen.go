@@ -35,7 +35,7 @@ func (s *server) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 3) // both listeners and the lease: none of them waits
+	failed := make(chan error, 4) // the listeners and the lease: none of them waits
 	servers, err := s.listenAll(ctx, public, admin, failed)
 	if err != nil {
 		return errors.Join(err, s.drain(servers))
@@ -68,13 +68,19 @@ func (s *server) run(ctx context.Context, a *app) error {
 
 // listenAll opens the listeners; with an error, those that were opened come too.
 func (s *server) listenAll(ctx context.Context, public, admin http.Handler, failed chan<- error) (servers []*http.Server, err error) {
-	srv, err := s.listen(ctx, s.cfg.Listen, public, failed)
+	srv, err := s.listen(ctx, s.cfg.Listen, s.tls, public, failed)
 	if err != nil {
 		return nil, err
 	}
 	servers = append(servers, srv)
 	if admin != nil {
-		if srv, err = s.listen(ctx, s.cfg.AdminListen, admin, failed); err != nil {
+		if srv, err = s.listen(ctx, s.cfg.AdminListen, s.tls, admin, failed); err != nil {
+			return servers, err
+		}
+		servers = append(servers, srv)
+	}
+	if s.cfg.MTLS.Listen != "" {
+		if srv, err = s.listen(ctx, s.cfg.MTLS.Listen, askingForCertificates(s.tls), s.certified(), failed); err != nil {
 			return servers, err
 		}
 		servers = append(servers, srv)
@@ -102,7 +108,7 @@ func (s *server) url() string {
 	return scheme + "://" + s.cfg.Listen
 }
 
-func (s *server) listen(ctx context.Context, address string, handler http.Handler, failed chan<- error) (*http.Server, error) {
+func (s *server) listen(ctx context.Context, address string, secured *tls.Config, handler http.Handler, failed chan<- error) (*http.Server, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
@@ -110,12 +116,12 @@ func (s *server) listen(ctx context.Context, address string, handler http.Handle
 		}
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	if s.tls != nil {
-		listener = tls.NewListener(listener, s.tls)
+	if secured != nil {
+		listener = tls.NewListener(listener, secured)
 	}
 	srv := &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), TLSConfig: s.tls,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), TLSConfig: secured,
 	}
 	go func() {
 		if err := srv.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {

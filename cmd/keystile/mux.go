@@ -151,6 +151,13 @@ func (s *server) handlers() (public, admin http.Handler, err error) {
 	return public, onAdmin, nil
 }
 
+// certified is the handler of the listener that asks for certificates: the endpoints that
+// clients call, and the gateway. Pages and management are not there.
+func (s *server) certified() http.Handler {
+	own := append(s.oauthEndpoints(), endpoint{path: "/healthz", handler: http.HandlerFunc(s.serveHealth)})
+	return &dispatcher{own: own, gateway: s.tracer.Wrap(s.gateway()), publicHost: hostName(s.cfg.MTLS.Host()), routeHost: s.routeHost}
+}
+
 func notHere(w http.ResponseWriter, _ *http.Request) {
 	problem.Write(w, problem.ForStatus(http.StatusNotFound))
 }

@@ -44,11 +44,15 @@ func (s *server) buildOAuth(ctx context.Context, _ *app) error {
 	if err != nil {
 		return err
 	}
+	certificates, err := s.mutualTLS()
+	if err != nil {
+		return err
+	}
 	s.oauth, err = oidc.New(oidc.Options{
 		Store: s.house.store, Digester: s.house.digester, Sealer: s.house.sealer, Keys: &signingKeys{TokenKeys: s.tokenKeys, service: s.house.service},
 		Tokens: s.access, Claim: s.claimOnce, CheckClient: checkOAuthClient, Issuer: issuerOf(s.cfg), Algorithm: keystile.SigningAlgorithm(s.cfg.Tokens.Algorithm), PairwiseKey: pairwise,
-		Tell: s.tellClient, Foreign: s.exchangeForeign, Documents: clientmetadata.NewDocuments(s.fetchDocument, time.Now).Find, ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
-		Offered: s.offeredScopes,
+		Tell: s.tellClient, Foreign: s.exchangeForeign, Assertions: s.readAssertion, Documents: clientmetadata.NewDocuments(s.fetchDocument, time.Now).Find, ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
+		Offered: s.offeredScopes, MTLS: certificates,
 	})
 	return err
 }
@@ -67,6 +71,15 @@ func (s *server) offeredScopes() []keystile.Scope {
 	slices.Sort(scopes)
 	scopes = slices.Compact(scopes)
 	return scopes[:min(len(scopes), maxOffered)]
+}
+
+// mutualTLS is the listener that asks for certificates, as the authorization server knows it.
+func (s *server) mutualTLS() (*oidc.MutualTLS, error) {
+	if s.cfg.MTLS.Listen == "" {
+		return nil, nil
+	}
+	authorities, err := clientAuthorities(s.cfg)
+	return &oidc.MutualTLS{URL: s.cfg.MTLS.URL, Authorities: authorities}, err
 }
 
 // fetchDocument gets what a client says of itself, through the guard.

@@ -295,7 +295,7 @@ func (s *server) forwardAuth() (*forwardauth.Handler, error) {
 	if s.cfg.ForwardAuth.Headers == "x-original" {
 		family = forwardauth.XOriginal
 	}
-	return forwardauth.New(forwardauth.Options{Gate: s.gate, Trust: s.trust, Headers: family, Asserter: s.signer, Logger: s.log})
+	return forwardauth.New(forwardauth.Options{Gate: s.gate, Trust: s.trust, Headers: family, ClientCert: s.cfg.ForwardAuth.ClientCert, Asserter: s.signer, Logger: s.log})
 }
 
 // close releases what serve opened, last opened first.

@@ -50,14 +50,44 @@ func buildTLS(cfg *config.Config, a *app) (*tls.Config, error) {
 		if host == "" {
 			return nil, cfg.Problem("tls.mode", "set public_url to the https URL certificates are for", "acme needs public_url")
 		}
+		hosts := []string{host}
+		if cfg.MTLS.Listen != "" {
+			hosts = append(hosts, cfg.MTLS.Host())
+		}
 		manager := &autocert.Manager{
-			Prompt: autocert.AcceptTOS, HostPolicy: autocert.HostWhitelist(host), Cache: autocert.DirCache(filepath.Join(dataDir(cfg), "acme")),
+			Prompt: autocert.AcceptTOS, HostPolicy: autocert.HostWhitelist(hosts...), Cache: autocert.DirCache(filepath.Join(dataDir(cfg), "acme")),
 		}
 		base.GetCertificate = manager.GetCertificate
 		base.NextProtos = append(base.NextProtos, acme.ALPNProto)
 		return base, nil
 	}
 	return nil, fmt.Errorf("tls.mode %q is not known", cfg.TLS.Mode)
+}
+
+// askingForCertificates is the configuration of a listener where each caller proves that
+// it holds the key of some certificate. Whose it is, the authorization server and the
+// tokens say: those that a client registered are signed by nobody (RFC 8705, section 2.2).
+func askingForCertificates(base *tls.Config) *tls.Config {
+	c := base.Clone()
+	c.ClientAuth = tls.RequireAnyClientCert
+	return c
+}
+
+// clientAuthorities reads those that sign certificates of clients; nil: none is configured.
+func clientAuthorities(cfg *config.Config) (*x509.CertPool, error) {
+	if cfg.MTLS.ClientCA == "" {
+		return nil, nil
+	}
+	const remedy = "name a PEM file with the certificates of the authorities"
+	data, err := os.ReadFile(cfg.MTLS.ClientCA)
+	if err != nil {
+		return nil, cfg.Problem("mtls.client_ca", remedy, err.Error())
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, cfg.Problem("mtls.client_ca", remedy, "there is no certificate in it")
+	}
+	return pool, nil
 }
 
 // dataDir is the directory of the SQLite store, or the working directory.

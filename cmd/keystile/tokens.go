@@ -150,7 +150,7 @@ func (s *server) buildFederation() error {
 		return err
 	}
 	s.federation, err = federation.New(federation.Options{
-		Find: findProviders(s.house.store), Open: s.house.sealer.Open, Fetch: s.fetcher.Get, Now: time.Now,
+		Find: findProviders(s.house.store), Of: providersOf(s.house.store), Open: s.house.sealer.Open, Fetch: s.fetcher.Get, Now: time.Now,
 	})
 	if err != nil {
 		return err
@@ -189,6 +189,21 @@ func findProviders(st *store.Store) func(context.Context, string) (keystile.Iden
 	return func(ctx context.Context, name string) (keystile.IdentityProvider, keystile.Organization, error) {
 		found, err := st.FindIdentityProvider(ctx, name)
 		return found.Provider, found.Organization, err
+	}
+}
+
+// providersOf lists every identity provider of an organisation.
+func providersOf(st *store.Store) func(context.Context, string) ([]keystile.IdentityProvider, error) {
+	return func(ctx context.Context, organizationID string) ([]keystile.IdentityProvider, error) {
+		var all []keystile.IdentityProvider
+		for f := (store.IdentityProviderFilter{OrganizationID: organizationID}); ; {
+			page, err := st.IdentityProviders(ctx, f)
+			if err != nil || len(page) == 0 {
+				return all, err
+			}
+			all = append(all, page...)
+			f.AfterID = page[len(page)-1].Name
+		}
 	}
 }
 

@@ -28,6 +28,10 @@ type OAuthClient struct {
 	Pairwise               bool       `json:"pairwise"`
 	DPoP                   bool       `json:"dpop"`
 	PushedOnly             bool       `json:"pushed_only"`
+	DPoPNonce              bool       `json:"dpop_nonce" doc:"Its proofs at the token endpoint have to carry a nonce of the server's"`
+	TLSSubject             string     `json:"tls_subject" doc:"What the certificate has to name with which it proves who it is; empty: none"`
+	SelfSignedTLS          bool       `json:"self_signed_tls" doc:"It proves who it is with a certificate in jwks"`
+	CertificateBound       bool       `json:"certificate_bound" doc:"Its tokens are bound to its certificate"`
 	BackchannelLogoutURI   string     `json:"backchannel_logout_uri" doc:"Where it is told, by a signed token, that a session ended"`
 	BackchannelSession     bool       `json:"backchannel_logout_session_required"`
 	FrontchannelLogoutURI  string     `json:"frontchannel_logout_uri" doc:"A page of its own that browsers load when they sign out"`
@@ -42,6 +46,7 @@ func wireOAuthClient(c keystile.OAuthClient) OAuthClient {
 		ID: c.ID, Name: c.Name, Public: c.Public, RedirectURIs: words(c.RedirectURIs), PostLogoutRedirectURIs: words(c.PostLogoutRedirectURIs),
 		GrantTypes: words(c.GrantTypes), Scopes: words(c.Scopes), Audiences: words(c.Audiences), Serves: words(c.Serves), TokenFormat: string(c.TokenFormat),
 		FirstParty: c.FirstParty, IDTokenAlgorithm: string(c.IDTokenAlgorithm), JWKS: c.JWKS, Pairwise: c.Pairwise, DPoP: c.DPoP, PushedOnly: c.PushedOnly,
+		DPoPNonce: c.DPoPNonce, TLSSubject: c.TLSSubject, SelfSignedTLS: c.SelfSignedTLS, CertificateBound: c.CertificateBound,
 		BackchannelLogoutURI: c.Backchannel.URI, BackchannelSession: c.Backchannel.SessionRequired,
 		FrontchannelLogoutURI: c.Frontchannel.URI, FrontchannelSession: c.Frontchannel.SessionRequired,
 		CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt, RevokedAt: moment(c.RevokedAt),
@@ -73,6 +78,10 @@ type OAuthClientCreate struct {
 	Pairwise               bool     `json:"pairwise,omitempty"`
 	DPoP                   bool     `json:"dpop,omitempty"`
 	PushedOnly             bool     `json:"pushed_only,omitempty"`
+	DPoPNonce              bool     `json:"dpop_nonce,omitempty" doc:"With dpop"`
+	TLSSubject             string   `json:"tls_subject,omitempty" example:"dns:batch.example.com" doc:"dns:, uri:, ip:, email: or dn: and what the certificate has to name"`
+	SelfSignedTLS          bool     `json:"self_signed_tls,omitempty" doc:"With certificates in jwks"`
+	CertificateBound       bool     `json:"certificate_bound,omitempty"`
 	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty" example:"https://app.example.com/backchannel-logout"`
 	BackchannelSession     bool     `json:"backchannel_logout_session_required,omitempty"`
 	FrontchannelLogoutURI  string   `json:"frontchannel_logout_uri,omitempty" example:"https://app.example.com/frontchannel-logout" doc:"Of the origin of a redirect URI"`
@@ -82,7 +91,7 @@ type OAuthClientCreate struct {
 // OAuthClientSecret is the answer that holds a client's new secret, once.
 type OAuthClientSecret struct {
 	OAuthClient
-	Secret string `json:"secret,omitempty" doc:"The client_secret; it is shown here and never again. Absent: a public client, or one with keys"`
+	Secret string `json:"secret,omitempty" doc:"The client_secret; it is shown here and never again. Absent: a public client, or one with keys or a certificate"`
 }
 
 // OAuthClientRotate is the body of rotate-client.
@@ -169,6 +178,7 @@ func registerClients(a *API) error {
 				ID: b.ID, Public: b.Public, RedirectURIs: b.RedirectURIs, PostLogoutRedirectURIs: b.PostLogoutRedirectURIs, GrantTypes: grantTypes(b.GrantTypes),
 				Scopes: scopes(b.Scopes), Audiences: b.Audiences, Serves: b.Serves, TokenFormat: keystile.TokenFormat(b.TokenFormat), FirstParty: b.FirstParty,
 				IDTokenAlgorithm: keystile.SigningAlgorithm(b.IDTokenAlgorithm), JWKS: b.JWKS, Pairwise: b.Pairwise, DPoP: b.DPoP, PushedOnly: b.PushedOnly,
+				DPoPNonce: b.DPoPNonce, TLSSubject: b.TLSSubject, SelfSignedTLS: b.SelfSignedTLS, CertificateBound: b.CertificateBound,
 				Backchannel:  keystile.LogoutURI{URI: b.BackchannelLogoutURI, SessionRequired: b.BackchannelSession},
 				Frontchannel: keystile.LogoutURI{URI: b.FrontchannelLogoutURI, SessionRequired: b.FrontchannelSession},
 			})

@@ -37,6 +37,7 @@ var doors = map[string][]string{
 	// Access tokens may be bound to a key, whose proofs come with them.
 	"internal/credential/oauthtoken": {root, "internal/credential", "internal/credential/warm", "internal/dpop"},
 	"internal/outbound":              {root},
+	"internal/mtls":                  {},
 	"internal/federation":            {root, "internal/jws", "internal/outbound"},
 
 	"internal/policy":    {root},
@@ -65,14 +66,14 @@ var doors = map[string][]string{
 	"internal/dialect/dialecttest": {
 		root, "internal/dialect", "internal/dialect/*", "internal/problem", "internal/login", "internal/limit",
 	},
-	"internal/enforce":   {root, "internal/dialect", "internal/problem"},
-	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/problem"},
+	"internal/enforce":   {root, "internal/dialect", "internal/mtls", "internal/problem"}, // mtls: which certificate a request came with
+	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/mtls", "internal/problem"},
 
-	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/clientmetadata", "internal/webhook", "internal/jws", "internal/username", "internal/login/password", "internal/login/totp"}, // clientmetadata, jws: redirect URIs and a client's keys are judged where they are read; what names, passwords and factors may be is written once, there
-	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                                                                                              // credential/apikey: an auth_token is an API key
+	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/clientmetadata", "internal/webhook", "internal/jws", "internal/mtls", "internal/username", "internal/login/password", "internal/login/totp"}, // clientmetadata, jws: redirect URIs and a client's keys are judged where they are read; what names, passwords and factors may be is written once, there
+	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                                                                                                               // credential/apikey: an auth_token is an API key
 	"internal/partner":   {root, "internal/store", "internal/credential/partner", "internal/problem"},
-	"internal/webhook":   {root, "internal/store", "internal/credential/partner"},                                                                                       // deliveries carry session tokens, which are made as a launch makes them
-	"internal/oidc":      {root, "internal/store", "internal/credential", "internal/credential/oauthtoken", "internal/clientmetadata", "internal/dpop", "internal/jws"}, // credential: the classifier finds tokens where the gate does
+	"internal/webhook":   {root, "internal/store", "internal/credential/partner"},                                                                                                        // deliveries carry session tokens, which are made as a launch makes them
+	"internal/oidc":      {root, "internal/store", "internal/credential", "internal/credential/oauthtoken", "internal/clientmetadata", "internal/dpop", "internal/jws", "internal/mtls"}, // credential: the classifier finds tokens where the gate does
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
 	"internal/backup":    {root, "internal/store"},                                                          // it copies a store's snapshot

@@ -43,6 +43,7 @@ func (c *checker) check() {
 	c.checkListeners()
 	c.checkPublicURL()
 	c.checkTLS()
+	c.checkMTLS()
 	c.checkStore()
 	c.checkShared()
 	c.checkMasterKey()
@@ -131,7 +132,7 @@ func readSmall(file string) (text string, mode os.FileMode, err error) {
 func (c *checker) checkListeners() {
 	c.checkListen("listen", c.Listen)
 	seen := map[string]string{c.Listen: "listen"}
-	for _, other := range []struct{ path, address string }{{"admin_listen", c.AdminListen}, {"ext_authz_listen", c.ExtAuthzListen}} {
+	for _, other := range []struct{ path, address string }{{"admin_listen", c.AdminListen}, {"ext_authz_listen", c.ExtAuthzListen}, {"mtls.listen", c.MTLS.Listen}} {
 		if other.address == "" {
 			continue
 		}
@@ -198,6 +199,39 @@ func loopback(address string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+// checkMTLS wants what the listener that asks for certificates needs.
+//
+//nolint:gocyclo // a list of checks, one after the other
+func (c *checker) checkMTLS() {
+	m := &c.MTLS
+	if m.Listen == "" {
+		for path, value := range map[string]string{"mtls.url": m.URL, "mtls.client_ca": m.ClientCA} {
+			if value != "" {
+				c.add(path, "set mtls.listen, or remove it", "nothing asks for certificates without mtls.listen")
+			}
+		}
+		return
+	}
+	if c.TLS.Mode == "off" {
+		c.add("mtls.listen", "set tls.mode", "a caller proves in TLS that it holds a certificate, and tls is off")
+	}
+	if c.PublicURL == "" {
+		c.add("mtls.listen", "set public_url", "the authorization server is off without public_url")
+	}
+	const remedy = "write scheme, host and port, such as https://auth.example.com:8443"
+	u, err := url.Parse(m.URL)
+	switch {
+	case err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		c.add("mtls.url", remedy, "is not the https URL of a server")
+	case strings.TrimSuffix(m.URL, "/") == strings.TrimSuffix(c.PublicURL, "/"):
+		c.add("mtls.url", remedy, "is public_url, whose listener asks nobody for a certificate")
+	}
+	m.URL = strings.TrimSuffix(m.URL, "/")
+	if m.ClientCA != "" {
+		m.ClientCA = c.fromBase("mtls.client_ca", m.ClientCA)
+	}
 }
 
 const publicURLRemedy = "write scheme and host, such as https://auth.example.com"

@@ -18,6 +18,7 @@ type Config struct {
 	ExtAuthzListen string          `yaml:"ext_authz_listen" default:"" example:"127.0.0.1:9191" doc:"Address of the Envoy ext_authz service (gRPC). Empty: none. This version does not serve it and says so at start."`
 	PublicURL      string          `yaml:"public_url" default:"" example:"https://auth.example.com" doc:"The URL under which people and clients reach this server, without a path. Routes may lie on its host only with same_origin. Empty: the server has no origin of its own, and what needs one (sign-in pages, the authorization server) is off."`
 	TLS            TLS             `yaml:"tls" doc:"How the listeners speak TLS."`
+	MTLS           MTLS            `yaml:"mtls" doc:"A listener on which clients prove who they are with certificates (RFC 8705). It serves the authorization server's endpoints and the gateway, not the pages: browsers are never asked for one."`
 	Store          keystile.Secret `yaml:"store" default:"sqlite:keystile.db" example:"sqlite:/var/lib/keystile/keystile.db" doc:"Where everything durable is kept: sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE."`
 	StoreFile      string          `yaml:"store_file" default:"" doc:"A file that holds the value of store, for URLs with a password."`
 	Shared         keystile.Secret `yaml:"shared" default:"memory" example:"valkey://127.0.0.1:6379" doc:"Where rate limits and what may be used only once are counted: memory for one server, valkey://HOST:PORT (valkeys:// with TLS) for several."`
@@ -54,6 +55,13 @@ type TLS struct {
 	Mode string `yaml:"mode" default:"off" enum:"off files dev acme" doc:"off: plain HTTP, for loopback or behind a proxy. files: cert and key. dev: a local authority for localhost, made at first start, its path printed. acme: certificates from an ACME authority."`
 	Cert string `yaml:"cert" default:"" example:"/etc/keystile/tls.crt" doc:"Certificate chain, PEM. With mode files."`
 	Key  string `yaml:"key" default:"" example:"/etc/keystile/tls.key" doc:"Private key of the certificate, PEM. With mode files."`
+}
+
+// MTLS is the listener that asks for certificates.
+type MTLS struct {
+	Listen   string `yaml:"listen" default:"" example:"0.0.0.0:8443" doc:"Its address, as host:port, with the certificate of tls. Empty: none."`
+	URL      string `yaml:"url" default:"" example:"https://auth.example.com:8443" doc:"The URL under which clients reach it, without a path: mtls_endpoint_aliases in the metadata."`
+	ClientCA string `yaml:"client_ca" default:"" example:"/etc/keystile/clients.pem" doc:"Certificates of the authorities that sign those of clients with tls_subject, PEM. Empty: only certificates that clients registered are good."`
 }
 
 // Dialects are the platforms whose wire formats are spoken; nil is off.
@@ -142,7 +150,8 @@ type Mail struct {
 
 // ForwardAuth configures /forward-auth.
 type ForwardAuth struct {
-	Headers string `yaml:"headers" default:"x-forwarded" enum:"x-forwarded x-original" doc:"The one family of headers that the original request is read from: x-forwarded (Traefik, Caddy, HAProxy) or x-original (nginx auth_request). A request that carries the other one is refused."`
+	Headers    string `yaml:"headers" default:"x-forwarded" enum:"x-forwarded x-original" doc:"The one family of headers that the original request is read from: x-forwarded (Traefik, Caddy, HAProxy) or x-original (nginx auth_request). A request that carries the other one is refused."`
+	ClientCert bool   `yaml:"client_cert" default:"false" doc:"Whether the proxy passes the certificate that its caller proved to hold in Client-Cert (RFC 9440), and takes every Client-Cert of callers away. Otherwise access tokens that are bound to a certificate are refused here: nobody can tell whose it is."`
 }
 
 // Limits bound memory, time and work.
@@ -169,6 +178,15 @@ type Audit struct {
 type Log struct {
 	Level  string `yaml:"level" default:"info" enum:"debug info warn error" doc:"The least severe entries written."`
 	Format string `yaml:"format" default:"json" enum:"json text" doc:"json: one object a line. text: key=value, for people."`
+}
+
+// Host is the host of URL without its port; empty if there is none.
+func (m *MTLS) Host() string {
+	u, err := url.Parse(m.URL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
 }
 
 // PublicHost is the host of public_url without its port; empty if there is none.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/mtls"
 )
 
 // NewRequest is the request that hr itself is, as its caller sent it: the path
@@ -54,10 +55,21 @@ func NewRequest(hr *http.Request, point keystile.Point, trust Trust, id string) 
 		ID: id, Point: point, Method: hr.Method, Scheme: scheme, Host: hr.Host,
 		Path: path, RawQuery: query, Header: header, ClientAddr: client, Body: noBody,
 	}
+	if !trust.Contains(peer) { // that of a proxy says nothing of who stands behind it
+		r.Certificate = certificateOf(hr)
+	}
 	if hr.Body != nil && hr.Body != http.NoBody {
 		r.Body = (&body{hr: hr}).read
 	}
 	return r, nil
+}
+
+// certificateOf is the thumbprint of the certificate of a connection; empty: none was asked for.
+func certificateOf(hr *http.Request) string {
+	if hr.TLS == nil || len(hr.TLS.PeerCertificates) == 0 {
+		return ""
+	}
+	return mtls.Thumbprint(hr.TLS.PeerCertificates[0].Raw)
 }
 
 // forwardedScheme is what a trusted proxy says the scheme is, or own if it says

@@ -8,7 +8,9 @@
 //	                            claims, each of its type ──> Identity
 //
 // Everything that decides comes from the provider as it is in the store; nothing
-// that a token says chooses the keys it is verified with. Keys are kept for each
+// that a token says chooses the keys it is verified with, but for the issuer of an
+// assertion, which names one provider among those of the client's organisation
+// ([Verifier.Assertion]). Keys are kept for each
 // provider by itself, so that two issuers whose keys have one name never mix.
 //
 //	keys of a provider   fetched when first needed, then every 15 minutes

@@ -125,6 +125,18 @@ func newWorld(t testing.TB) *world {
 			org.ID = p.OrganizationID
 			return p, org, nil
 		},
+		Of: func(_ context.Context, organizationID string) ([]keystile.IdentityProvider, error) {
+			var list []keystile.IdentityProvider
+			for _, p := range w.providers {
+				if p.OrganizationID == organizationID {
+					list = append(list, p)
+				}
+			}
+			if w.broken {
+				return nil, errors.New("disk on fire")
+			}
+			return list, nil
+		},
 		Open: func(sealed []byte, place string) ([]byte, error) {
 			text, ok := strings.CutPrefix(string(sealed), place+"=")
 			if !ok {

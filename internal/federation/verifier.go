@@ -14,11 +14,13 @@ import (
 	"keystile.dev/keystile/internal/jws"
 )
 
-// Options configure a Verifier. All are required.
+// Options configure a Verifier. All are required, but Of where no assertions are taken.
 type Options struct {
 	// Find reads a provider and its organisation by the provider's name. None is
 	// keystile.ErrNotFound.
 	Find func(ctx context.Context, name string) (keystile.IdentityProvider, keystile.Organization, error)
+	// Of lists the providers of an organisation.
+	Of func(ctx context.Context, organizationID string) ([]keystile.IdentityProvider, error)
 	// Open unseals a provider's HS256 secret.
 	Open func(sealed []byte, place string) ([]byte, error)
 	// Fetch returns what a URL serves, at most limit bytes.

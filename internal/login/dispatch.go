@@ -48,6 +48,14 @@ func (p proof) complete() []keystile.AuthMethod {
 	return p.methods
 }
 
+// since is when it was asked for, not later than now.
+func (p proof) since(now time.Time) time.Time {
+	if !p.at.IsZero() && p.at.Before(now) {
+		return p.at
+	}
+	return now
+}
+
 // second says whether a second factor is among the methods; MethodMFA is before completion
 // the word of a provider that is trusted with it.
 func (p proof) second() bool {
@@ -142,10 +150,7 @@ func (s *Service) open(ctx context.Context, tx *store.Tx, c Caller, at step) (ke
 		return keystile.Session{}, err
 	}
 	now := s.now()
-	proven := now
-	if !at.proof.at.IsZero() && at.proof.at.Before(now) {
-		proven = at.proof.at // a session never says that more was proven, or later
-	}
+	proven := at.proof.since(now) // a session never says that more was proven, or later
 	session := keystile.Session{
 		ID: "ses_" + id, UserID: at.user.ID, OrganizationID: at.user.OrganizationID, Door: c.Door, Methods: at.proof.complete(),
 		AuthenticatedAt: proven, APIKeyID: at.proof.key, ProviderName: at.proof.provider,

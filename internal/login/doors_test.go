@@ -182,6 +182,27 @@ func TestThreat05_AProviderSignsInItsOwnOrganisationsUsersAndPinsThem(t *testing
 		if err != nil || created.User.OrganizationID != "north" || created.User.RoleID != "role_analyst" || !strings.HasPrefix(created.User.ID, "user_2") || len(created.User.ID) != 25 {
 			t.Fatalf("created %+v, %v", created.User, err)
 		}
+		// What asks for no session finds the same people, and opens none.
+		before := len(w.sessions("user_thandi"))
+		vouched, err := w.service.Vouch(t.Context(), from(home), id("1", "whoever"))
+		if err != nil || vouched.User.ID != "user_thandi" || !slices.Equal(vouched.Methods, []keystile.AuthMethod{"fed"}) || len(w.sessions("user_thandi")) != before {
+			t.Errorf("vouched for %+v, %v", vouched, err)
+		}
+		for name, i := range map[string]login.Identity{
+			"another subject with a pinned name": id("2", "thandi"), "a user of another organisation": id("5", "southern"), "a disabled provider": disabled,
+			"an administrator of the whole platform": id("11", "root"), "no subject": id("", "thandi"), "no name": id("6", ""), "a role that is not listed": unlisted,
+		} {
+			if vouched, err := w.service.Vouch(t.Context(), from(home), i); !errors.Is(err, login.ErrInvalidCredentials) || vouched.User.ID != "" {
+				t.Errorf("vouched, %s: %+v, %v", name, vouched, err)
+			}
+		}
+		_, err = w.service.Vouch(t.Context(), from(home), id("9", "gone"))
+		is(t, err, login.ErrInactive)
+		w.change("user_thandi", func(u *keystile.User) { u.MFA = keystile.MFARequired })
+		if vouched, err := w.service.Vouch(t.Context(), from(home), id("1", "thandi")); !errors.Is(err, login.ErrStepUp) || vouched.User.ID != "" {
+			t.Errorf("a factor is required: %+v, %v", vouched, err)
+		}
+		w.change("user_thandi", func(u *keystile.User) { u.MFA = keystile.MFAInherit })
 		storetest.Must(t, w.store, func(ctx context.Context, tx *store.Tx) error {
 			q := p
 			q.Disabled = true

@@ -24,20 +24,65 @@ func (s *Service) Provider(ctx context.Context, c Caller, id Identity) (Outcome,
 // vouched is Provider. A ticket with an id, of a sign-in on the page, is spent in the same
 // transaction: it leads to one session or challenge, however often it is sent.
 func (s *Service) vouched(ctx context.Context, c Caller, id Identity, t ticket) (out Outcome, err error) {
-	if !id.acceptable() {
-		return Outcome{}, ErrInvalidCredentials
-	}
-	name, invalid := username.Parse(id.Username)
-	if invalid != nil {
-		return Outcome{}, ErrInvalidCredentials
-	}
-	userID, pinned, err := s.identified(ctx, id, name)
+	err = s.mapped(ctx, c, id, func(ctx context.Context, tx *store.Tx, at step) error {
+		out = Outcome{}
+		if err := s.spendTicket(ctx, tx, c, t, at.user.ID); err != nil {
+			return err
+		}
+		out, err = s.proceed(ctx, tx, c, at)
+		return err
+	})
 	if err != nil {
 		return Outcome{}, err
 	}
+	return out, nil
+}
+
+// Vouched is a user whom an identity provider vouched for, and how they had signed in there.
+type Vouched struct {
+	User            keystile.User
+	Methods         []keystile.AuthMethod
+	AuthenticatedAt time.Time
+}
+
+// Vouch says whom an identity provider vouched for, by the rules of Provider, and opens
+// nothing: no session is made and nobody can be asked for another factor. A user of whom
+// one would be asked is [ErrStepUp].
+func (s *Service) Vouch(ctx context.Context, c Caller, id Identity) (out Vouched, err error) {
+	err = s.mapped(ctx, c, id, func(ctx context.Context, tx *store.Tx, at step) error {
+		n, err := s.needs(ctx, tx, at.user, at.found, at.proof)
+		if err != nil {
+			return err
+		}
+		if !n.nothing() {
+			return &answer{ErrStepUp}
+		}
+		out = Vouched{User: at.user, Methods: at.proof.complete(), AuthenticatedAt: at.proof.since(s.now())}
+		return nil
+	})
+	if err != nil {
+		return Vouched{}, err
+	}
+	return out, nil
+}
+
+// mapped finds the user whom a provider means, or makes them, pins them, and goes on with
+// them in the same transaction.
+func (s *Service) mapped(ctx context.Context, c Caller, id Identity, goOn func(context.Context, *store.Tx, step) error) error {
+	if !id.acceptable() {
+		return ErrInvalidCredentials
+	}
+	name, invalid := username.Parse(id.Username)
+	if invalid != nil {
+		return ErrInvalidCredentials
+	}
+	userID, pinned, err := s.identified(ctx, id, name)
+	if err != nil {
+		return err
+	}
 	var refused error
 	err = s.mutate(ctx, store.Actor{Name: "identity_provider:" + id.Provider.Name, RequestID: c.RequestID}, func(ctx context.Context, tx *store.Tx) error {
-		out, refused = Outcome{}, nil
+		refused = nil
 		at := step{proof: id.proof()}
 		who, err := userID, error(nil)
 		if who == "" {
@@ -58,16 +103,12 @@ func (s *Service) vouched(ctx context.Context, c Caller, id Identity, t ticket) 
 		if refused = inactive(at.user, at.found.Organization); refused != nil {
 			return nil
 		}
-		if err := s.spendTicket(ctx, tx, c, t, who); err != nil {
-			return err
-		}
-		out, err = s.proceed(ctx, tx, c, at)
-		return err
+		return goOn(ctx, tx, at)
 	})
 	if err != nil {
-		return Outcome{}, err
+		return err
 	}
-	return out, refused
+	return refused
 }
 
 // acceptable says whether a provider may say this (rulings R22).

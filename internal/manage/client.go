@@ -14,6 +14,7 @@ import (
 	"keystile.dev/keystile/internal/clientmetadata"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
 	"keystile.dev/keystile/internal/jws"
+	"keystile.dev/keystile/internal/mtls"
 	"keystile.dev/keystile/internal/store"
 )
 
@@ -102,7 +103,7 @@ func (s *Service) CreateOAuthClient(ctx context.Context, a store.Actor, app keys
 			}
 		}
 		var secret keystile.Secret
-		if !made.Public && made.JWKS == "" {
+		if made.HasSecret() {
 			text, err := s.oauthCredential()
 			if err != nil {
 				return MadeOAuthClient{}, err
@@ -259,7 +260,33 @@ func CheckOAuthClient(c keystile.OAuthClient) error {
 			p.add("jwks", "give a JSON Web Key Set of public keys (RFC 7517, section 5)", "not a set with a usable key, or longer than 16 KiB")
 		}
 	}
+	p.certificates(&c)
 	return p.err()
+}
+
+// certificates checks how a client uses certificates (RFC 8705).
+//
+//nolint:gocyclo // a list of checks, one after the other
+func (p *problems) certificates(c *keystile.OAuthClient) {
+	if c.TLSSubject != "" {
+		if err := mtls.CheckSubject(c.TLSSubject); err != nil {
+			p.add("tls_subject", "write dns:batch.example.com, uri:, ip:, email: or dn:CN=batch,O=Example", "%s", err.Error())
+		}
+	}
+	switch {
+	case c.Public && (c.ByTLS() || c.CertificateBound):
+		p.add("public", "leave it out", "a public client has no certificate")
+	case c.TLSSubject != "" && (c.SelfSignedTLS || c.JWKS != ""):
+		p.add("tls_subject", "keep one of them", "tls_subject goes with neither self_signed_tls nor jwks: a client proves who it is in one way")
+	}
+	if c.SelfSignedTLS {
+		if certificates, err := mtls.Certificates([]byte(c.JWKS)); err != nil || len(certificates) == 0 {
+			p.add("jwks", "give each key its certificate in x5c (RFC 7517, section 4.7)", "self_signed_tls needs a certificate, and there is none that can be read")
+		}
+	}
+	if c.DPoPNonce && !c.DPoP {
+		p.add("dpop_nonce", "set dpop as well", "only a client that has to send proofs can be asked for nonces in them")
+	}
 }
 
 // grants checks the grants of a client against what it is.
@@ -278,7 +305,7 @@ func (p *problems) grants(c *keystile.OAuthClient) {
 	if has(keystile.GrantRefreshToken) && !has(keystile.GrantAuthorizationCode) && !has(keystile.GrantDeviceCode) {
 		p.add("grant_types", "add authorization_code, or leave refresh_token out", "refresh tokens come with an authorization by a user")
 	}
-	if c.Public && (has(keystile.GrantClientCredentials) || has(keystile.GrantTokenExchange)) {
+	if c.Public && (has(keystile.GrantClientCredentials) || has(keystile.GrantTokenExchange) || has(keystile.GrantJWTBearer)) {
 		p.add("public", "give it a secret", "a public client cannot prove who it is, which these grants ask for")
 	}
 	if c.Public && c.JWKS != "" {
@@ -354,8 +381,8 @@ func (s *Service) RotateOAuthSecret(ctx context.Context, a store.Actor, id strin
 		if err != nil {
 			return MadeOAuthClient{}, err
 		}
-		if c.Public || !c.RevokedAt.IsZero() {
-			return MadeOAuthClient{}, fmt.Errorf("give client %q a secret: it is public or revoked: %w", id, keystile.ErrConflict)
+		if c.Public || c.ByTLS() || !c.RevokedAt.IsZero() {
+			return MadeOAuthClient{}, fmt.Errorf("give client %q a secret: it is public, proves who it is with a certificate, or is revoked: %w", id, keystile.ErrConflict)
 		}
 		secret, err := s.RotateOAuthSecretTx(ctx, tx, id, overlap)
 		return MadeOAuthClient{Client: c, Secret: secret}, err

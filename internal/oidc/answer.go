@@ -22,6 +22,8 @@ type Error struct {
 	status int
 	// challenge is WWW-Authenticate; empty: none.
 	challenge string
+	// nonce is DPoP-Nonce; empty: none.
+	nonce string
 	// cause is for the log.
 	cause error
 }
@@ -80,6 +82,8 @@ type request struct {
 	id   string
 	// thumbprint is the key that the caller proved to hold (DPoP); empty: none.
 	thumbprint string
+	// certificate is the thumbprint of the one that what it gets is bound to; empty: none.
+	certificate string
 }
 
 // get is a parameter that stands once; empty: it is not there.
@@ -122,6 +126,9 @@ func (s *Server) refuse(w http.ResponseWriter, id string, err error) {
 	}
 	if e.challenge != "" {
 		w.Header().Set("WWW-Authenticate", e.challenge)
+	}
+	if e.nonce != "" {
+		w.Header().Set("DPoP-Nonce", e.nonce)
 	}
 	status := e.status
 	if status == 0 {

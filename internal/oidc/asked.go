@@ -102,6 +102,8 @@ func (a *authorization) takeChallenge(query url.Values) *Error {
 		return badRequest("code_challenge is missing.")
 	case a.challenge == "" && a.client.Client.Public:
 		return badRequest("A public client has to send code_challenge (PKCE).")
+	case a.challenge == "" && a.client.Client.PushedOnly: // FAPI 2.0 Security Profile, section 5.3.2.2
+		return badRequest("A client whose requests have to be pushed has to send code_challenge (PKCE).")
 	case a.challenge == "":
 		return nil
 	case query.Get("code_challenge_method") != "S256": // absent means plain (section 4.3)

@@ -169,7 +169,7 @@ func (s *Server) authenticate(ctx context.Context, r *request) (*client, error) 
 		return nil, err
 	}
 	if said.assertion != "" {
-		return s.authenticateByKey(ctx, said)
+		return s.authenticateByKey(ctx, r, said)
 	}
 	if said.id == "" {
 		return nil, noClient(said.basic, "the request names no client")
@@ -181,6 +181,9 @@ func (s *Server) authenticate(ctx context.Context, r *request) (*client, error) 
 	if err != nil {
 		return nil, err
 	}
+	if c.Client.ByTLS() {
+		return c, s.checkCertificate(r, c, said)
+	}
 	if c.Client.Public {
 		if said.secret != "" {
 			return nil, noClient(said.basic, "client "+c.id()+" is public and sent a secret")
@@ -189,6 +192,9 @@ func (s *Server) authenticate(ctx context.Context, r *request) (*client, error) 
 	}
 	if said.secret == "" {
 		return nil, noClient(said.basic, "client "+c.id()+" sent no secret")
+	}
+	if c.Client.JWKS != "" { // a secret that it had before, perhaps: one way, the stronger one
+		return nil, noClient(said.basic, "client "+c.id()+" proves who it is with a key, and sent a secret")
 	}
 	return c, s.checkSecret(ctx, c, said)
 }
@@ -220,7 +226,7 @@ const (
 // Connect Core, section 9).
 //
 //nolint:gocyclo // a list of checks, one after the other
-func (s *Server) authenticateByKey(ctx context.Context, said credentials) (*client, error) {
+func (s *Server) authenticateByKey(ctx context.Context, r *request, said credentials) (*client, error) {
 	token, err := jws.Parse(said.assertion)
 	if err != nil {
 		return nil, noClient(false, "the assertion is malformed")
@@ -240,6 +246,9 @@ func (s *Server) authenticateByKey(ctx context.Context, said credentials) (*clie
 	if err != nil {
 		return nil, err
 	}
+	if c.Client.ByTLS() {
+		return nil, noClient(false, "client "+id+" proves who it is with a certificate, and sent an assertion")
+	}
 	set, err := jws.ParseSet([]byte(c.Client.JWKS))
 	if err != nil || !set.Verify(token) {
 		return nil, noClient(false, "client "+id+" has no key that signed the assertion")
@@ -255,7 +264,7 @@ func (s *Server) authenticateByKey(ctx context.Context, said credentials) (*clie
 		return nil, noClient(false, "the assertion of client "+id+" has ended, or ends too late")
 	case issued.After(now.Add(clockSkew)):
 		return nil, noClient(false, "the assertion of client "+id+" begins in the future")
-	case !claims.forUs(s.o.Issuer, s.o.Issuer+PathToken):
+	case !claims.forUs(s.o.Issuer, s.o.Issuer+PathToken, s.at(r.http, r.http.URL.Path)):
 		return nil, noClient(false, "the assertion of client "+id+" is for another audience")
 	case claims.text("jti") == "" || len(claims.text("jti")) > maxID:
 		return nil, noClient(false, "the assertion of client "+id+" has no jti, or a very long one")

@@ -135,7 +135,7 @@ func (s *Server) poll(ctx context.Context, r *request, c *client) (any, error) {
 	if c.Client.Public {
 		grant.Thumbprint = r.thumbprint
 	}
-	i := issuing{client: c, user: user, scopes: d.Scopes, audiences: d.Audiences, thumbprint: r.thumbprint, withID: true, refresh: c.may(keystile.GrantRefreshToken)}
+	i := issuing{client: c, user: user, scopes: d.Scopes, audiences: d.Audiences, thumbprint: r.thumbprint, certificate: r.certificate, withID: true, refresh: c.may(keystile.GrantRefreshToken)}
 	if i.refresh {
 		grant.ExpiresAt = now.Add(grantLife)
 	}

@@ -35,7 +35,7 @@ func TestAPushedRequestIsUsedOnceByItsClient(t *testing.T) {
 	w := newWorld(t)
 	pairs := []string{"response_type", "code", "redirect_uri", callback, "scope", "openid", "state", "xyz", "code_challenge", hash, "code_challenge_method", "S256"}
 	got := w.post("/oauth/par", pairs...)
-	if got.status != http.StatusCreated || got.body["expires_in"] != 600.0 {
+	if got.status != http.StatusCreated || got.body["expires_in"] != 540.0 {
 		t.Fatalf("%d %v", got.status, got.body)
 	}
 	q := url.Values{"client_id": {"app"}, "request_uri": {got.text("request_uri")}}

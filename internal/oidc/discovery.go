@@ -37,6 +37,8 @@ type metadata struct {
 	ClaimsSupported              []string `json:"claims_supported"`
 	PromptValues                 []string `json:"prompt_values_supported"`
 	DPoPAlgorithms               []string `json:"dpop_signing_alg_values_supported"`
+	Aliases                      *aliases `json:"mtls_endpoint_aliases,omitempty"`
+	CertificateBound             bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 	ClientDocuments              bool     `json:"client_id_metadata_document_supported"`
 	IssuerInResponse             bool     `json:"authorization_response_iss_parameter_supported"`
 	RequestParameterSupported    bool     `json:"request_parameter_supported"`
@@ -59,7 +61,7 @@ func (s *Server) describe() ([]byte, error) {
 			names = append(names, string(g))
 		}
 	}
-	data, err := json.Marshal(metadata{
+	m := metadata{
 		Issuer: s.o.Issuer, AuthorizationEndpoint: at(PathAuthorize), TokenEndpoint: at(PathToken), UserinfoEndpoint: at(PathUserinfo), JWKSURI: at(PathKeys),
 		RevocationEndpoint: at(PathRevoke), IntrospectionEndpoint: at(PathIntrospect),
 		PushedEndpoint: at(PathPush), DeviceEndpoint: at(PathDeviceCode), EndSessionEndpoint: at(PathLogout), RegistrationEndpoint: at(PathRegister),
@@ -68,7 +70,9 @@ func (s *Server) describe() ([]byte, error) {
 		IDTokenAlgorithms: algorithms, TokenAuthMethods: all, TokenAuthAlgorithms: algorithms, RevocationAuthMethods: all, IntrospectionAuthMethods: confidential,
 		ChallengeMethods: []string{"S256"}, DPoPAlgorithms: algorithms, ACRValues: contexts, PromptValues: prompts, IssuerInResponse: true, ClaimsParameterSupported: true, BackchannelLogout: true, BackchannelLogoutSession: true, FrontchannelLogout: true, FrontchannelLogoutSession: true, ClientDocuments: s.o.Documents != nil,
 		ClaimsSupported: []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid", "name", "preferred_username", "updated_at", "email"},
-	})
+	}
+	s.certificatesIn(&m)
+	data, err := json.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("describe the authorization server: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -36,7 +37,12 @@ func newHolder(t *testing.T) *holder {
 // proof signs a proof for a request, with a fresh id.
 func (h *holder) proof(t *testing.T, method, target string, at time.Time, token string) string {
 	t.Helper()
-	h.drawn++
+	return h.proofWith(t, map[string]any{}, method, target, at, token)
+}
+
+// proofWith is proof with more claims.
+func (h *holder) proofWith(t *testing.T, claims map[string]any, method, target string, at time.Time, token string) string {
+	t.Helper()
 	part := func(v any) string {
 		data, err := json.Marshal(v)
 		if err != nil {
@@ -44,7 +50,8 @@ func (h *holder) proof(t *testing.T, method, target string, at time.Time, token 
 		}
 		return base64.RawURLEncoding.EncodeToString(data)
 	}
-	claims := map[string]any{"jti": fmt.Sprintf("proof-number-%d", h.drawn), "htm": method, "htu": target, "iat": at.Unix()}
+	h.drawn++
+	maps.Copy(claims, map[string]any{"jti": fmt.Sprintf("proof-number-%d", h.drawn), "htm": method, "htu": target, "iat": at.Unix()})
 	if token != "" {
 		claims["ath"] = dpop.TokenDigest(keystile.Secret(token))
 	}

@@ -32,6 +32,8 @@ func (s *Server) exchange(ctx context.Context, r *request, c *client) (any, erro
 // for what the client may not ask for. Who may exchange a token is whom it was issued
 // to, and the resource that it is for. The client is the actor, and the one before it is
 // kept in the chain (section 4.1).
+//
+//nolint:gocyclo // a list of checks, one after the other
 func (s *Server) exchangeOwn(ctx context.Context, r *request, c *client) (any, error) {
 	if e := checkExchange(r); e != nil {
 		return nil, e
@@ -54,7 +56,7 @@ func (s *Server) exchangeOwn(ctx context.Context, r *request, c *client) (any, e
 		audiences = []string{s.o.Issuer}
 	}
 	switch {
-	case facts.Thumbprint != "":
+	case facts.Thumbprint != "" || facts.Certificate != "":
 		return nil, badGrant("the subject token is bound to a key")
 	case p.UserID == "" || p.GrantID == "":
 		return nil, badGrant("the subject token is no user's")
@@ -111,7 +113,7 @@ func (s *Server) exchangeFor(ctx context.Context, r *request, c *client, p *keys
 		return nil, err
 	}
 	now := s.now()
-	i := issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, actor: chain(c.id(), before), parent: p.CredentialID}
+	i := issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, certificate: r.certificate, actor: chain(c.id(), before), parent: p.CredentialID}
 	i.grant.ExpiresAt = earlier(grant.ExpiresAt, p.ExpiresAt)
 	given, answer, err := s.make(ctx, &i, now)
 	if err != nil {

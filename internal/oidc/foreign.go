@@ -29,7 +29,7 @@ func (s *Server) exchangeForeign(_ context.Context, r *request, c *client) (any,
 		return nil, badRequest(ProviderParameter + " is not supported.")
 	case c.Client.Public || c.Client.ApplicationID == "":
 		return nil, refuse("unauthorized_client", "Tokens of identity providers are exchanged for confidential clients of their own organization.")
-	case c.Client.DPoP || r.thumbprint != "":
+	case c.Client.DPoP || r.thumbprint != "" || r.certificate != "":
 		return nil, badRequest("What a provider's token is exchanged for cannot be bound to a key.")
 	}
 	parameters := url.Values{}

@@ -84,7 +84,7 @@ func (s *Server) tellAccess(ctx context.Context, c *client, p *keystile.Principa
 		tokenType = "DPoP"
 	}
 	told := introspection{
-		Active: true, Confirmation: confirmationOf(facts.Thumbprint), Scope: joined(p.Scopes), ClientID: facts.ClientID, TokenType: tokenType, Expires: p.ExpiresAt.Unix(), IssuedAt: facts.IssuedAt.Unix(),
+		Active: true, Confirmation: confirmationOf(facts.Thumbprint, facts.Certificate), Scope: joined(p.Scopes), ClientID: facts.ClientID, TokenType: tokenType, Expires: p.ExpiresAt.Unix(), IssuedAt: facts.IssuedAt.Unix(),
 		Subject: subject, Audience: audienceClaim(p.Audiences, s.o.Issuer), Issuer: s.o.Issuer, ID: p.CredentialID,
 	}
 	if p.UserID != "" {

@@ -35,6 +35,8 @@ type issuing struct {
 	actor, parent string
 	// thumbprint is the key that the access token is bound to; empty: none.
 	thumbprint string
+	// certificate is the thumbprint of the one that the access token is bound to; empty: none.
+	certificate string
 	// refresh and withID say whether a refresh token, and an ID token, come with it.
 	refresh, withID bool
 }
@@ -115,7 +117,7 @@ type accessClaims struct {
 func (s *Server) accessToken(ctx context.Context, i *issuing, now time.Time) (secret keystile.Secret, token keystile.OAuthToken, err error) {
 	token = keystile.OAuthToken{
 		GrantID: i.grant.ID, ClientID: i.client.id(), UserID: i.grant.UserID, Scopes: i.scopes, Audiences: i.audiences,
-		Thumbprint: i.thumbprint, Actor: i.actor, ParentID: i.parent, CreatedAt: now, ExpiresAt: now.Add(keystile.OAuthTokenLife),
+		Thumbprint: i.thumbprint, Certificate: i.certificate, Actor: i.actor, ParentID: i.parent, CreatedAt: now, ExpiresAt: now.Add(keystile.OAuthTokenLife),
 	}
 	if !i.grant.ExpiresAt.IsZero() {
 		token.ExpiresAt = earlier(token.ExpiresAt, i.grant.ExpiresAt)
@@ -139,7 +141,7 @@ func (s *Server) signAccessToken(ctx context.Context, i *issuing, token *keystil
 	c := accessClaims{
 		Issuer: s.o.Issuer, Audience: audienceClaim(token.Audiences, s.o.Issuer), ClientID: token.ClientID, IssuedAt: token.CreatedAt.Unix(), Expires: token.ExpiresAt.Unix(),
 		ID: token.ID, Scope: joined(token.Scopes), Subject: token.ClientID, Organization: i.client.Application.OrganizationID,
-		Actor: actorsOf(token.Actor), Confirmation: confirmationOf(token.Thumbprint),
+		Actor: actorsOf(token.Actor), Confirmation: confirmationOf(token.Thumbprint, token.Certificate),
 	}
 	if i.grant.UserID != "" {
 		c.Subject, c.Organization = s.subject(i.client.Client, i.grant.UserID), i.user.User.OrganizationID

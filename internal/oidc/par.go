@@ -15,8 +15,9 @@ import (
 const (
 	// requestPrefix begins the request_uri of a pushed request (RFC 9126, section 2.2).
 	requestPrefix = "urn:ietf:params:oauth:request_uri:"
-	// requestLife is how long it may be used: long enough for a sign-in in between.
-	requestLife = 10 * time.Minute
+	// requestLife is how long it may be used: long enough for a sign-in in between, and less
+	// than 600 s (FAPI 2.0 Security Profile, section 5.3.2.2).
+	requestLife = 9 * time.Minute
 )
 
 // pushed is the answer to a pushed request.

@@ -9,16 +9,17 @@ import (
 )
 
 // confirmation is "cnf" (RFC 7800, section 3.1) of a token that is bound to a key (RFC
-// 9449, section 6.1).
+// 9449, section 6.1), or to a certificate (RFC 8705, section 3.1).
 type confirmation struct {
-	Thumbprint string `json:"jkt"`
+	Thumbprint  string `json:"jkt,omitempty"`
+	Certificate string `json:"x5t#S256,omitempty"`
 }
 
-func confirmationOf(thumbprint string) *confirmation {
-	if thumbprint == "" {
+func confirmationOf(thumbprint, certificate string) *confirmation {
+	if thumbprint == "" && certificate == "" {
 		return nil
 	}
-	return &confirmation{thumbprint}
+	return &confirmation{thumbprint, certificate}
 }
 
 // proven is the key that a client proves to hold with its token request (RFC 9449,
@@ -37,7 +38,7 @@ func (s *Server) proven(ctx context.Context, r *request, c *client) (thumbprint 
 		proof, err = dpop.Parse(text)
 	}
 	if err == nil {
-		err = proof.Check(dpop.Expected{Method: r.http.Method, URL: s.o.Issuer + PathToken}, s.now())
+		err = proof.Check(dpop.Expected{Method: r.http.Method, URL: s.at(r.http, PathToken)}, s.now())
 	}
 	var fault *dpop.Fault
 	if errors.As(err, &fault) {
@@ -45,6 +46,9 @@ func (s *Server) proven(ctx context.Context, r *request, c *client) (thumbprint 
 	}
 	if err != nil {
 		return "", err
+	}
+	if now := s.now(); c.Client.DPoPNonce && !s.fresh(proof.ServerNonce, now) {
+		return "", s.needsNonce(now)
 	}
 	n := proof.Nonce()
 	err = s.o.Claim(ctx, n.Scope, n.Value, n.Stamp, n.LastValid)

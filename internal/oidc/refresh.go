@@ -104,7 +104,7 @@ func (s *Server) renewal(ctx context.Context, r *request, c *client, grant keyst
 	if err != nil {
 		return nil, err
 	}
-	return &issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, refresh: true, withID: true}, nil
+	return &issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, certificate: r.certificate, refresh: true, withID: true}, nil
 }
 
 // again answers a refresh token that was used before. A client that proved who it is

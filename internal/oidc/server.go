@@ -67,7 +67,7 @@ type Keys interface {
 // it was made, and lastValid the last instant at which it could be good.
 type Claim func(ctx context.Context, scope, value string, stamp, lastValid time.Time) error
 
-// Options are what the server stands on. All but Documents, Foreign and Offered are required.
+// Options are what the server stands on. All but Documents, Foreign, Offered, Assertions and MTLS are required.
 type Options struct {
 	Store    *store.Store
 	Digester Digester
@@ -90,6 +90,10 @@ type Options struct {
 	Offered func() []keystile.Scope
 	// Tell posts logout tokens to clients.
 	Tell Tell
+	// Assertions reads those of identity providers; nil: they are not taken.
+	Assertions Assertions
+	// MTLS is the listener for clients with certificates; nil: there is none.
+	MTLS *MutualTLS
 	// PairwiseKey makes subjects that only one client knows: 32 random bytes that live as
 	// long as the store.
 	PairwiseKey []byte

@@ -37,6 +37,7 @@ var grants = map[keystile.GrantType]grantHandler{
 	keystile.GrantClientCredentials: (*Server).clientCredentials,
 	keystile.GrantDeviceCode:        (*Server).poll,
 	keystile.GrantTokenExchange:     (*Server).exchange,
+	keystile.GrantJWTBearer:         (*Server).assert,
 }
 
 // token is the token endpoint: the same questions for every grant, asked here so that
@@ -57,6 +58,9 @@ func (s *Server) token(ctx context.Context, r *request) (any, error) {
 		return nil, refuse("unauthorized_client", "The client may not use this grant.")
 	}
 	if r.thumbprint, err = s.proven(ctx, r, c); err != nil {
+		return nil, err
+	}
+	if r.certificate, err = bound(r, c); err != nil {
 		return nil, err
 	}
 	answer, err := handler(s, ctx, r, c)
@@ -112,7 +116,7 @@ func (s *Server) redeem(ctx context.Context, r *request, c *client) (any, error)
 		grant.Thumbprint = r.thumbprint
 	}
 	grant.CreatedAt, grant.ExpiresAt = now, now.Add(keystile.OAuthTokenLife)
-	i := issuing{client: c, grant: grant, user: user, scopes: grant.Scopes, audiences: grant.Audiences, thumbprint: r.thumbprint, withID: true}
+	i := issuing{client: c, grant: grant, user: user, scopes: grant.Scopes, audiences: grant.Audiences, thumbprint: r.thumbprint, certificate: r.certificate, withID: true}
 	if c.may(keystile.GrantRefreshToken) {
 		i.refresh, grant.ExpiresAt = true, now.Add(grantLife)
 		i.grant = grant
@@ -214,7 +218,7 @@ func (s *Server) clientCredentials(ctx context.Context, r *request, c *client) (
 	if e != nil {
 		return nil, e
 	}
-	given, answer, err := s.make(ctx, &issuing{client: c, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint}, s.now())
+	given, answer, err := s.make(ctx, &issuing{client: c, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, certificate: r.certificate}, s.now())
 	if err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ func (s *Server) userinfo(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, badRequest("The caller's address cannot be told.")
 	}
-	asked := &keystile.Request{Header: keystile.Header(r.Header), ClientAddr: addr}
+	asked := &keystile.Request{Header: keystile.Header(r.Header), ClientAddr: addr, Certificate: certificateOf(r)}
 	if err := takeFormToken(r, asked); err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (s *Server) userinfo(r *http.Request) (any, error) {
 		return nil, bearerRefusal(http.StatusUnauthorized, "invalid_token")
 	}
 	asked.Method, asked.Scheme, asked.Host, asked.Path = r.Method, "https", "", ""
-	if scheme, host, ok := strings.Cut(s.o.Issuer, "://"); ok { // as the proof has it
+	if scheme, host, ok := strings.Cut(s.at(r, ""), "://"); ok { // as the proof has it
 		asked.Scheme, asked.Host, asked.Path = scheme, host, PathUserinfo
 	}
 	p, token, err := s.open(r.Context(), asked, found)

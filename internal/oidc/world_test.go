@@ -158,7 +158,7 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 		Store: s, Digester: hashing{}, Sealer: sealing{}, Keys: w.keys, Tokens: w.kind, Claim: w.claim, CheckClient: checkClient, Tell: w.tell, Issuer: issuer, Algorithm: keystile.EdDSA,
 		PairwiseKey: bytes.Repeat([]byte{7}, 32), ClientAddr: func(*http.Request) (netip.Addr, error) { return netip.MustParseAddr("203.0.113.9"), nil },
 		Offered:   func() []keystile.Scope { return []keystile.Scope{"sites:read", "things:read"} },
-		Documents: w.documents, RequestID: func(*http.Request) string { return "req-1" }, Random: rand.Reader, Now: w.now, Logger: slog.New(slog.NewTextHandler(&locked{b: w.log}, nil)),
+		Documents: w.documents, Assertions: w.vouch, RequestID: func(*http.Request) string { return "req-1" }, Random: rand.Reader, Now: w.now, Logger: slog.New(slog.NewTextHandler(&locked{b: w.log}, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ type oauthClient struct {
 	SecretDigests          []digest        `yaml:"secret_digests" doc:"In place of client_secret, as an export writes them: hmac-sha256:PEPPER:HEX."`
 	RedirectURIs           []string        `yaml:"redirect_uris" example:"[\"https://app.example.com/cb\"]" doc:"Where users are sent back, compared exactly; of a loopback address any port counts."`
 	PostLogoutRedirectURIs []string        `yaml:"post_logout_redirect_uris" doc:"Where users may be sent after a sign-out."`
-	GrantTypes             []string        `yaml:"grant_types" enum:"authorization_code refresh_token client_credentials urn:ietf:params:oauth:grant-type:device_code urn:ietf:params:oauth:grant-type:token-exchange" doc:"Grants it may use. Absent: authorization_code and refresh_token with redirect URIs, else client_credentials."`
+	GrantTypes             []string        `yaml:"grant_types" enum:"authorization_code refresh_token client_credentials urn:ietf:params:oauth:grant-type:device_code urn:ietf:params:oauth:grant-type:token-exchange urn:ietf:params:oauth:grant-type:jwt-bearer" doc:"Grants it may use. Absent: authorization_code and refresh_token with redirect URIs, else client_credentials."`
 	Scopes                 []string        `yaml:"scopes" example:"[\"openid\"]" doc:"Scopes it may ask for; all of them if it asks for none."`
 	Audiences              []string        `yaml:"audiences" example:"[\"https://api.example.com\"]" doc:"Resources that it may ask tokens for (RFC 8707)."`
 	Serves                 []string        `yaml:"serves" doc:"Resources that it is: it may introspect tokens for them."`
@@ -32,7 +32,11 @@ type oauthClient struct {
 	JWKS                   string          `yaml:"jwks" doc:"JSON Web Key Set of its public keys, for private_key_jwt."`
 	Pairwise               bool            `yaml:"pairwise" doc:"It is given subjects of its own."`
 	DPoP                   bool            `yaml:"dpop" doc:"Every token it gets is bound to a key (RFC 9449)."`
-	PushedOnly             bool            `yaml:"pushed_only" doc:"Its authorization requests have to be pushed (RFC 9126)."`
+	DPoPNonce              bool            `yaml:"dpop_nonce" doc:"Its proofs at the token endpoint have to carry a nonce of the server's (RFC 9449, section 8). With dpop."`
+	TLSSubject             string          `yaml:"tls_subject" example:"dns:batch.example.com" doc:"It proves who it is with a certificate that an authority of mtls.client_ca signed and that names this (RFC 8705, section 2.1): dns:, uri:, ip: or email: and a subject alternative name, or dn: and the subject as RFC 4514 writes it."`
+	SelfSignedTLS          bool            `yaml:"self_signed_tls" doc:"It proves who it is with a certificate that is in jwks, in x5c (RFC 8705, section 2.2)."`
+	CertificateBound       bool            `yaml:"certificate_bound" doc:"Every token it gets is bound to the certificate that it was asked for with (RFC 8705, section 3)."`
+	PushedOnly             bool            `yaml:"pushed_only" doc:"Its authorization requests have to be pushed (RFC 9126), with PKCE."`
 	BackchannelLogoutURI   string          `yaml:"backchannel_logout_uri" example:"https://app.example.com/backchannel-logout" doc:"Where it is told, by a signed token, that a session ended."`
 	BackchannelSession     bool            `yaml:"backchannel_logout_session_required" doc:"It has to be told which session; it always is."`
 	FrontchannelLogoutURI  string          `yaml:"frontchannel_logout_uri" example:"https://app.example.com/frontchannel-logout" doc:"A page of its own, of the origin of a redirect URI, that browsers load when they sign out."`
@@ -53,6 +57,7 @@ func (o *oauthClient) wanted(applicationID string, old keystile.OAuthClient) key
 	want.Public, want.TokenFormat, want.FirstParty = o.Public, keystile.TokenFormat(o.TokenFormat), o.FirstParty
 	want.IDTokenAlgorithm, want.JWKS = keystile.SigningAlgorithm(o.IDTokenAlgorithm), strings.TrimSpace(o.JWKS)
 	want.Pairwise, want.DPoP, want.PushedOnly = o.Pairwise, o.DPoP, o.PushedOnly
+	want.DPoPNonce, want.TLSSubject, want.SelfSignedTLS, want.CertificateBound = o.DPoPNonce, o.TLSSubject, o.SelfSignedTLS, o.CertificateBound
 	want.Backchannel = keystile.LogoutURI{URI: o.BackchannelLogoutURI, SessionRequired: o.BackchannelSession}
 	want.Frontchannel = keystile.LogoutURI{URI: o.FrontchannelLogoutURI, SessionRequired: o.FrontchannelSession}
 	return manage.CompleteOAuthClient(want)
@@ -122,6 +127,7 @@ func clientDiff(d *diff, old, want keystile.OAuthClient) {
 	d.text("oauth.token_format", string(old.TokenFormat), string(want.TokenFormat))
 	d.text("oauth.id_token_algorithm", string(old.IDTokenAlgorithm), string(want.IDTokenAlgorithm))
 	d.text("oauth.jwks", old.JWKS, want.JWKS)
+	d.text("oauth.tls_subject", old.TLSSubject, want.TLSSubject)
 	d.text("oauth.backchannel_logout_uri", old.Backchannel.URI, want.Backchannel.URI)
 	d.text("oauth.frontchannel_logout_uri", old.Frontchannel.URI, want.Frontchannel.URI)
 	for _, flag := range []struct {
@@ -133,6 +139,9 @@ func clientDiff(d *diff, old, want keystile.OAuthClient) {
 		{"pairwise", old.Pairwise, want.Pairwise},
 		{"dpop", old.DPoP, want.DPoP},
 		{"pushed_only", old.PushedOnly, want.PushedOnly},
+		{"dpop_nonce", old.DPoPNonce, want.DPoPNonce},
+		{"self_signed_tls", old.SelfSignedTLS, want.SelfSignedTLS},
+		{"certificate_bound", old.CertificateBound, want.CertificateBound},
 		{"backchannel_logout_session_required", old.Backchannel.SessionRequired, want.Backchannel.SessionRequired},
 		{"frontchannel_logout_session_required", old.Frontchannel.SessionRequired, want.Frontchannel.SessionRequired},
 		{"revoked", !old.RevokedAt.IsZero(), !want.RevokedAt.IsZero()},
@@ -152,7 +161,7 @@ func (o *oauthClient) putSecrets(ctx context.Context, tx *store.Tx, r *run, c ke
 		return fmt.Errorf("secrets of client %s: %w", c.ID, err)
 	}
 	if o.ClientSecret == "" && o.SecretDigests == nil {
-		if c.Public || c.JWKS != "" || len(have) > 0 {
+		if !c.HasSecret() || len(have) > 0 {
 			return nil
 		}
 		made, err := r.service.RotateOAuthSecretTx(ctx, tx, c.ID, 0)
@@ -247,6 +256,7 @@ func (x *exporter) client(ctx context.Context, s *section, applicationID string)
 	n.text("token_format", string(c.TokenFormat))
 	n.text("id_token_algorithm", string(c.IDTokenAlgorithm))
 	n.text("jwks", c.JWKS)
+	n.text("tls_subject", c.TLSSubject)
 	n.text("backchannel_logout_uri", c.Backchannel.URI)
 	n.text("frontchannel_logout_uri", c.Frontchannel.URI)
 	for _, flag := range []struct {
@@ -258,6 +268,9 @@ func (x *exporter) client(ctx context.Context, s *section, applicationID string)
 		{"pairwise", c.Pairwise},
 		{"dpop", c.DPoP},
 		{"pushed_only", c.PushedOnly},
+		{"dpop_nonce", c.DPoPNonce},
+		{"self_signed_tls", c.SelfSignedTLS},
+		{"certificate_bound", c.CertificateBound},
 		{"backchannel_logout_session_required", c.Backchannel.SessionRequired},
 		{"frontchannel_logout_session_required", c.Frontchannel.SessionRequired},
 		{"revoked", !c.RevokedAt.IsZero()},

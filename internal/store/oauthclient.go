@@ -173,6 +173,7 @@ func (t *Tx) UpdateOAuthClient(ctx context.Context, c keystile.OAuthClient) erro
 		ID: row.ID, Name: row.Name, Public: row.Public, Jwks: row.Jwks, RedirectUris: row.RedirectUris, PostLogoutRedirectUris: row.PostLogoutRedirectUris,
 		GrantTypes: row.GrantTypes, Scopes: row.Scopes, Audiences: row.Audiences, Serves: row.Serves, TokenFormat: row.TokenFormat, FirstParty: row.FirstParty,
 		IDTokenAlgorithm: row.IDTokenAlgorithm, Pairwise: row.Pairwise, Dpop: row.Dpop, PushedOnly: row.PushedOnly,
+		TlsSubject: row.TlsSubject, SelfSignedTls: row.SelfSignedTls, CertificateBound: row.CertificateBound, DpopNonce: row.DpopNonce,
 		UpdatedAt: micros(t.now), RevokedAt: row.RevokedAt,
 		BackchannelLogoutUri: row.BackchannelLogoutUri, BackchannelLogoutSessionRequired: row.BackchannelLogoutSessionRequired,
 		FrontchannelLogoutUri: row.FrontchannelLogoutUri, FrontchannelLogoutSessionRequired: row.FrontchannelLogoutSessionRequired,
@@ -287,7 +288,7 @@ func checkOAuthClient(c keystile.OAuthClient) error {
 			return err
 		}
 	}
-	return checkTexts(text{"name", c.Name}, text{"jwks", c.JWKS}, text{"token_format", string(c.TokenFormat)},
+	return checkTexts(text{"name", c.Name}, text{"jwks", c.JWKS}, text{"tls_subject", c.TLSSubject}, text{"token_format", string(c.TokenFormat)},
 		text{"id_token_algorithm", string(c.IDTokenAlgorithm)}, text{"backchannel_logout_uri", c.Backchannel.URI}, text{"frontchannel_logout_uri", c.Frontchannel.URI})
 }
 
@@ -297,6 +298,7 @@ func oauthClientRow(c keystile.OAuthClient) gen.OauthClient {
 		RedirectUris: joinList(c.RedirectURIs), PostLogoutRedirectUris: joinList(c.PostLogoutRedirectURIs), GrantTypes: joinList(c.GrantTypes),
 		Scopes: joinList(c.Scopes), Audiences: joinList(c.Audiences), Serves: joinList(c.Serves), TokenFormat: string(c.TokenFormat), FirstParty: c.FirstParty,
 		IDTokenAlgorithm: string(c.IDTokenAlgorithm), Pairwise: c.Pairwise, Dpop: c.DPoP, PushedOnly: c.PushedOnly,
+		TlsSubject: c.TLSSubject, SelfSignedTls: c.SelfSignedTLS, CertificateBound: c.CertificateBound, DpopNonce: c.DPoPNonce,
 		CreatedAt: micros(c.CreatedAt), UpdatedAt: micros(c.UpdatedAt), RevokedAt: nullMicros(c.RevokedAt), LastUsedAt: nullMicros(c.LastUsedAt),
 		BackchannelLogoutUri: c.Backchannel.URI, BackchannelLogoutSessionRequired: c.Backchannel.SessionRequired,
 		FrontchannelLogoutUri: c.Frontchannel.URI, FrontchannelLogoutSessionRequired: c.Frontchannel.SessionRequired,
@@ -310,7 +312,7 @@ func oauthClientOf(row gen.OauthClient) keystile.OAuthClient {
 		GrantTypes: splitList[keystile.GrantType](row.GrantTypes), Scopes: splitList[keystile.Scope](row.Scopes),
 		Audiences: splitList[string](row.Audiences), Serves: splitList[string](row.Serves), TokenFormat: keystile.TokenFormat(row.TokenFormat),
 		FirstParty: row.FirstParty, IDTokenAlgorithm: keystile.SigningAlgorithm(row.IDTokenAlgorithm), Pairwise: row.Pairwise, DPoP: row.Dpop,
-		PushedOnly:   row.PushedOnly,
+		PushedOnly: row.PushedOnly, TLSSubject: row.TlsSubject, SelfSignedTLS: row.SelfSignedTls, CertificateBound: row.CertificateBound, DPoPNonce: row.DpopNonce,
 		Backchannel:  keystile.LogoutURI{URI: row.BackchannelLogoutUri, SessionRequired: row.BackchannelLogoutSessionRequired},
 		Frontchannel: keystile.LogoutURI{URI: row.FrontchannelLogoutUri, SessionRequired: row.FrontchannelLogoutSessionRequired},
 		CreatedAt:    timeOf(row.CreatedAt), UpdatedAt: timeOf(row.UpdatedAt), RevokedAt: nullTimeOf(row.RevokedAt), LastUsedAt: nullTimeOf(row.LastUsedAt),
@@ -347,6 +349,10 @@ func oauthClientMembers(c keystile.OAuthClient) []member {
 		{"pairwise", c.Pairwise},
 		{"dpop", c.DPoP},
 		{"pushed_only", c.PushedOnly},
+		{"tls_subject", c.TLSSubject},
+		{"self_signed_tls", c.SelfSignedTLS},
+		{"certificate_bound", c.CertificateBound},
+		{"dpop_nonce", c.DPoPNonce},
 		{"backchannel_logout_uri", c.Backchannel.URI},
 		{"backchannel_logout_session_required", c.Backchannel.SessionRequired},
 		{"frontchannel_logout_uri", c.Frontchannel.URI},

@@ -223,7 +223,7 @@ func issueOne(ctx context.Context, q *gen.Queries, o *OAuthIssue) (bool, error) 
 	if g := o.Grant; g != nil {
 		err := q.InsertOAuthGrant(ctx, gen.InsertOAuthGrantParams{
 			ID: g.ID, ClientID: g.ClientID, UserID: g.UserID, SessionID: g.SessionID, Scopes: joinList(g.Scopes), Audiences: joinList(g.Audiences),
-			Methods: joinList(g.Methods), AuthenticatedAt: micros(g.AuthenticatedAt), Nonce: clean(g.Nonce), Thumbprint: g.Thumbprint,
+			Methods: joinList(g.Methods), AuthenticatedAt: micros(g.AuthenticatedAt), Nonce: clean(g.Nonce), Thumbprint: g.Thumbprint, Provider: g.ProviderName,
 			CreatedAt: micros(g.CreatedAt), ExpiresAt: micros(g.ExpiresAt),
 			UserinfoClaims: joinList(g.UserinfoClaims), IDTokenClaims: joinList(g.IDTokenClaims), Acr: g.ACR,
 		})
@@ -268,7 +268,7 @@ func spend(ctx context.Context, q *gen.Queries, o *OAuthIssue) (bool, error) {
 func insertOAuthToken(ctx context.Context, q *gen.Queries, t *keystile.OAuthToken) error {
 	return q.InsertOAuthToken(ctx, gen.InsertOAuthTokenParams{
 		Digest: t.Digest[:], ID: t.ID, PepperID: t.PepperID, GrantID: t.GrantID, ClientID: t.ClientID, UserID: t.UserID,
-		Scopes: joinList(t.Scopes), Audiences: joinList(t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor, Parent: t.ParentID,
+		Scopes: joinList(t.Scopes), Audiences: joinList(t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor, Parent: t.ParentID, Certificate: t.Certificate,
 		CreatedAt: micros(t.CreatedAt), ExpiresAt: micros(t.ExpiresAt),
 	})
 }
@@ -370,13 +370,13 @@ func oauthTokenOf(row *gen.FindOAuthTokensRow) OAuthTokenLookup {
 	return OAuthTokenLookup{
 		Token: keystile.OAuthToken{
 			ID: t.ID, PepperID: t.PepperID, GrantID: t.GrantID, ClientID: t.ClientID, UserID: t.UserID, Scopes: splitList[keystile.Scope](t.Scopes),
-			Audiences: splitList[string](t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor, ParentID: t.Parent,
+			Audiences: splitList[string](t.Audiences), Thumbprint: t.Thumbprint, Actor: t.Actor, ParentID: t.Parent, Certificate: t.Certificate,
 			CreatedAt: timeOf(t.CreatedAt), ExpiresAt: timeOf(t.ExpiresAt), RevokedAt: nullTimeOf(t.RevokedAt),
 		},
 		Client:    oauthClientOf(row.OauthClient),
 		GrantGone: t.GrantID != "" && row.GrantGone == 1, GrantApplication: row.GrantApplication,
 		Grant: keystile.OAuthGrant{
-			ID: t.GrantID, SessionID: row.SessionID, Methods: splitList[keystile.AuthMethod](row.Methods), AuthenticatedAt: timeOf(row.AuthenticatedAt),
+			ID: t.GrantID, SessionID: row.SessionID, ProviderName: row.GrantProvider, Methods: splitList[keystile.AuthMethod](row.Methods), AuthenticatedAt: timeOf(row.AuthenticatedAt),
 			ACR: row.Acr,
 		},
 		Review: keystile.ReviewState(row.Review), Environment: keystile.Environment(row.Environment),
@@ -446,7 +446,7 @@ func oauthGrantOf(row gen.OauthGrant) keystile.OAuthGrant {
 	return keystile.OAuthGrant{
 		ID: row.ID, ClientID: row.ClientID, UserID: row.UserID, SessionID: row.SessionID, Scopes: splitList[keystile.Scope](row.Scopes),
 		Audiences: splitList[string](row.Audiences), Methods: splitList[keystile.AuthMethod](row.Methods), AuthenticatedAt: timeOf(row.AuthenticatedAt),
-		Nonce: row.Nonce, Thumbprint: row.Thumbprint, UserinfoClaims: splitList[string](row.UserinfoClaims), IDTokenClaims: splitList[string](row.IDTokenClaims), ACR: row.Acr,
+		Nonce: row.Nonce, Thumbprint: row.Thumbprint, ProviderName: row.Provider, UserinfoClaims: splitList[string](row.UserinfoClaims), IDTokenClaims: splitList[string](row.IDTokenClaims), ACR: row.Acr,
 		CreatedAt: timeOf(row.CreatedAt), ExpiresAt: timeOf(row.ExpiresAt), RevokedAt: nullTimeOf(row.RevokedAt),
 	}
 }

@@ -20,7 +20,8 @@ type Record struct {
 	Token  keystile.OAuthToken
 	Client keystile.OAuthClient
 	// GrantGone: the grant was revoked or is not there, or the client that it was given to,
-	// another one after an exchange, may not work.
+	// another one after an exchange, or the identity provider whose word it was given on, may
+	// not work.
 	GrantGone bool
 	// GrantApplication is what changes of that client are told by.
 	GrantApplication string
@@ -110,12 +111,15 @@ func (k *Kind) Parse(r *keystile.Request, f keystile.Found) (keystile.Presented,
 	p := keystile.Presented{
 		Kind: keystile.KindOAuthToken, Digest: sha256.Sum256(append(space[:0], text...)), Value: f.Value, Source: sourceOf(r.ClientAddr),
 	}
-	if f.Scheme == keystile.SchemeDPoP {
+	switch {
+	case f.Scheme == keystile.SchemeDPoP:
 		s, err := shownWith(r)
 		if err != nil {
 			return keystile.Presented{}, err
 		}
 		p.Detail = s
+	case r.Certificate != "":
+		p.Detail = certificate(r.Certificate)
 	}
 	return p, nil
 }
@@ -149,6 +153,9 @@ func (k *Kind) Verify(ctx context.Context, p keystile.Presented) (*keystile.Prin
 	if facts == nil {
 		return nil, unknownToken
 	}
+	if facts.Certificate != "" && presentedWith(&p) != facts.Certificate {
+		return nil, needsCertificate
+	}
 	if facts.Thumbprint != "" || p.Detail != nil {
 		if err := checkProof(&p, facts.Thumbprint, now); err != nil {
 			return nil, err
@@ -178,11 +185,12 @@ type Facts struct {
 	GrantID string
 	// Granted are the scopes that were granted, of which Principal.Scopes are those
 	// that the user has, too.
-	Granted    []keystile.Scope
-	IssuedAt   time.Time
-	Thumbprint string
-	Actor      string
-	Pairwise   bool
+	Granted  []keystile.Scope
+	IssuedAt time.Time
+	// Thumbprint and Certificate are of the key and of the certificate that it is bound to; empty: none.
+	Thumbprint, Certificate string
+	Actor                   string
+	Pairwise                bool
 	// ACR is the authentication context that was asked for and is met; empty: none was.
 	ACR string
 }
@@ -240,7 +248,7 @@ func judge(r *Record, now time.Time) warm.Result {
 	return warm.Result{Entry: &warm.Entry{
 		Principal: principalOf(r, application),
 		Detail: &Facts{
-			ClientID: t.ClientID, GrantID: t.GrantID, Granted: t.Scopes, IssuedAt: t.CreatedAt, Thumbprint: t.Thumbprint, Actor: t.Actor, Pairwise: r.Client.Pairwise, ACR: r.Grant.ACR,
+			ClientID: t.ClientID, GrantID: t.GrantID, Granted: t.Scopes, IssuedAt: t.CreatedAt, Thumbprint: t.Thumbprint, Certificate: t.Certificate, Actor: t.Actor, Pairwise: r.Client.Pairwise, ACR: r.Grant.ACR,
 		},
 		Also: []warm.Subject{
 			{Kind: keystile.ChangeOAuthGrant, ID: t.GrantID},
@@ -249,6 +257,7 @@ func judge(r *Record, now time.Time) warm.Result {
 			{Kind: keystile.ChangeOrganization, ID: r.Owner.ID},
 			{Kind: keystile.ChangeUser, ID: t.UserID},
 			{Kind: keystile.ChangeRole, ID: r.User.RoleID},
+			{Kind: keystile.ChangeProvider, ID: r.Grant.ProviderName},
 		},
 		NotAfter: t.ExpiresAt.UnixNano(),
 	}}

@@ -323,3 +323,37 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestThreat09_ATokenBoundToACertificateIsGoodWithThatCertificateAlone(t *testing.T) {
+	w := newWorld(t)
+	free, _ := w.add(t)
+	bound, r := w.add(t)
+	r.Token.Certificate = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
+	both, r := w.add(t)
+	r.Token.Certificate, r.Token.Thumbprint = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0", "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+	verify := func(f keystile.Found, certificate string) error {
+		p, err := w.kind.Parse(&keystile.Request{Certificate: certificate}, f)
+		if err != nil {
+			return err
+		}
+		_, err = w.kind.Verify(t.Context(), p)
+		return err
+	}
+	for range 2 { // cold and warm
+		for name, c := range map[string]struct {
+			found       keystile.Found
+			certificate string
+			good        bool
+		}{
+			"its own":                              {bound, "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0", true},
+			"another":                              {bound, "B4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0", false},
+			"none, or it cannot be told":           {bound, "", false},
+			"a token that is bound to none":        {free, "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0", true},
+			"bound to a key as well, and no proof": {both, "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0", false},
+		} {
+			if err := verify(c.found, c.certificate); c.good && err != nil || !c.good && reason(err) != keystile.ReasonSignatureInvalid {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}

@@ -24,7 +24,23 @@ type Ledger interface {
 // belongs to one request; Verify reads the proof, and Claim spends what Verify read.
 type shown struct {
 	text, method, url string
-	proof             *dpop.Proof
+	// certificate is that of the connection; empty: none.
+	certificate string
+	proof       *dpop.Proof
+}
+
+// certificate is the thumbprint of the one that a token without a proof came with.
+type certificate string
+
+// presentedWith is the thumbprint of the certificate that a token came with; empty: none.
+func presentedWith(p *keystile.Presented) string {
+	switch d := p.Detail.(type) {
+	case certificate:
+		return string(d)
+	case *shown:
+		return d.certificate
+	}
+	return ""
 }
 
 // shownWith reads the proof's field: exactly one (RFC 9449, section 4.3).
@@ -33,12 +49,15 @@ func shownWith(r *keystile.Request) (*shown, error) {
 	if err != nil || !there {
 		return nil, malformed("there is not exactly one proof in DPoP")
 	}
-	return &shown{text: text, method: r.Method, url: r.Scheme + "://" + r.Host + r.Path}, nil
+	return &shown{text: text, method: r.Method, url: r.Scheme + "://" + r.Host + r.Path, certificate: r.Certificate}, nil
 }
 
 var (
 	needsProof = keystile.Reject(keystile.ReasonSignatureInvalid, "the token is bound to a key, and came as a bearer token")
-	notBound   = keystile.Reject(keystile.ReasonSignatureInvalid, "the token is bound to no key, and came with a proof")
+	// needsCertificate: also where it cannot be told which certificate a request came with
+	// (RFC 8705, section 3).
+	needsCertificate = keystile.Reject(keystile.ReasonSignatureInvalid, "the token is bound to a certificate, and came without it")
+	notBound         = keystile.Reject(keystile.ReasonSignatureInvalid, "the token is bound to no key, and came with a proof")
 )
 
 // checkProof says whether a token came as it has to: one that is bound to a key with a

@@ -9,6 +9,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/enforce"
+	"keystile.dev/keystile/internal/mtls"
 	"keystile.dev/keystile/internal/problem"
 )
 
@@ -20,6 +21,8 @@ type Options struct {
 	Trust enforce.Trust
 	// Headers is the family of header fields that is read; XForwarded if empty.
 	Headers Family
+	// ClientCert reads the certificate that the proxy's caller proved to hold (RFC 9440).
+	ClientCert bool
 	// Asserter mints Keystile-Assertion; nil leaves it empty.
 	Asserter enforce.Asserter
 	// Logger gets what went wrong inside; may be nil.
@@ -31,6 +34,7 @@ type Handler struct {
 	gate     enforce.Gate
 	trust    enforce.Trust
 	family   *family
+	cert     bool
 	asserter enforce.Asserter
 	logger   *slog.Logger
 }
@@ -44,7 +48,7 @@ func New(o Options) (*Handler, error) {
 	if !ok {
 		return nil, fmt.Errorf("forward-auth: %q is not a family of header fields; use %s or %s", o.Headers, XForwarded, XOriginal)
 	}
-	return &Handler{gate: o.Gate, trust: o.Trust, family: f, asserter: o.Asserter, logger: o.Logger}, nil
+	return &Handler{gate: o.Gate, trust: o.Trust, family: f, cert: o.ClientCert, asserter: o.Asserter, logger: o.Logger}, nil
 }
 
 // ServeHTTP implements http.Handler.
@@ -97,5 +101,12 @@ func (h *Handler) request(hr *http.Request, peer netip.Addr, id string) (*keysti
 		return nil, err
 	}
 	r.ClientAddr = client
+	if values := hr.Header["Client-Cert"]; h.cert && len(values) > 0 {
+		certificate, err := mtls.ParseHeader(values)
+		if err != nil {
+			return nil, keystile.Reject(keystile.ReasonRequestInvalid, err.Error())
+		}
+		r.Certificate = mtls.Thumbprint(certificate.Raw)
+	}
 	return r, nil
 }

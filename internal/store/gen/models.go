@@ -317,6 +317,10 @@ type OauthClient struct {
 	BackchannelLogoutSessionRequired  bool
 	FrontchannelLogoutUri             string
 	FrontchannelLogoutSessionRequired bool
+	TlsSubject                        string
+	SelfSignedTls                     bool
+	CertificateBound                  bool
+	DpopNonce                         bool
 }
 
 type OauthCode struct {
@@ -388,6 +392,7 @@ type OauthGrant struct {
 	UserinfoClaims  string
 	IDTokenClaims   string
 	Acr             string
+	Provider        string
 }
 
 type OauthRefreshToken struct {
@@ -422,21 +427,22 @@ type OauthSecret struct {
 }
 
 type OauthToken struct {
-	Digest     []byte
-	ID         string
-	PepperID   string
-	GrantID    string
-	ClientID   string
-	UserID     string
-	Scopes     string
-	Audiences  string
-	Thumbprint string
-	Actor      string
-	Parent     string
-	CreatedAt  int64
-	ExpiresAt  int64
-	RevokedAt  sql.NullInt64
-	Audited    bool
+	Digest      []byte
+	ID          string
+	PepperID    string
+	GrantID     string
+	ClientID    string
+	UserID      string
+	Scopes      string
+	Audiences   string
+	Thumbprint  string
+	Actor       string
+	Parent      string
+	CreatedAt   int64
+	ExpiresAt   int64
+	RevokedAt   sql.NullInt64
+	Audited     bool
+	Certificate string
 }
 
 type OauthVisit struct {

@@ -53,7 +53,7 @@ func (q *Queries) ExpireOtherOAuthSecrets(ctx context.Context, expiresAt sql.Nul
 }
 
 const findOAuthClient = `-- name: FindOAuthClient :one
-SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.frontchannel_logout_uri, c.frontchannel_logout_session_required, COALESCE(a.name, '') AS application_name, COALESCE(a.homepage, '') AS homepage, COALESCE(a.review, '') AS review,
+SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.frontchannel_logout_uri, c.frontchannel_logout_session_required, c.tls_subject, c.self_signed_tls, c.certificate_bound, c.dpop_nonce, COALESCE(a.name, '') AS application_name, COALESCE(a.homepage, '') AS homepage, COALESCE(a.review, '') AS review,
     COALESCE(a.environment, '') AS environment, COALESCE(o.id, '') AS owner, COALESCE(o.name, '') AS owner_name, COALESCE(o.tenant_id, '') AS owner_tenant_id,
     COALESCE(o.disabled, false) AS owner_disabled
 FROM oauth_clients AS c
@@ -103,6 +103,10 @@ func (q *Queries) FindOAuthClient(ctx context.Context, id string) (FindOAuthClie
 		&i.OauthClient.BackchannelLogoutSessionRequired,
 		&i.OauthClient.FrontchannelLogoutUri,
 		&i.OauthClient.FrontchannelLogoutSessionRequired,
+		&i.OauthClient.TlsSubject,
+		&i.OauthClient.SelfSignedTls,
+		&i.OauthClient.CertificateBound,
+		&i.OauthClient.DpopNonce,
 		&i.ApplicationName,
 		&i.Homepage,
 		&i.Review,
@@ -116,7 +120,7 @@ func (q *Queries) FindOAuthClient(ctx context.Context, id string) (FindOAuthClie
 }
 
 const getOAuthClient = `-- name: GetOAuthClient :one
-SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at, backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required FROM oauth_clients WHERE id = $1
+SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at, backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required, tls_subject, self_signed_tls, certificate_bound, dpop_nonce FROM oauth_clients WHERE id = $1
 `
 
 func (q *Queries) GetOAuthClient(ctx context.Context, id string) (OauthClient, error) {
@@ -148,12 +152,16 @@ func (q *Queries) GetOAuthClient(ctx context.Context, id string) (OauthClient, e
 		&i.BackchannelLogoutSessionRequired,
 		&i.FrontchannelLogoutUri,
 		&i.FrontchannelLogoutSessionRequired,
+		&i.TlsSubject,
+		&i.SelfSignedTls,
+		&i.CertificateBound,
+		&i.DpopNonce,
 	)
 	return i, err
 }
 
 const getOAuthClientOfApplication = `-- name: GetOAuthClientOfApplication :one
-SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at, backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required FROM oauth_clients WHERE application_id = $1
+SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at, backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required, tls_subject, self_signed_tls, certificate_bound, dpop_nonce FROM oauth_clients WHERE application_id = $1
 `
 
 func (q *Queries) GetOAuthClientOfApplication(ctx context.Context, applicationID sql.NullString) (OauthClient, error) {
@@ -185,6 +193,10 @@ func (q *Queries) GetOAuthClientOfApplication(ctx context.Context, applicationID
 		&i.BackchannelLogoutSessionRequired,
 		&i.FrontchannelLogoutUri,
 		&i.FrontchannelLogoutSessionRequired,
+		&i.TlsSubject,
+		&i.SelfSignedTls,
+		&i.CertificateBound,
+		&i.DpopNonce,
 	)
 	return i, err
 }
@@ -192,8 +204,9 @@ func (q *Queries) GetOAuthClientOfApplication(ctx context.Context, applicationID
 const insertOAuthClient = `-- name: InsertOAuthClient :execrows
 INSERT INTO oauth_clients (id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves,
     token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at,
-    backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+    backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required,
+    tls_subject, self_signed_tls, certificate_bound, dpop_nonce)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)
 ON CONFLICT DO NOTHING
 `
 
@@ -223,6 +236,10 @@ type InsertOAuthClientParams struct {
 	BackchannelLogoutSessionRequired  bool
 	FrontchannelLogoutUri             string
 	FrontchannelLogoutSessionRequired bool
+	TlsSubject                        string
+	SelfSignedTls                     bool
+	CertificateBound                  bool
+	DpopNonce                         bool
 }
 
 func (q *Queries) InsertOAuthClient(ctx context.Context, arg InsertOAuthClientParams) (int64, error) {
@@ -252,6 +269,10 @@ func (q *Queries) InsertOAuthClient(ctx context.Context, arg InsertOAuthClientPa
 		arg.BackchannelLogoutSessionRequired,
 		arg.FrontchannelLogoutUri,
 		arg.FrontchannelLogoutSessionRequired,
+		arg.TlsSubject,
+		arg.SelfSignedTls,
+		arg.CertificateBound,
+		arg.DpopNonce,
 	)
 	if err != nil {
 		return 0, err
@@ -293,7 +314,7 @@ func (q *Queries) InsertOAuthSecret(ctx context.Context, arg InsertOAuthSecretPa
 }
 
 const listOAuthClients = `-- name: ListOAuthClients :many
-SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at, backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required FROM oauth_clients WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves, token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at, backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required, tls_subject, self_signed_tls, certificate_bound, dpop_nonce FROM oauth_clients WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 func (q *Queries) ListOAuthClients(ctx context.Context, afterID string, rowLimit int32) ([]OauthClient, error) {
@@ -331,6 +352,10 @@ func (q *Queries) ListOAuthClients(ctx context.Context, afterID string, rowLimit
 			&i.BackchannelLogoutSessionRequired,
 			&i.FrontchannelLogoutUri,
 			&i.FrontchannelLogoutSessionRequired,
+			&i.TlsSubject,
+			&i.SelfSignedTls,
+			&i.CertificateBound,
+			&i.DpopNonce,
 		); err != nil {
 			return nil, err
 		}
@@ -346,7 +371,7 @@ func (q *Queries) ListOAuthClients(ctx context.Context, afterID string, rowLimit
 }
 
 const listOAuthClientsOfOrganization = `-- name: ListOAuthClientsOfOrganization :many
-SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.frontchannel_logout_uri, c.frontchannel_logout_session_required FROM oauth_clients AS c JOIN applications AS a ON a.id = c.application_id
+SELECT c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.frontchannel_logout_uri, c.frontchannel_logout_session_required, c.tls_subject, c.self_signed_tls, c.certificate_bound, c.dpop_nonce FROM oauth_clients AS c JOIN applications AS a ON a.id = c.application_id
 WHERE a.organization_id = $1 AND c.id > $2 ORDER BY c.id LIMIT $3
 `
 
@@ -389,6 +414,10 @@ func (q *Queries) ListOAuthClientsOfOrganization(ctx context.Context, organizati
 			&i.OauthClient.BackchannelLogoutSessionRequired,
 			&i.OauthClient.FrontchannelLogoutUri,
 			&i.OauthClient.FrontchannelLogoutSessionRequired,
+			&i.OauthClient.TlsSubject,
+			&i.OauthClient.SelfSignedTls,
+			&i.OauthClient.CertificateBound,
+			&i.OauthClient.DpopNonce,
 		); err != nil {
 			return nil, err
 		}
@@ -489,7 +518,7 @@ UPDATE oauth_clients
 SET name = $2, public = $3, jwks = $4, redirect_uris = $5, post_logout_redirect_uris = $6, grant_types = $7, scopes = $8, audiences = $9, serves = $10,
     token_format = $11, first_party = $12, id_token_algorithm = $13, pairwise = $14, dpop = $15, pushed_only = $16,
     updated_at = $17, revoked_at = $18, backchannel_logout_uri = $19, backchannel_logout_session_required = $20, frontchannel_logout_uri = $21,
-    frontchannel_logout_session_required = $22
+    frontchannel_logout_session_required = $22, tls_subject = $23, self_signed_tls = $24, certificate_bound = $25, dpop_nonce = $26
 WHERE id = $1
 `
 
@@ -516,6 +545,10 @@ type UpdateOAuthClientParams struct {
 	BackchannelLogoutSessionRequired  bool
 	FrontchannelLogoutUri             string
 	FrontchannelLogoutSessionRequired bool
+	TlsSubject                        string
+	SelfSignedTls                     bool
+	CertificateBound                  bool
+	DpopNonce                         bool
 }
 
 func (q *Queries) UpdateOAuthClient(ctx context.Context, arg UpdateOAuthClientParams) error {
@@ -542,6 +575,10 @@ func (q *Queries) UpdateOAuthClient(ctx context.Context, arg UpdateOAuthClientPa
 		arg.BackchannelLogoutSessionRequired,
 		arg.FrontchannelLogoutUri,
 		arg.FrontchannelLogoutSessionRequired,
+		arg.TlsSubject,
+		arg.SelfSignedTls,
+		arg.CertificateBound,
+		arg.DpopNonce,
 	)
 	return err
 }

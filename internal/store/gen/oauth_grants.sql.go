@@ -94,7 +94,7 @@ func (q *Queries) FindOAuthCodes(ctx context.Context, digest []byte, digest_2 []
 }
 
 const getOAuthGrant = `-- name: GetOAuthGrant :one
-SELECT id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at, revoked_at, audited, userinfo_claims, id_token_claims, acr FROM oauth_grants WHERE id = $1
+SELECT id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at, revoked_at, audited, userinfo_claims, id_token_claims, acr, provider FROM oauth_grants WHERE id = $1
 `
 
 func (q *Queries) GetOAuthGrant(ctx context.Context, id string) (OauthGrant, error) {
@@ -118,6 +118,7 @@ func (q *Queries) GetOAuthGrant(ctx context.Context, id string) (OauthGrant, err
 		&i.UserinfoClaims,
 		&i.IDTokenClaims,
 		&i.Acr,
+		&i.Provider,
 	)
 	return i, err
 }
@@ -176,9 +177,9 @@ func (q *Queries) InsertOAuthCode(ctx context.Context, arg InsertOAuthCodeParams
 }
 
 const insertOAuthGrant = `-- name: InsertOAuthGrant :exec
-INSERT INTO oauth_grants (id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at,
+INSERT INTO oauth_grants (id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, provider, created_at, expires_at,
     userinfo_claims, id_token_claims, acr)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 `
 
 type InsertOAuthGrantParams struct {
@@ -192,6 +193,7 @@ type InsertOAuthGrantParams struct {
 	AuthenticatedAt int64
 	Nonce           string
 	Thumbprint      string
+	Provider        string
 	CreatedAt       int64
 	ExpiresAt       int64
 	UserinfoClaims  string
@@ -211,6 +213,7 @@ func (q *Queries) InsertOAuthGrant(ctx context.Context, arg InsertOAuthGrantPara
 		arg.AuthenticatedAt,
 		arg.Nonce,
 		arg.Thumbprint,
+		arg.Provider,
 		arg.CreatedAt,
 		arg.ExpiresAt,
 		arg.UserinfoClaims,

@@ -66,10 +66,11 @@ func (q *Queries) FindOAuthRefreshTokens(ctx context.Context, digest []byte, dig
 }
 
 const findOAuthTokens = `-- name: FindOAuthTokens :many
-SELECT t.digest, t.id, t.pepper_id, t.grant_id, t.client_id, t.user_id, t.scopes, t.audiences, t.thumbprint, t.actor, t.parent, t.created_at, t.expires_at, t.revoked_at, t.audited, c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.frontchannel_logout_uri, c.frontchannel_logout_session_required,
+SELECT t.digest, t.id, t.pepper_id, t.grant_id, t.client_id, t.user_id, t.scopes, t.audiences, t.thumbprint, t.actor, t.parent, t.created_at, t.expires_at, t.revoked_at, t.audited, t.certificate, c.id, c.application_id, c.name, c.public, c.jwks, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.serves, c.token_format, c.first_party, c.id_token_algorithm, c.pairwise, c.dpop, c.pushed_only, c.created_at, c.updated_at, c.revoked_at, c.last_used_at, c.backchannel_logout_uri, c.backchannel_logout_session_required, c.frontchannel_logout_uri, c.frontchannel_logout_session_required, c.tls_subject, c.self_signed_tls, c.certificate_bound, c.dpop_nonce,
     CASE WHEN g.id IS NULL OR g.revoked_at IS NOT NULL OR gc.id IS NULL OR gc.revoked_at IS NOT NULL
-        OR ga.review IN ('suspended', 'retired') OR (ga.environment = 'production' AND ga.review <> 'approved') THEN 1 ELSE 0 END AS grant_gone,
-    COALESCE(gc.application_id, gc.id, '') AS grant_application,
+        OR ga.review IN ('suspended', 'retired') OR (ga.environment = 'production' AND ga.review <> 'approved')
+        OR (g.provider <> '' AND (idp.name IS NULL OR idp.disabled)) THEN 1 ELSE 0 END AS grant_gone,
+    COALESCE(gc.application_id, gc.id, '') AS grant_application, COALESCE(g.provider, '') AS grant_provider,
     COALESCE(g.session_id, '') AS session_id, COALESCE(g.methods, '') AS methods, COALESCE(g.authenticated_at, 0) AS authenticated_at, COALESCE(g.acr, '') AS acr,
     COALESCE(a.review, '') AS review, COALESCE(a.environment, '') AS environment,
     COALESCE(owner.id, '') AS owner, COALESCE(owner.tenant_id, '') AS owner_tenant_id, COALESCE(owner.disabled, false) AS owner_disabled,
@@ -83,6 +84,7 @@ JOIN oauth_clients AS c ON c.id = t.client_id
 LEFT JOIN oauth_grants AS g ON g.id = t.grant_id
 LEFT JOIN oauth_clients AS gc ON gc.id = g.client_id
 LEFT JOIN applications AS ga ON ga.id = gc.application_id
+LEFT JOIN identity_providers AS idp ON idp.name = g.provider
 LEFT JOIN applications AS a ON a.id = c.application_id
 LEFT JOIN organizations AS owner ON owner.id = a.organization_id
 LEFT JOIN users AS u ON u.id = t.user_id
@@ -97,6 +99,7 @@ type FindOAuthTokensRow struct {
 	OauthClient       OauthClient
 	GrantGone         int32
 	GrantApplication  string
+	GrantProvider     string
 	SessionID         string
 	Methods           string
 	AuthenticatedAt   int64
@@ -121,7 +124,7 @@ type FindOAuthTokensRow struct {
 }
 
 // grant_gone: the grant was revoked, or the client that it was given to may not work any more: a token that was exchanged is
-// of another client than its grant.
+// of another client than its grant. Or the identity provider whose word it was given on is disabled or gone.
 func (q *Queries) FindOAuthTokens(ctx context.Context, digest []byte, digest_2 []byte, digest_3 []byte) ([]FindOAuthTokensRow, error) {
 	rows, err := q.db.QueryContext(ctx, findOAuthTokens, digest, digest_2, digest_3)
 	if err != nil {
@@ -147,6 +150,7 @@ func (q *Queries) FindOAuthTokens(ctx context.Context, digest []byte, digest_2 [
 			&i.OauthToken.ExpiresAt,
 			&i.OauthToken.RevokedAt,
 			&i.OauthToken.Audited,
+			&i.OauthToken.Certificate,
 			&i.OauthClient.ID,
 			&i.OauthClient.ApplicationID,
 			&i.OauthClient.Name,
@@ -172,8 +176,13 @@ func (q *Queries) FindOAuthTokens(ctx context.Context, digest []byte, digest_2 [
 			&i.OauthClient.BackchannelLogoutSessionRequired,
 			&i.OauthClient.FrontchannelLogoutUri,
 			&i.OauthClient.FrontchannelLogoutSessionRequired,
+			&i.OauthClient.TlsSubject,
+			&i.OauthClient.SelfSignedTls,
+			&i.OauthClient.CertificateBound,
+			&i.OauthClient.DpopNonce,
 			&i.GrantGone,
 			&i.GrantApplication,
+			&i.GrantProvider,
 			&i.SessionID,
 			&i.Methods,
 			&i.AuthenticatedAt,
@@ -238,24 +247,25 @@ func (q *Queries) InsertOAuthRefreshToken(ctx context.Context, arg InsertOAuthRe
 }
 
 const insertOAuthToken = `-- name: InsertOAuthToken :exec
-INSERT INTO oauth_tokens (digest, id, pepper_id, grant_id, client_id, user_id, scopes, audiences, thumbprint, actor, parent, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+INSERT INTO oauth_tokens (digest, id, pepper_id, grant_id, client_id, user_id, scopes, audiences, thumbprint, actor, parent, certificate, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 `
 
 type InsertOAuthTokenParams struct {
-	Digest     []byte
-	ID         string
-	PepperID   string
-	GrantID    string
-	ClientID   string
-	UserID     string
-	Scopes     string
-	Audiences  string
-	Thumbprint string
-	Actor      string
-	Parent     string
-	CreatedAt  int64
-	ExpiresAt  int64
+	Digest      []byte
+	ID          string
+	PepperID    string
+	GrantID     string
+	ClientID    string
+	UserID      string
+	Scopes      string
+	Audiences   string
+	Thumbprint  string
+	Actor       string
+	Parent      string
+	Certificate string
+	CreatedAt   int64
+	ExpiresAt   int64
 }
 
 func (q *Queries) InsertOAuthToken(ctx context.Context, arg InsertOAuthTokenParams) error {
@@ -271,6 +281,7 @@ func (q *Queries) InsertOAuthToken(ctx context.Context, arg InsertOAuthTokenPara
 		arg.Thumbprint,
 		arg.Actor,
 		arg.Parent,
+		arg.Certificate,
 		arg.CreatedAt,
 		arg.ExpiresAt,
 	)

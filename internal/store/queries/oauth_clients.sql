@@ -1,8 +1,9 @@
 -- name: InsertOAuthClient :execrows
 INSERT INTO oauth_clients (id, application_id, name, public, jwks, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, serves,
     token_format, first_party, id_token_algorithm, pairwise, dpop, pushed_only, created_at, updated_at, revoked_at, last_used_at,
-    backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+    backchannel_logout_uri, backchannel_logout_session_required, frontchannel_logout_uri, frontchannel_logout_session_required,
+    tls_subject, self_signed_tls, certificate_bound, dpop_nonce)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)
 ON CONFLICT DO NOTHING;
 
 -- name: GetOAuthClient :one
@@ -23,7 +24,7 @@ UPDATE oauth_clients
 SET name = $2, public = $3, jwks = $4, redirect_uris = $5, post_logout_redirect_uris = $6, grant_types = $7, scopes = $8, audiences = $9, serves = $10,
     token_format = $11, first_party = $12, id_token_algorithm = $13, pairwise = $14, dpop = $15, pushed_only = $16,
     updated_at = $17, revoked_at = $18, backchannel_logout_uri = $19, backchannel_logout_session_required = $20, frontchannel_logout_uri = $21,
-    frontchannel_logout_session_required = $22
+    frontchannel_logout_session_required = $22, tls_subject = $23, self_signed_tls = $24, certificate_bound = $25, dpop_nonce = $26
 WHERE id = $1;
 
 -- name: DeleteOAuthClient :exec

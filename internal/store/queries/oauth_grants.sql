@@ -15,9 +15,9 @@ DELETE FROM oauth_consents WHERE user_id = sqlc.arg(user_id) AND client_id = sql
 DELETE FROM oauth_consents WHERE user_id = $1;
 
 -- name: InsertOAuthGrant :exec
-INSERT INTO oauth_grants (id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, created_at, expires_at,
+INSERT INTO oauth_grants (id, client_id, user_id, session_id, scopes, audiences, methods, authenticated_at, nonce, thumbprint, provider, created_at, expires_at,
     userinfo_claims, id_token_claims, acr)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16);
 
 -- name: GetOAuthGrant :one
 SELECT * FROM oauth_grants WHERE id = $1;

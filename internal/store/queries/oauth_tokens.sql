@@ -1,14 +1,15 @@
 -- name: InsertOAuthToken :exec
-INSERT INTO oauth_tokens (digest, id, pepper_id, grant_id, client_id, user_id, scopes, audiences, thumbprint, actor, parent, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+INSERT INTO oauth_tokens (digest, id, pepper_id, grant_id, client_id, user_id, scopes, audiences, thumbprint, actor, parent, certificate, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- grant_gone: the grant was revoked, or the client that it was given to may not work any more: a token that was exchanged is
--- of another client than its grant.
+-- of another client than its grant. Or the identity provider whose word it was given on is disabled or gone.
 -- name: FindOAuthTokens :many
 SELECT sqlc.embed(t), sqlc.embed(c),
     CASE WHEN g.id IS NULL OR g.revoked_at IS NOT NULL OR gc.id IS NULL OR gc.revoked_at IS NOT NULL
-        OR ga.review IN ('suspended', 'retired') OR (ga.environment = 'production' AND ga.review <> 'approved') THEN 1 ELSE 0 END AS grant_gone,
-    COALESCE(gc.application_id, gc.id, '') AS grant_application,
+        OR ga.review IN ('suspended', 'retired') OR (ga.environment = 'production' AND ga.review <> 'approved')
+        OR (g.provider <> '' AND (idp.name IS NULL OR idp.disabled)) THEN 1 ELSE 0 END AS grant_gone,
+    COALESCE(gc.application_id, gc.id, '') AS grant_application, COALESCE(g.provider, '') AS grant_provider,
     COALESCE(g.session_id, '') AS session_id, COALESCE(g.methods, '') AS methods, COALESCE(g.authenticated_at, 0) AS authenticated_at, COALESCE(g.acr, '') AS acr,
     COALESCE(a.review, '') AS review, COALESCE(a.environment, '') AS environment,
     COALESCE(owner.id, '') AS owner, COALESCE(owner.tenant_id, '') AS owner_tenant_id, COALESCE(owner.disabled, false) AS owner_disabled,
@@ -22,6 +23,7 @@ JOIN oauth_clients AS c ON c.id = t.client_id
 LEFT JOIN oauth_grants AS g ON g.id = t.grant_id
 LEFT JOIN oauth_clients AS gc ON gc.id = g.client_id
 LEFT JOIN applications AS ga ON ga.id = gc.application_id
+LEFT JOIN identity_providers AS idp ON idp.name = g.provider
 LEFT JOIN applications AS a ON a.id = c.application_id
 LEFT JOIN organizations AS owner ON owner.id = a.organization_id
 LEFT JOIN users AS u ON u.id = t.user_id

@@ -20,6 +20,7 @@ func OAuthClient(n int) keystile.OAuthClient {
 		PostLogoutRedirectURIs: []string{"https://app.example.com/bye"}, GrantTypes: []keystile.GrantType{keystile.GrantAuthorizationCode, keystile.GrantRefreshToken},
 		Scopes: []keystile.Scope{"openid", "sites:read"}, Audiences: []string{"https://api.example.com"}, Serves: []string{"https://own.example.com"},
 		TokenFormat: keystile.TokenOpaque, FirstParty: true, IDTokenAlgorithm: keystile.EdDSA, Pairwise: true, DPoP: true, PushedOnly: true,
+		TLSSubject: "dns:batch.example.com", SelfSignedTLS: true, CertificateBound: true, DPoPNonce: true,
 		Backchannel:  keystile.LogoutURI{URI: "https://app.example.com/backchannel", SessionRequired: true},
 		Frontchannel: keystile.LogoutURI{URI: "https://app.example.com/frontchannel", SessionRequired: true},
 		CreatedAt:    T0, UpdatedAt: T0,

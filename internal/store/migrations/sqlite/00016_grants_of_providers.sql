@@ -1,0 +1,4 @@
+-- +goose Up
+
+-- provider is the identity provider whose assertion stands behind the grant, '' where the user gave it.
+ALTER TABLE oauth_grants ADD COLUMN provider TEXT NOT NULL DEFAULT '';
