@@ -20,6 +20,8 @@ const maxVia = 8
 //   - Fields that Connection names end here (RFC 9110, 7.6.1). Done later, they
 //     would let a caller remove the gateway's own fields.
 //   - Identity fields, in any spelling, are the gateway's alone.
+//   - A certificate in a field is the word of who ended TLS (RFC 9440, section 4), and
+//     that is the gateway: what a caller writes there proves nothing.
 //   - An upgrade to another version of HTTP would open a way past the gate: what
 //     follows the 101 is not looked at. Upgrading is optional (RFC 9110, 7.8), so
 //     the request goes on without it.
@@ -29,9 +31,20 @@ func cleanInbound(hr *http.Request) {
 		dropNamed(h, field)
 	}
 	enforce.StripIdentity(h)
+	dropCertificates(h)
 	if upgrades := h["Upgrade"]; upgrades != nil && (hr.ProtoMajor != 1 || carriesHTTP(upgrades)) {
 		delete(h, "Upgrade")
 		delete(h, "Http2-Settings")
+	}
+}
+
+// dropCertificates removes Client-Cert and Client-Cert-Chain in every spelling that an
+// upstream could take for them.
+func dropCertificates(h http.Header) {
+	for name := range h {
+		if enforce.SameName(name, "client-cert") || enforce.SameName(name, "client-cert-chain") {
+			delete(h, name)
+		}
 	}
 }
 
@@ -174,6 +187,7 @@ func keepTrailers(announced http.Header, route *keystile.Route) http.Header {
 		}
 	}
 	enforce.StripIdentity(kept)
+	dropCertificates(kept)
 	for _, name := range notInTrailers {
 		delete(kept, name)
 	}

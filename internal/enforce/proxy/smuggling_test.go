@@ -178,6 +178,7 @@ func TestThreat17_NoIdentityFieldOfACallerReachesTheUpstream(t *testing.T) {
 		"Keystile-Subject", "keystile-subject", "KEYSTILE-SUBJECT", "Keystile_Subject", "keystile_subject", "KEYSTILE_SUBJECT",
 		"Keystile-Organization", "Keystile_Organization", "Keystile-Scopes", "keystile-Scopes", "Keystile-Sites",
 		"Keystile-Assertion", "Keystile_Assertion", "Keystile-Request-Id", "Keystile-Anything", "keystile-",
+		"Client-Cert", "client_cert", "CLIENT-CERT-CHAIN",
 	}
 	var fields strings.Builder
 	for i, name := range names {
