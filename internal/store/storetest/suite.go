@@ -14,7 +14,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		organizationBehaviours, siteBehaviours, roleBehaviours, keyBehaviours, secretBehaviours, adminTokenBehaviours,
 		keyringBehaviours, signingKeyBehaviours, userBehaviours, loginBehaviours, providerBehaviours, nonceBehaviours,
 		applicationBehaviours, webhookBehaviours, oauthBehaviours, visitBehaviours, keyLifeBehaviours,
-		transactionBehaviours, auditBehaviours, checkpointBehaviours, feedBehaviours, decisionBehaviours, importBehaviours,
+		transactionBehaviours, auditBehaviours, checkpointBehaviours, feedBehaviours, decisionBehaviours, importBehaviours, sizeBehaviours,
 	} {
 		for _, b := range group {
 			t.Run(b.name, func(t *testing.T) { b.check(t, open(t)) })
