@@ -139,10 +139,12 @@ func (k *keptStatements) find(text string) *sql.Stmt {
 // preparedTx runs the statements of one transaction. It prepares those that come
 // a second time, as an apply of 100 000 things runs a dozen texts, where they are
 // not kept prepared anyway. Texts must be few: they are constants, or made for one
-// of a few numbers of rows.
+// of a few numbers of rows. PostgreSQL's driver keeps every text prepared for its
+// connection: preparing it once more would ask the server twice.
 type preparedTx struct {
 	*sql.Tx
-	kept *keptStatements
+	plain bool
+	kept  *keptStatements
 	// stmts holds nil for a text that has been run once. They are closed with the transaction.
 	stmts map[string]statement
 }
@@ -151,7 +153,7 @@ func (s *Store) prepared(tx *sql.Tx) *preparedTx { return s.preparedOn(s.writer,
 
 // preparedOn is the same for a transaction of another pool, which keeps no statements.
 func (s *Store) preparedOn(db *sql.DB, tx *sql.Tx) *preparedTx {
-	p := &preparedTx{Tx: tx, stmts: map[string]statement{}}
+	p := &preparedTx{Tx: tx, plain: s.Engine() == "postgres", stmts: map[string]statement{}}
 	if db == s.writer {
 		p.kept = s.kept
 	}
@@ -159,6 +161,9 @@ func (s *Store) preparedOn(db *sql.DB, tx *sql.Tx) *preparedTx {
 }
 
 func (p *preparedTx) prepare(ctx context.Context, text string) (statement, error) {
+	if p.plain {
+		return nil, nil
+	}
 	s, again := p.stmts[text]
 	if s != nil {
 		return s, nil
