@@ -26,6 +26,8 @@ var (
 	binary, house string
 	// origin is the server as people and clients know it, apis the same one as the gateway.
 	origin, apis string
+	// certified is the listener that asks for certificates.
+	certified string
 	// authority is the file of the certificate that the server's is signed by.
 	authority string
 	// trusting trusts it.
@@ -71,8 +73,8 @@ func run(m *testing.M) (code int, err error) {
 	return code, nil
 }
 
-// configuration takes the address, the public URL, the API behind the gateway, and the
-// route of docs/mcp.md.
+// configuration takes the address, the public URL, the API behind the gateway, the
+// route of docs/mcp.md, and the line of the page that asks clients for certificates.
 const configuration = `
 listen: %s
 public_url: %s
@@ -84,7 +86,9 @@ routes:
     accept:   [oauth_token]
     scopes:   [sites:read]
     errors:   nao
-%s`
+%s
+%s
+`
 
 // world is who and what there is. Clients are made by each test.
 const world = `
@@ -125,7 +129,11 @@ func startServer(ctx context.Context, dir, api, tools string) (*program.Process,
 		return nil, err
 	}
 	route := strings.NewReplacer("mcp.example.com", "127.0.0.1", "http://127.0.0.1:9000", tools).Replace(string(mcpRoute.FindSubmatch(page)[1]))
-	config := fmt.Sprintf(configuration, address, origin, api, route)
+	line, err := certificates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	config := fmt.Sprintf(configuration, address, origin, api, route, line)
 	state := filepath.Join(dir, "world.yaml")
 	if err := errors.Join(os.WriteFile(filepath.Join(house, "keystile.yaml"), []byte(config), 0o600), os.WriteFile(state, []byte(world), 0o600)); err != nil {
 		return nil, err
