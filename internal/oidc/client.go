@@ -17,6 +17,10 @@ import (
 // client is a client with what it hangs on.
 type client struct {
 	store.OAuthClientLookup
+	// secrets are its own, and those that ended.
+	secrets []keystile.OAuthSecret
+	// remembered: it was not looked up for this request.
+	remembered bool
 }
 
 func (c *client) id() string { return c.Client.ID }
@@ -68,14 +72,22 @@ func (c *client) standing() string {
 
 // find reads a client that may work; keystile.ErrNotFound: there is none, or it may not.
 func (s *Server) find(ctx context.Context, id string) (*client, error) {
+	if c := s.known.find(id, s.o.Now()); c != nil {
+		return c, nil
+	}
+	begun := s.known.begin()
 	found, err := s.o.Store.FindOAuthClient(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{found}
+	c := &client{OAuthClientLookup: found}
 	if why := c.standing(); why != "" {
 		return nil, errors.Join(keystile.ErrNotFound, errors.New(why))
 	}
+	if c.secrets, err = s.o.Store.OAuthSecrets(ctx, id); err != nil {
+		return nil, err
+	}
+	s.known.keep(c, begun)
 	return c, nil
 }
 
@@ -200,14 +212,16 @@ func (s *Server) authenticate(ctx context.Context, r *request) (*client, error) 
 }
 
 func (s *Server) checkSecret(ctx context.Context, c *client, said credentials) error {
-	secrets, err := s.o.Store.OAuthSecrets(ctx, c.id())
-	if err != nil {
-		return err
+	candidates, now := s.candidates(said.secret), s.now()
+	if holds(c.secrets, candidates, now) {
+		return nil
 	}
-	candidates := s.candidates(said.secret)
-	now := s.now()
-	for _, kept := range secrets {
-		if kept.RevokedAt.IsZero() && (kept.ExpiresAt.IsZero() || now.Before(kept.ExpiresAt)) && slices.Contains(candidates, kept.Digest) {
+	if c.remembered { // it may be newer than what is remembered
+		secrets, err := s.o.Store.OAuthSecrets(ctx, c.id())
+		if err != nil {
+			return err
+		}
+		if holds(secrets, candidates, now) {
 			return nil
 		}
 	}
