@@ -29,18 +29,15 @@ func newKnown(fresh func(time.Time) bool) *known {
 	return &known{fresh: fresh, clients: map[string]*client{}}
 }
 
-// find is a remembered client; nil: it has to be looked up. Its lists are the caller's own.
+// find is a remembered client; nil: it has to be looked up. Requests share it, so nobody
+// changes anything in it.
 func (k *known) find(id string, now time.Time) *client {
 	if !k.fresh(now) {
 		return nil
 	}
 	k.mu.RLock()
-	c := k.clients[id]
-	k.mu.RUnlock()
-	if c == nil {
-		return nil
-	}
-	return c.own()
+	defer k.mu.RUnlock()
+	return k.clients[id]
 }
 
 // begin is what keep has to be given: it is called before a client is read.
@@ -52,8 +49,8 @@ func (k *known) begin() int64 {
 
 // keep remembers a client that was read after begin, unless anything changed meanwhile.
 func (k *known) keep(c *client, begun int64) {
-	mine := c.own()
-	mine.remembered = true
+	shared := *c
+	shared.remembered = true
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.changes != begun {
@@ -62,7 +59,7 @@ func (k *known) keep(c *client, begun int64) {
 	if len(k.clients) >= maxKnown {
 		clear(k.clients)
 	}
-	k.clients[c.id()] = mine
+	k.clients[c.id()] = &shared
 }
 
 // apply forgets the clients that a change concerns.
@@ -86,16 +83,6 @@ func (k *known) apply(change keystile.Change) {
 			delete(k.clients, id)
 		}
 	}
-}
-
-// own is a copy whose lists nobody else holds.
-func (c *client) own() *client {
-	mine := *c
-	of := &mine.Client
-	of.RedirectURIs, of.PostLogoutRedirectURIs = slices.Clone(of.RedirectURIs), slices.Clone(of.PostLogoutRedirectURIs)
-	of.GrantTypes, of.Scopes = slices.Clone(of.GrantTypes), slices.Clone(of.Scopes)
-	of.Audiences, of.Serves = slices.Clone(of.Audiences), slices.Clone(of.Serves)
-	return &mine
 }
 
 // holds says whether one of the secrets, which are a client's, has one of the digests

@@ -226,7 +226,7 @@ func (one *browser) send(ctx context.Context, method, path string, form url.Valu
 	}
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("Origin", "http://auth.example.com")
+		r.Header.Set("Origin", one.origin)
 	}
 	answer, err := one.http.Do(r)
 	if err != nil {
