@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -20,8 +19,8 @@ const (
 	shortBatch = 250
 )
 
-// shortLived issues access tokens, lets them end and purges them, three turns or
-// -rounds: what issuing writes must be gone after each, so that the tables are flat however
+// shortLived issues access tokens, lets them end and purges them, -rounds
+// times: what issuing writes must be gone after each, so that the tables are flat however
 // many tokens there were. It is no part of a run of everything unless -huge is.
 func (b *bench) shortLived(ctx context.Context) (err error) {
 	if !b.huge && b.only != "tokens" {
@@ -31,8 +30,7 @@ func (b *bench) shortLived(ctx context.Context) (err error) {
 	if _, err := b.keystile(ctx, "init", dir); err != nil {
 		return err
 	}
-	file := filepath.Join(dir, "keystile.db")
-	st, err := store.Open(ctx, store.Options{URL: "sqlite:" + file})
+	st, err := store.Open(ctx, store.Options{URL: "sqlite:" + filepath.Join(dir, "keystile.db")})
 	if err != nil {
 		return err
 	}
@@ -41,11 +39,7 @@ func (b *bench) shortLived(ctx context.Context) (err error) {
 	if err := t.seed(ctx); err != nil {
 		return err
 	}
-	if t.sizes, err = sql.Open("sqlite", file); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, t.sizes.Close()) }()
-	for turn := range min(3, b.rounds) {
+	for turn := range b.rounds {
 		if err := b.tokenTurn(ctx, t, turn+1); err != nil {
 			return err
 		}
@@ -56,7 +50,6 @@ func (b *bench) shortLived(ctx context.Context) (err error) {
 // tokenTurns is a store of access tokens under way.
 type tokenTurns struct {
 	store *store.Store
-	sizes *sql.DB
 	now   time.Time
 	next  uint64
 }
@@ -139,25 +132,19 @@ func (t *tokenTurns) fill(ctx context.Context, n int) error {
 	}
 }
 
-// oauthTables are those that issuing writes to.
+// oauthTables are those that issuing writes to, besides the audit log.
 var oauthTables = []string{"oauth_codes", "oauth_grants", "oauth_tokens", "oauth_refresh_tokens"}
 
-// rows is how many rows those tables have.
-func (t *tokenTurns) rows(ctx context.Context) (all int64, err error) {
-	for _, table := range oauthTables {
-		var n int64
-		if err := t.sizes.QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+// megabytes is what tables take with their indexes.
+func (t *tokenTurns) megabytes(ctx context.Context, tables ...string) (all float64, err error) {
+	for _, table := range tables {
+		n, err := t.store.TableSize(ctx, table)
+		if err != nil {
 			return 0, err
 		}
-		all += n
+		all += float64(n) / 1e6
 	}
 	return all, nil
-}
-
-// bytes is what tables that are called like that take with their indexes.
-func (t *tokenTurns) bytes(ctx context.Context, like string) (n float64, err error) {
-	err = t.sizes.QueryRowContext(ctx, "SELECT COALESCE(sum(pgsize), 0) / 1e6 FROM dbstat WHERE name LIKE ?", like).Scan(&n)
-	return n, err
 }
 
 func (b *bench) tokenTurn(ctx context.Context, t *tokenTurns, turn int) error {
@@ -170,9 +157,11 @@ func (b *bench) tokenTurn(ctx context.Context, t *tokenTurns, turn int) error {
 		b.report.figure(fmt.Sprintf("turn %d: %s", turn, name), value, unit, goal)
 	}
 	say("seconds to issue them", time.Since(began).Seconds(), "s", "")
-	if err := t.weigh(ctx, "before the purge", "", say); err != nil {
+	full, err := t.megabytes(ctx, oauthTables...)
+	if err != nil {
 		return err
 	}
+	say("tables of codes, grants and tokens before the purge", full, "MB", "")
 	t.now = t.now.Add(keystile.OAuthTokenLife + 2*time.Hour)
 	b.note("turn %d: purging them", turn)
 	began = time.Now()
@@ -186,28 +175,15 @@ func (b *bench) tokenTurn(ctx context.Context, t *tokenTurns, turn int) error {
 		}
 	}
 	say("seconds to purge them", time.Since(began).Seconds(), "s", "")
-	if err := t.weigh(ctx, "after the purge", "0", say); err != nil {
-		return err
-	}
-	size, err := t.bytes(ctx, "%audit%")
+	empty, err := t.megabytes(ctx, oauthTables...)
 	if err != nil {
 		return err
 	}
-	say("the audit log, which keeps an event of each", size, "MB", "")
-	return nil
-}
-
-// weigh reports the rows and the size of the tables that issuing writes to.
-func (t *tokenTurns) weigh(ctx context.Context, when, goal string, say func(name string, value float64, unit, goal string)) error {
-	n, err := t.rows(ctx)
+	events, err := t.megabytes(ctx, "audit_events")
 	if err != nil {
 		return err
 	}
-	say("rows "+when, float64(n), "", goal)
-	size, err := t.bytes(ctx, "oauth_%")
-	if err != nil {
-		return err
-	}
-	say("their tables and indexes "+when, size, "MB", "")
+	say("tables of codes, grants and tokens after the purge", empty, "MB", "")
+	say("the audit log, which keeps an event of each", events, "MB", "")
 	return nil
 }
