@@ -85,6 +85,8 @@ type request struct {
 	thumbprint string
 	// certificate is the thumbprint of the one that what it gets is bound to; empty: none.
 	certificate string
+	// asksOnly: the caller is told something and given nothing.
+	asksOnly bool
 }
 
 // get is a parameter that stands once; empty: it is not there.

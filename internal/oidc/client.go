@@ -21,6 +21,8 @@ type client struct {
 	secrets []keystile.OAuthSecret
 	// remembered: it was not looked up for this request.
 	remembered bool
+	// revision is one of the feed at which it was as it is here.
+	revision int64
 }
 
 func (c *client) id() string { return c.Client.ID }
@@ -70,17 +72,23 @@ func (c *client) standing() string {
 	return "the client's application is " + string(c.Application.Review)
 }
 
-// find reads a client that may work; keystile.ErrNotFound: there is none, or it may not.
+// find is a client that may work, as it is at this moment; keystile.ErrNotFound: there is
+// none, or it may not. Where nothing changed in the store since it was read it is the one
+// in memory.
 func (s *Server) find(ctx context.Context, id string) (*client, error) {
-	if c := s.known.find(id, s.o.Now()); c != nil {
+	begun := s.known.begin()
+	revision, err := s.o.Store.Revision(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c := s.known.find(id, s.o.Now()); c != nil && c.revision == revision {
 		return c, nil
 	}
-	begun := s.known.begin()
 	found, err := s.o.Store.FindOAuthClient(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{OAuthClientLookup: found}
+	c := &client{OAuthClientLookup: found, revision: revision}
 	if why := c.standing(); why != "" {
 		return nil, errors.Join(keystile.ErrNotFound, errors.New(why))
 	}
@@ -89,6 +97,15 @@ func (s *Server) find(ctx context.Context, id string) (*client, error) {
 	}
 	s.known.keep(c, begun)
 	return c, nil
+}
+
+// findKnown is find for a request that is given nothing: it takes what is in memory, which
+// ends as soon as the feed tells of a change.
+func (s *Server) findKnown(ctx context.Context, id string) (*client, error) {
+	if c := s.known.find(id, s.o.Now()); c != nil {
+		return c, nil
+	}
+	return s.find(ctx, id)
 }
 
 // logged is an id that anybody may have made up, as the log has it.
@@ -186,7 +203,11 @@ func (s *Server) authenticate(ctx context.Context, r *request) (*client, error) 
 	if said.id == "" {
 		return nil, noClient(said.basic, "the request names no client")
 	}
-	c, err := s.find(ctx, said.id)
+	find := s.find
+	if r.asksOnly {
+		find = s.findKnown
+	}
+	c, err := find(ctx, said.id)
 	if errors.Is(err, keystile.ErrNotFound) {
 		return nil, noClient(said.basic, "client "+logged(said.id)+": "+err.Error())
 	}

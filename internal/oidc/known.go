@@ -13,8 +13,9 @@ const maxKnown = 4096
 
 // known remembers clients that may work, with their secrets, so that a request of one
 // need not look it up. Changes that the feed tells of take them out, and nothing is
-// remembered that was read before a change. What memory would refuse is always looked
-// up: it can never refuse what was granted.
+// remembered that was read before a change. Who is given something has to be as the
+// store's revision says, too: the feed may be behind. What memory would refuse is always
+// looked up: it can never refuse what was granted.
 type known struct {
 	// fresh says whether changes are still heard of.
 	fresh func(time.Time) bool
@@ -65,7 +66,7 @@ func (k *known) keep(c *client, begun int64) {
 // apply forgets the clients that a change concerns.
 func (k *known) apply(change keystile.Change) {
 	var hangs func(*client) bool
-	switch change.Kind { //nolint:exhaustive // clients hang on nothing else
+	switch change.Kind {
 	case keystile.ChangeApplication:
 		hangs = func(c *client) bool { return c.Client.ApplicationID == change.ID || c.id() == change.ID }
 	case keystile.ChangeOrganization:

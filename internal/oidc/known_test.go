@@ -97,6 +97,42 @@ func TestNothingIsRememberedWhileChangesAreNotHeard(t *testing.T) {
 	}
 }
 
+// TestNobodyIsGivenTokensBecauseTheFeedIsBehind: another process made the change, and the
+// feed has not told of it yet.
+func TestNobodyIsGivenTokensBecauseTheFeedIsBehind(t *testing.T) {
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if got := w.own(); got != "a token" {
+				t.Fatalf("before: %s", got)
+			}
+			w.deaf.Store(true)
+			w.change(end.change)
+			if got := w.own(); got != end.answer {
+				t.Errorf("after: %s", got)
+			}
+		})
+	}
+}
+
+// TestAnEndedClientIsToldNothing: introspection takes clients from memory until the feed
+// tells of a change, or is not heard.
+func TestAnEndedClientIsToldNothing(t *testing.T) {
+	for _, heard := range []bool{true, false} {
+		w := newWorld(t)
+		token := w.tokens().text("access_token")
+		if got := w.post("/oauth/introspect", "token", token); got.body["active"] != true {
+			t.Fatalf("before: %v", got.body)
+		}
+		w.deaf.Store(!heard)
+		w.stale.Store(!heard)
+		w.change(ends["its secret was revoked"].change)
+		if got := w.post("/oauth/introspect", "token", token); got.text("error") != "invalid_client" {
+			t.Errorf("heard %v: %v", heard, got.body)
+		}
+	}
+}
+
 // TestASecretThatIsNewerThanMemoryIsTaken: another server gave it, and the change has not
 // arrived yet.
 func TestASecretThatIsNewerThanMemoryIsTaken(t *testing.T) {

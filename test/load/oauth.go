@@ -35,23 +35,17 @@ func oauthState(format string) string {
 }
 
 // formRequest is a POST of a form.
-func formRequest(path, authorization string, form url.Values) []byte {
+func formRequest(path string, form url.Values) []byte {
 	body := form.Encode()
-	field := ""
-	if authorization != "" {
-		field = "Authorization: " + authorization + "\r\n"
-	}
-	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: load\r\n%sContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
-		path, field, len(body), body)
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: load\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
+		path, len(body), body)
 }
 
 // asClient is a request of one of the clients.
-func asClient(path string, i int, pairs ...string) []byte {
-	form := url.Values{"client_id": {fmt.Sprintf("load-%d", i)}, "client_secret": {oauthSecret}}
-	for p := 0; p < len(pairs); p += 2 {
-		form.Set(pairs[p], pairs[p+1])
-	}
-	return formRequest(path, "", form)
+func asClient(path string, i int, form url.Values) []byte {
+	form.Set("client_id", fmt.Sprintf("load-%d", i))
+	form.Set("client_secret", oauthSecret)
+	return formRequest(path, form)
 }
 
 // oauth compares client_credentials and introspection with a bare handler that receives
@@ -102,7 +96,7 @@ func (b *bench) clientTokens(ctx context.Context, w *world, engine, format strin
 	}
 	issues := make(requests, oauthClients)
 	for i := range issues {
-		issues[i] = asClient("/oauth/token", i, "grant_type", "client_credentials", "scope", "sites:read")
+		issues[i] = asClient("/oauth/token", i, url.Values{"grant_type": {"client_credentials"}, "scope": {"sites:read"}})
 	}
 	var questions requests
 	for i := range oauthTokens {
@@ -116,7 +110,7 @@ func (b *bench) clientTokens(ctx context.Context, w *world, engine, format strin
 		if err := json.Unmarshal(body, &given); err != nil {
 			return err
 		}
-		questions = append(questions, asClient("/oauth/introspect", i%oauthClients, "token", given.AccessToken))
+		questions = append(questions, asClient("/oauth/introspect", i%oauthClients, url.Values{"token": {given.AccessToken}}))
 	}
 	b.note("comparing introspection of %s tokens with a bare handler, %s", format, engine)
 	if err := b.besideBare(ctx, server, fmt.Sprintf("introspection, warm %s token, %s", format, engine), questions, 2); err != nil {
