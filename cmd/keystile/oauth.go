@@ -52,9 +52,13 @@ func (s *server) buildOAuth(ctx context.Context, _ *app) error {
 		Store: s.house.store, Digester: s.house.digester, Sealer: s.house.sealer, Keys: &signingKeys{TokenKeys: s.tokenKeys, service: s.house.service},
 		Tokens: s.access, Claim: s.claimOnce, CheckClient: checkOAuthClient, Issuer: issuerOf(s.cfg), Algorithm: keystile.SigningAlgorithm(s.cfg.Tokens.Algorithm), PairwiseKey: pairwise,
 		Tell: s.tellClient, Foreign: s.exchangeForeign, Assertions: s.readAssertion, Documents: clientmetadata.NewDocuments(s.fetchDocument, time.Now).Find, ClientAddr: s.clientAddr, RequestID: s.requestID, Random: randomSource, Now: time.Now, Logger: s.log,
-		Offered: s.offeredScopes, MTLS: certificates,
+		Offered: s.offeredScopes, MTLS: certificates, Fresh: s.feed.Fresh,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.feed.Subscribe(s.oauth.Apply)
+	return nil
 }
 
 // maxOffered bounds the scopes that a client gets which names none.

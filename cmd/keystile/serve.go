@@ -324,6 +324,9 @@ func (s *server) close() error {
 	if s.partners != nil {
 		s.partners.Close()
 	}
+	if s.oauth != nil {
+		s.oauth.Close()
+	}
 	if s.sessions != nil {
 		s.sessions.Close()
 	}

@@ -45,6 +45,7 @@ var doors = map[string][]string{
 	"internal/replay":    {root},
 	"internal/keyring":   {root, "internal/jws"}, // its token keys sign and verify
 	"internal/feed":      {root},
+	"internal/gather":    {root},
 	"internal/audit":     {root},
 	"internal/usage":     {root},
 	"internal/metrics":   {root},
@@ -71,9 +72,9 @@ var doors = map[string][]string{
 
 	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/clientmetadata", "internal/webhook", "internal/jws", "internal/mtls", "internal/username", "internal/login/password", "internal/login/totp"}, // clientmetadata, jws: redirect URIs and a client's keys are judged where they are read; what names, passwords and factors may be is written once, there
 	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                                                                                                               // credential/apikey: an auth_token is an API key
-	"internal/partner":   {root, "internal/store", "internal/credential/partner", "internal/problem"},
-	"internal/webhook":   {root, "internal/store", "internal/credential/partner"},                                                                                                        // deliveries carry session tokens, which are made as a launch makes them
-	"internal/oidc":      {root, "internal/store", "internal/credential", "internal/credential/oauthtoken", "internal/clientmetadata", "internal/dpop", "internal/jws", "internal/mtls"}, // credential: the classifier finds tokens where the gate does
+	"internal/partner":   {root, "internal/store", "internal/credential/partner", "internal/gather", "internal/problem"},
+	"internal/webhook":   {root, "internal/store", "internal/credential/partner"},                                                                                                                           // deliveries carry session tokens, which are made as a launch makes them
+	"internal/oidc":      {root, "internal/store", "internal/credential", "internal/credential/oauthtoken", "internal/clientmetadata", "internal/dpop", "internal/gather", "internal/jws", "internal/mtls"}, // credential: the classifier finds tokens where the gate does
 	"internal/login/*":   {root},
 	"internal/mail":      {root},
 	"internal/backup":    {root, "internal/store"},                                                          // it copies a store's snapshot

@@ -36,7 +36,7 @@ func (s *Server) Access(ctx context.Context, userID string) ([]Access, error) {
 			if err != nil {
 				return nil, err
 			}
-			its := client{found}
+			its := client{OAuthClientLookup: found}
 			list = append(list, Access{ClientID: c.ClientID, Client: its.name(), Since: c.CreatedAt})
 		}
 		last := &list[len(list)-1]

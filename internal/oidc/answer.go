@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,6 +85,8 @@ type request struct {
 	thumbprint string
 	// certificate is the thumbprint of the one that what it gets is bound to; empty: none.
 	certificate string
+	// asksOnly: the caller is told something and given nothing.
+	asksOnly bool
 }
 
 // get is a parameter that stands once; empty: it is not there.
@@ -150,16 +153,25 @@ func (r *request) read(w http.ResponseWriter) error {
 	if r.http.URL.RawQuery != "" {
 		return badRequest("Parameters belong into the body, none into the URL.")
 	}
-	if kind, _, err := mime.ParseMediaType(r.http.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
-		return badRequest("The body has to be application/x-www-form-urlencoded.")
+	if given := r.http.Header.Get("Content-Type"); given != formType {
+		if kind, _, err := mime.ParseMediaType(given); err != nil || kind != formType {
+			return badRequest("The body has to be " + formType + ".")
+		}
 	}
-	r.http.Body = http.MaxBytesReader(w, r.http.Body, maxForm)
-	if err := r.http.ParseForm(); err != nil {
+	// Beside Request.ParseForm, which does the same, nothing is kept twice.
+	body := bytes.NewBuffer(make([]byte, 0, min(max(r.http.ContentLength, 0), 4<<10)+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.http.Body, maxForm))
+	if err == nil {
+		r.form, err = url.ParseQuery(body.String())
+	}
+	if err != nil {
 		return badRequest("The body cannot be read as a form of at most 64 KiB.")
 	}
-	r.form = r.http.PostForm
 	return checkOnce(r.form)
 }
+
+// formType is the type of the body that clients send.
+const formType = "application/x-www-form-urlencoded"
 
 // checkOnce refuses a parameter that stands twice: two readers might take one each
 // (threat 12). An empty one is as none (RFC 6749, section 3.1). What is no text is
@@ -178,6 +190,18 @@ func checkOnce(form url.Values) error {
 	return nil
 }
 
+// typeJSON and unkept are header fields of every answer, shared by all of them: nobody
+// changes their values.
+var (
+	typeJSON = []string{"application/json"}
+	unkept   = []struct {
+		name   string
+		values []string
+	}{
+		{"Cache-Control", []string{"no-store"}}, {"Pragma", []string{"no-cache"}}, {"X-Content-Type-Options", []string{"nosniff"}},
+	}
+)
+
 // write answers with JSON that nobody keeps (RFC 6749, section 5.1).
 func write(w http.ResponseWriter, status int, body any) {
 	data := []byte{}
@@ -186,12 +210,12 @@ func write(w http.ResponseWriter, status int, body any) {
 		if data, err = json.Marshal(body); err != nil { // cannot happen to what is answered here
 			status, data = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
 		}
-		w.Header().Set("Content-Type", "application/json")
+		w.Header()["Content-Type"] = typeJSON
 	}
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Pragma", "no-cache")
-	h.Set("X-Content-Type-Options", "nosniff")
+	for _, f := range unkept {
+		h[f.name] = f.values
+	}
 	w.WriteHeader(status)
 	if _, err := w.Write(data); err != nil {
 		return // the caller has gone; the status was its answer

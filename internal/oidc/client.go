@@ -17,6 +17,12 @@ import (
 // client is a client with what it hangs on.
 type client struct {
 	store.OAuthClientLookup
+	// secrets are its own, and those that ended.
+	secrets []keystile.OAuthSecret
+	// remembered: it was not looked up for this request.
+	remembered bool
+	// revision is one of the feed at which it was as it is here.
+	revision int64
 }
 
 func (c *client) id() string { return c.Client.ID }
@@ -66,17 +72,40 @@ func (c *client) standing() string {
 	return "the client's application is " + string(c.Application.Review)
 }
 
-// find reads a client that may work; keystile.ErrNotFound: there is none, or it may not.
+// find is a client that may work, as it is at this moment; keystile.ErrNotFound: there is
+// none, or it may not. Where nothing changed in the store since it was read it is the one
+// in memory.
 func (s *Server) find(ctx context.Context, id string) (*client, error) {
+	begun := s.known.begin()
+	revision, err := s.o.Store.Revision(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c := s.known.find(id, s.o.Now()); c != nil && c.revision == revision {
+		return c, nil
+	}
 	found, err := s.o.Store.FindOAuthClient(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{found}
+	c := &client{OAuthClientLookup: found, revision: revision}
 	if why := c.standing(); why != "" {
 		return nil, errors.Join(keystile.ErrNotFound, errors.New(why))
 	}
+	if c.secrets, err = s.o.Store.OAuthSecrets(ctx, id); err != nil {
+		return nil, err
+	}
+	s.known.keep(c, begun)
 	return c, nil
+}
+
+// findKnown is find for a request that is given nothing: it takes what is in memory, which
+// ends as soon as the feed tells of a change.
+func (s *Server) findKnown(ctx context.Context, id string) (*client, error) {
+	if c := s.known.find(id, s.o.Now()); c != nil {
+		return c, nil
+	}
+	return s.find(ctx, id)
 }
 
 // logged is an id that anybody may have made up, as the log has it.
@@ -174,7 +203,11 @@ func (s *Server) authenticate(ctx context.Context, r *request) (*client, error) 
 	if said.id == "" {
 		return nil, noClient(said.basic, "the request names no client")
 	}
-	c, err := s.find(ctx, said.id)
+	find := s.find
+	if r.asksOnly {
+		find = s.findKnown
+	}
+	c, err := find(ctx, said.id)
 	if errors.Is(err, keystile.ErrNotFound) {
 		return nil, noClient(said.basic, "client "+logged(said.id)+": "+err.Error())
 	}
@@ -200,14 +233,16 @@ func (s *Server) authenticate(ctx context.Context, r *request) (*client, error) 
 }
 
 func (s *Server) checkSecret(ctx context.Context, c *client, said credentials) error {
-	secrets, err := s.o.Store.OAuthSecrets(ctx, c.id())
-	if err != nil {
-		return err
+	candidates, now := s.candidates(said.secret), s.now()
+	if holds(c.secrets, candidates, now) {
+		return nil
 	}
-	candidates := s.candidates(said.secret)
-	now := s.now()
-	for _, kept := range secrets {
-		if kept.RevokedAt.IsZero() && (kept.ExpiresAt.IsZero() || now.Before(kept.ExpiresAt)) && slices.Contains(candidates, kept.Digest) {
+	if c.remembered { // it may be newer than what is remembered
+		secrets, err := s.o.Store.OAuthSecrets(ctx, c.id())
+		if err != nil {
+			return err
+		}
+		if holds(secrets, candidates, now) {
 			return nil
 		}
 	}

@@ -119,7 +119,7 @@ func (s *Server) exchangeFor(ctx context.Context, r *request, c *client, p *keys
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.o.Store.IssueOAuth(ctx, given); err != nil {
+	if err := s.give(ctx, given.Token); err != nil {
 		return nil, err
 	}
 	answer.ExpiresIn = int64(given.Token.ExpiresAt.Sub(now) / time.Second)

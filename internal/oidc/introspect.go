@@ -32,6 +32,7 @@ type introspection struct {
 // that it is. About any other it is told that the token is not active (RFC 7662, section
 // 4; threat 31). Nothing is written.
 func (s *Server) introspect(ctx context.Context, r *request) (any, error) {
+	r.asksOnly = true
 	c, err := s.authenticate(ctx, r)
 	if err != nil {
 		return nil, err

@@ -76,6 +76,17 @@ func (s *Server) make(ctx context.Context, i *issuing, now time.Time) (given sto
 	return given, answer, nil
 }
 
+// give writes a token that nothing is spent for, with those that others are given at the
+// same time.
+func (s *Server) give(ctx context.Context, token keystile.OAuthToken) error {
+	_, err := s.tokens.Do(ctx, token)
+	return err
+}
+
+func (s *Server) writeTokens(ctx context.Context, tokens []keystile.OAuthToken) ([]struct{}, error) {
+	return make([]struct{}, len(tokens)), s.o.Store.CreateOAuthTokens(ctx, tokens)
+}
+
 // settle narrows the scopes to what the client is registered for and the user's role
 // holds at this moment.
 func (i *issuing) settle() {

@@ -14,6 +14,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
+	"keystile.dev/keystile/internal/gather"
 	"keystile.dev/keystile/internal/jws"
 	"keystile.dev/keystile/internal/store"
 )
@@ -100,9 +101,11 @@ type Options struct {
 	// ClientAddr is the caller's address behind trusted proxies.
 	ClientAddr func(*http.Request) (netip.Addr, error)
 	RequestID  func(*http.Request) string
-	Random     io.Reader
-	Now        func() time.Time
-	Logger     *slog.Logger
+	// Fresh says whether changes are still heard of: while not, no client is remembered.
+	Fresh  func(time.Time) bool
+	Random io.Reader
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Server is the authorization server. It is safe for concurrent use.
@@ -110,21 +113,25 @@ type Server struct {
 	o        Options
 	metadata []byte
 	handlers map[string]http.HandlerFunc
-	guesses  guesses
+	known    *known
+	// tokens writes those that nothing is spent for, many at once.
+	tokens  *gather.Committer[keystile.OAuthToken, struct{}]
+	guesses guesses
 	// registrations bounds anonymous registration, and pending what public clients begin.
 	registrations, pending quota
 }
 
-// New makes the server.
+// New makes the server. Apply is to be told of changes, and Close ends it.
 //
 //nolint:gocyclo // a list of checks, one after the other
 func New(o Options) (*Server, error) {
 	if o.Store == nil || o.Digester == nil || o.Sealer == nil || o.Keys == nil || o.Tokens == nil || o.Claim == nil || o.CheckClient == nil || o.Tell == nil || o.Issuer == "" || o.Algorithm == "" ||
-		len(o.PairwiseKey) < 32 || o.ClientAddr == nil || o.RequestID == nil || o.Random == nil || o.Now == nil || o.Logger == nil {
+		len(o.PairwiseKey) < 32 || o.ClientAddr == nil || o.RequestID == nil || o.Fresh == nil || o.Random == nil || o.Now == nil || o.Logger == nil {
 		return nil, errors.New("oidc: an option is missing")
 	}
 	o.Issuer = strings.TrimSuffix(o.Issuer, "/")
-	s := &Server{o: o, registrations: quota{limit: maxRegistrations, window: registrationWindow}, pending: quota{limit: maxPending, window: pendingWindow}}
+	s := &Server{o: o, known: newKnown(o.Fresh), registrations: quota{limit: maxRegistrations, window: registrationWindow}, pending: quota{limit: maxPending, window: pendingWindow}}
+	s.tokens = gather.New(s.writeTokens)
 	var err error
 	if s.metadata, err = s.describe(); err != nil {
 		return nil, err

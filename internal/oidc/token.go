@@ -222,7 +222,7 @@ func (s *Server) clientCredentials(ctx context.Context, r *request, c *client) (
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.o.Store.IssueOAuth(ctx, given); err != nil {
+	if err := s.give(ctx, given.Token); err != nil {
 		return nil, err
 	}
 	return answer, nil

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,8 @@ type world struct {
 	keys   *testKeys
 	log    *bytes.Buffer
 	person oidc.Person
+	// deaf: the server hears of no change any more; stale: it knows that.
+	deaf, stale atomic.Bool
 
 	mu    sync.Mutex
 	clock time.Time
@@ -149,20 +152,25 @@ func newWorldOn(t *testing.T, s *store.Store) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.kind.Close)
-	s.OnCommit(func(changes []keystile.Change) {
-		for _, c := range changes {
-			w.kind.Apply(c)
-		}
-	})
 	w.server, err = oidc.New(oidc.Options{
 		Store: s, Digester: hashing{}, Sealer: sealing{}, Keys: w.keys, Tokens: w.kind, Claim: w.claim, CheckClient: checkClient, Tell: w.tell, Issuer: issuer, Algorithm: keystile.EdDSA,
 		PairwiseKey: bytes.Repeat([]byte{7}, 32), ClientAddr: func(*http.Request) (netip.Addr, error) { return netip.MustParseAddr("203.0.113.9"), nil },
 		Offered:   func() []keystile.Scope { return []keystile.Scope{"sites:read", "things:read"} },
 		Documents: w.documents, Assertions: w.vouch, RequestID: func(*http.Request) string { return "req-1" }, Random: rand.Reader, Now: w.now, Logger: slog.New(slog.NewTextHandler(&locked{b: w.log}, nil)),
+		Fresh: func(time.Time) bool { return !w.stale.Load() },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(w.server.Close)
+	s.OnCommit(func(changes []keystile.Change) {
+		for _, c := range changes {
+			w.kind.Apply(c)
+			if !w.deaf.Load() {
+				w.server.Apply(c)
+			}
+		}
+	})
 	return w
 }
 

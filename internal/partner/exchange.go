@@ -11,6 +11,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/partner"
+	"keystile.dev/keystile/internal/gather"
 	"keystile.dev/keystile/internal/problem"
 	"keystile.dev/keystile/internal/store"
 )
@@ -84,7 +85,7 @@ type Service struct {
 	now      func() time.Time
 	used     func(string, time.Time)
 	served   []keystile.Environment
-	commits  *committer
+	commits  *gather.Committer[store.Exchange, store.ExchangeResult]
 	known    *known
 }
 
@@ -97,7 +98,7 @@ func New(o Options) (*Service, error) {
 		o.Used = func(string, time.Time) {}
 	}
 	s := &Service{store: o.Store, digester: o.Digester, random: o.Random, now: o.Now, used: o.Used, served: o.Environments, known: newKnown()}
-	s.commits = newCommitter(s.write)
+	s.commits = gather.New(s.write)
 	return s, nil
 }
 
@@ -111,7 +112,7 @@ func (s *Service) write(ctx context.Context, exchanges []store.Exchange) ([]stor
 }
 
 // Close waits for exchanges under way and refuses later ones.
-func (s *Service) Close() { s.commits.close() }
+func (s *Service) Close() { s.commits.Close() }
 
 // ExchangeRequest is one call of create_token (protocols 2.3).
 type ExchangeRequest struct {
@@ -388,7 +389,7 @@ func (s *Service) make(ctx context.Context, j *judgement, session *keystile.Part
 	if session != nil {
 		e.Session, e.Key.UserID = &session.Digest, session.UserID
 	}
-	result, err := s.commits.do(ctx, e)
+	result, err := s.commits.Do(ctx, e)
 	if err != nil {
 		return Token{}, false, fmt.Errorf("exchange: %w", err)
 	}

@@ -231,6 +231,7 @@ func (t *Tx) AddOAuthSecret(ctx context.Context, s keystile.OAuthSecret) error {
 	if !s.ExpiresAt.IsZero() {
 		detail["expires_at"] = instant(s.ExpiresAt)
 	}
+	t.Announce(keystile.ChangeApplication, subjectOfClient(c)) // servers remember a client's secrets
 	return t.Record(ctx, owner, "client_secret.create", "client:"+c.ID, detail)
 }
 
@@ -254,6 +255,7 @@ func (t *Tx) ExpireOAuthSecrets(ctx context.Context, clientID, keep string, at t
 	if err != nil || n == 0 {
 		return t.fail("end secrets of client "+clientID, err)
 	}
+	t.Announce(keystile.ChangeApplication, subjectOfClient(c))
 	return t.Record(ctx, owner, "client_secret.expire", "client:"+c.ID, map[string]any{"expires_at": instant(at), "secrets": n})
 }
 
@@ -266,6 +268,7 @@ func (t *Tx) RevokeOAuthSecret(ctx context.Context, clientID, id string) error {
 	if err := t.q.RevokeOAuthSecret(ctx, id, nullMicros(t.now)); err != nil {
 		return t.fail("revoke a secret of client "+clientID, err)
 	}
+	t.Announce(keystile.ChangeApplication, subjectOfClient(c))
 	return t.Record(ctx, owner, "client_secret.revoke", "client:"+c.ID, map[string]any{"secret": id})
 }
 

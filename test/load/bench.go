@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -202,24 +203,32 @@ func (b *bench) measureBatch(ctx context.Context, s subject) (one, rate float64,
 
 // once sends one request and returns the header fields of its 200.
 func once(address string, request []byte) (http.Header, error) {
+	fields, _, err := onceWhole(address, request)
+	return fields, err
+}
+
+// onceWhole is the same with the body.
+func onceWhole(address string, request []byte) (fields http.Header, body []byte, err error) {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	defer func() { err = errors.Join(err, c.Close()) }()
 	if _, err := c.Write(request); err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, nil, err
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, nil, err
 	}
-	if err := errors.Join(answer.Body.Close(), c.Close()); err != nil {
-		return nil, err
+	body, err = io.ReadAll(answer.Body)
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
+		return nil, nil, err
 	}
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the answer is %s", answer.Status)
+		return nil, nil, fmt.Errorf("the answer is %s: %s", answer.Status, body)
 	}
-	return answer.Header, nil
+	return answer.Header, body, nil
 }
 
 // copyable is an answer's header as the bare handler takes it: without what net/http adds by itself.

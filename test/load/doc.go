@@ -5,6 +5,7 @@
 //	go run ./test/load -o json      the same for machines
 //	go run ./test/load -huge        ten million keys as well; minutes and gigabytes
 //	go run ./test/load -only purge  a million temporary keys that end at once
+//	go run ./test/load -only tokens the same with access tokens
 //
 // What is compared runs in turns, in processes of its own, and the CPU of each
 // server process is read from the kernel:

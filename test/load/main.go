@@ -23,6 +23,8 @@ type options struct {
 	temporaryKeys int
 	// store is a directory that keeps the world of ten million keys for later runs.
 	store string
+	// shortTokens is how many access tokens end at once before each purge.
+	shortTokens int
 	// batchKeys is how many keys are imported into a live table.
 	batchKeys int
 	only      string
@@ -52,9 +54,10 @@ func run(ctx context.Context) error {
 	flag.IntVar(&o.hugeKeys, "huge-keys", 10_000_000, "how many keys -huge imports")
 	flag.StringVar(&o.binary, "keystile", "", "the binary to measure; built if empty")
 	flag.IntVar(&o.temporaryKeys, "temporary-keys", 1_000_000, "how many temporary keys end at once before a purge")
+	flag.IntVar(&o.shortTokens, "short-tokens", 1_000_000, "how many access tokens end at once before a purge")
 	flag.StringVar(&o.store, "store", "", "a directory that keeps the store of pages and import for later runs")
 	flag.IntVar(&o.batchKeys, "batch-keys", 500_000, "how many keys are imported into a table in use")
-	flag.StringVar(&o.only, "only", "", "one measurement: start, decisions, gateway, sessions, onetime, exchange, revoke, create, audit, purge, pages, import or huge; all if empty, but purge, pages and import, which run with -huge")
+	flag.StringVar(&o.only, "only", "", "one measurement: start, decisions, gateway, sessions, onetime, exchange, oauth, flow, revoke, create, audit, purge, tokens, pages, import or huge; all if empty, but purge, tokens, pages and import, which run with -huge")
 	flag.StringVar(&o.format, "o", "table", "table or json")
 	flag.Parse()
 	if flag.NArg() > 0 || o.format != "table" && o.format != "json" || o.rounds < 1 || o.keys < 1 || o.connections < 1 {
@@ -90,10 +93,13 @@ func measureAll(ctx context.Context, o *options) (err error) {
 		{"sessions", bench.sessions},
 		{"onetime", bench.oneTime},
 		{"exchange", bench.exchanges},
+		{"oauth", bench.oauth},
+		{"flow", bench.codeFlows},
 		{"revoke", bench.revocations},
 		{"create", bench.creates},
 		{"audit", bench.recording},
 		{"purge", bench.purges},
+		{"tokens", bench.shortLived},
 		{"pages", bench.pages},
 		{"import", bench.liveImport},
 		{"huge", bench.tenMillion},

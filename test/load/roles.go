@@ -17,6 +17,7 @@ const (
 	roleVariable    = "KEYSTILE_LOAD_ROLE"
 	addressVariable = "KEYSTILE_LOAD_ADDRESS"
 	answerVariable  = "KEYSTILE_LOAD_ANSWER"
+	bodyVariable    = "KEYSTILE_LOAD_BODY"
 	backendVariable = "KEYSTILE_LOAD_BACKEND"
 	verifyVariable  = "KEYSTILE_LOAD_VERIFY"
 )
@@ -52,7 +53,7 @@ func serveRole(ctx context.Context, role string) error {
 func roleHandler(role string) (http.Handler, error) {
 	switch role {
 	case roleBare:
-		return bareHandler([]byte(os.Getenv(answerVariable)), os.Getenv(verifyVariable))
+		return bareHandler([]byte(os.Getenv(answerVariable)), []byte(os.Getenv(bodyVariable)), os.Getenv(verifyVariable))
 	case roleUpstream:
 		return http.HandlerFunc(upstream), nil
 	case roleReverseProxy:
@@ -61,10 +62,10 @@ func roleHandler(role string) (http.Handler, error) {
 	return nil, fmt.Errorf("no role %q", role)
 }
 
-// bareHandler answers 200 with the header fields that keystile's answer has,
-// and does nothing else: the least a net/http server can do for that answer. Where
+// bareHandler answers 200 with the header fields and the body that keystile's answer
+// has, and does nothing else: the least a net/http server can do for that answer. Where
 // an algorithm is named it makes one verification, too.
-func bareHandler(answer []byte, algorithm string) (http.Handler, error) {
+func bareHandler(answer, body []byte, algorithm string) (http.Handler, error) {
 	var fields http.Header
 	if err := json.Unmarshal(answer, &fields); err != nil {
 		return nil, fmt.Errorf("the answer to copy: %w", err)
@@ -86,6 +87,9 @@ func bareHandler(answer []byte, algorithm string) (http.Handler, error) {
 			h[name] = values
 		}
 		w.WriteHeader(http.StatusOK)
+		if _, err := w.Write(body); err != nil {
+			fmt.Fprintln(os.Stderr, "bare:", err)
+		}
 	}), nil
 }
 

@@ -134,6 +134,49 @@ var oauthBehaviours = []behaviour{
 			t.Errorf("secrets %+v", secrets)
 		}
 	}},
+	{"whatever becomes of a secret is announced, as its client's application", func(t *testing.T, s *store.Store) {
+		oauthSeeded(t, s)
+		for what, change := range map[string]func(context.Context, *store.Tx) error{
+			"added": func(ctx context.Context, tx *store.Tx) error {
+				return tx.AddOAuthSecret(ctx, keystile.OAuthSecret{ID: "ocs_1", ClientID: ApplicationID(1), Digest: partnerDigest(1), PepperID: "p1", CreatedAt: T0})
+			},
+			"ended": func(ctx context.Context, tx *store.Tx) error {
+				return errors.Join(
+					tx.AddOAuthSecret(ctx, keystile.OAuthSecret{ID: "ocs_2", ClientID: ApplicationID(1), Digest: partnerDigest(2), PepperID: "p1", CreatedAt: T0}),
+					tx.ExpireOAuthSecrets(ctx, ApplicationID(1), "none", T0.Add(time.Hour)))
+			},
+			"revoked": func(ctx context.Context, tx *store.Tx) error {
+				return tx.RevokeOAuthSecret(ctx, ApplicationID(1), "none")
+			},
+		} {
+			before, err := s.Revision(t.Context())
+			noError(t, err)
+			Must(t, s, change)
+			changes, _, err := s.Changes(t.Context(), before, 10)
+			noError(t, err)
+			if len(changes) != 1 || changes[0].Kind != keystile.ChangeApplication || changes[0].ID != ApplicationID(1) {
+				t.Errorf("%s: changes %+v", what, changes)
+			}
+		}
+	}},
+	{"tokens that nothing is spent for are written together, all or none", func(t *testing.T, s *store.Store) {
+		oauthSeeded(t, s)
+		tokens := make([]keystile.OAuthToken, 100)
+		for n := range tokens {
+			tokens[n] = oauthToken(n, "")
+		}
+		noError(t, s.CreateOAuthTokens(t.Context(), tokens[:99]))
+		for _, want := range tokens[:99] {
+			found, err := s.FindOAuthToken(t.Context(), [][32]byte{want.Digest})
+			same(t, err, want, found.Token)
+		}
+		if err := s.CreateOAuthTokens(t.Context(), []keystile.OAuthToken{tokens[99], tokens[0]}); err == nil {
+			t.Error("a digest was written twice")
+		}
+		if _, err := s.FindOAuthToken(t.Context(), [][32]byte{tokens[99].Digest}); !errors.Is(err, keystile.ErrNotFound) {
+			t.Errorf("half of what failed is there: %v", err)
+		}
+	}},
 	{"a code comes back as it was kept and gives its tokens once", func(t *testing.T, s *store.Store) {
 		oauthSeeded(t, s)
 		want := oauthCode(1)

@@ -1,4 +1,4 @@
-package partner
+package gather
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"time"
 
 	keystile "keystile.dev/keystile"
-	"keystile.dev/keystile/internal/store"
 )
 
 const (
@@ -15,20 +14,20 @@ const (
 	maxCommit = 256
 	// commitTimeout bounds one transaction at the store.
 	commitTimeout = 5 * time.Second
-	// gatherTime is how long a transaction waits at most for as many exchanges as the one
+	// gatherTime is how long a transaction waits at most for as many callers as the one
 	// before it had: those who were answered ask again, and each fsync that they share is
 	// one saved.
 	gatherTime = 2 * time.Millisecond
 )
 
-// committer gathers exchanges into transactions. While one is being committed the
-// next ones wait together; with nothing under way, and none that was shared just
-// before, an exchange starts at once.
-type committer struct {
-	write func(context.Context, []store.Exchange) ([]store.ExchangeResult, error)
+// Committer gathers what callers want written into transactions. While one is being
+// committed the next callers wait together; with nothing under way, and none that was
+// shared just before, a caller's begins at once. It is safe for concurrent use.
+type Committer[T, R any] struct {
+	write Write[T, R]
 
 	mu      sync.Mutex
-	waiting []*commit
+	waiting []*commit[T, R]
 	running bool
 	// full is closed when as many wait as are wanted; nil: nobody waits for that.
 	full   chan struct{}
@@ -37,27 +36,32 @@ type committer struct {
 	idle   *sync.Cond
 }
 
-type commit struct {
-	exchange store.Exchange
-	done     chan struct{}
-	result   store.ExchangeResult
-	err      error
+type commit[T, R any] struct {
+	one    T
+	done   chan struct{}
+	result R
+	err    error
 }
 
-func newCommitter(write func(context.Context, []store.Exchange) ([]store.ExchangeResult, error)) *committer {
-	c := &committer{write: write}
+// Write writes a batch in one transaction. It returns a result for each, in order; an
+// error means that nothing can be told of any of them.
+type Write[T, R any] func(ctx context.Context, batch []T) ([]R, error)
+
+// New makes a Committer. Close ends it.
+func New[T, R any](write Write[T, R]) *Committer[T, R] {
+	c := &Committer[T, R]{write: write}
 	c.idle = sync.NewCond(&c.mu)
 	return c
 }
 
-// do waits for one exchange to be durable, or refused. When ctx ends first the
-// exchange may still happen: its answer is lost, as on a broken connection.
-func (c *committer) do(ctx context.Context, e store.Exchange) (store.ExchangeResult, error) {
-	one := &commit{exchange: e, done: make(chan struct{})}
+// Do waits until one thing is written, and durable, or refused. When ctx ends first it
+// may still be written: its answer is lost, as on a broken connection.
+func (c *Committer[T, R]) Do(ctx context.Context, what T) (result R, err error) {
+	one := &commit[T, R]{one: what, done: make(chan struct{})}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return 0, fmt.Errorf("shutting down: %w", keystile.ErrUnavailable)
+		return result, fmt.Errorf("shutting down: %w", keystile.ErrUnavailable)
 	}
 	c.waiting = append(c.waiting, one)
 	if c.full != nil && len(c.waiting) >= c.want {
@@ -73,12 +77,12 @@ func (c *committer) do(ctx context.Context, e store.Exchange) (store.ExchangeRes
 	case <-one.done:
 		return one.result, one.err
 	case <-ctx.Done():
-		return 0, fmt.Errorf("the caller went away: %w: %w", keystile.ErrUnavailable, ctx.Err())
+		return result, fmt.Errorf("the caller went away: %w: %w", keystile.ErrUnavailable, ctx.Err())
 	}
 }
 
 // run commits until nothing waits.
-func (c *committer) run() {
+func (c *Committer[T, R]) run() {
 	for last := 0; ; {
 		c.gather(last)
 		c.mu.Lock()
@@ -96,9 +100,9 @@ func (c *committer) run() {
 	}
 }
 
-// gather waits until as many exchanges wait as the last transaction had, if it had
+// gather waits until as many callers wait as the last transaction had, if it had
 // more than one, but not for long.
-func (c *committer) gather(last int) {
+func (c *Committer[T, R]) gather(last int) {
 	if last < 2 {
 		return
 	}
@@ -122,12 +126,12 @@ func (c *committer) gather(last int) {
 }
 
 // commit writes one batch. A panic below is an error for those who wait.
-func (c *committer) commit(batch []*commit) {
-	exchanges := make([]store.Exchange, len(batch))
+func (c *Committer[T, R]) commit(batch []*commit[T, R]) {
+	all := make([]T, len(batch))
 	for i, one := range batch {
-		exchanges[i] = one.exchange
+		all[i] = one.one
 	}
-	results, err := c.try(exchanges)
+	results, err := c.try(all)
 	for i, one := range batch {
 		if one.err = err; err == nil {
 			one.result = results[i]
@@ -136,7 +140,7 @@ func (c *committer) commit(batch []*commit) {
 	}
 }
 
-func (c *committer) try(exchanges []store.Exchange) (results []store.ExchangeResult, err error) {
+func (c *Committer[T, R]) try(batch []T) (results []R, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v: %w", p, keystile.ErrUnavailable)
@@ -144,15 +148,15 @@ func (c *committer) try(exchanges []store.Exchange) (results []store.ExchangeRes
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	results, err = c.write(ctx, exchanges)
-	if err == nil && len(results) != len(exchanges) {
-		err = fmt.Errorf("%d answers for %d exchanges: %w", len(results), len(exchanges), keystile.ErrUnavailable)
+	results, err = c.write(ctx, batch)
+	if err == nil && len(results) != len(batch) {
+		err = fmt.Errorf("%d results for a batch of %d: %w", len(results), len(batch), keystile.ErrUnavailable)
 	}
 	return results, err
 }
 
-// close waits until nothing is under way; later exchanges are refused.
-func (c *committer) close() {
+// Close waits until nothing is under way; later callers are refused.
+func (c *Committer[T, R]) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
