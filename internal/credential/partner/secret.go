@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"strings"
 
 	keystile "keystile.dev/keystile"
 )
@@ -25,7 +24,6 @@ const (
 	base62Length = 32
 	// temporaryBytes are 24 hex digits: the platform's shape (rulings R35).
 	temporaryBytes = 12
-	hexDigits      = "0123456789abcdef"
 )
 
 // environmentText is how an environment stands in a credential.
@@ -82,11 +80,11 @@ func Shape(text string) (t Type, env keystile.Environment, ok bool) {
 	default:
 		return "", "", false
 	}
-	length, alphabet := base62Length, base62
+	length, letters, fold := base62Length, byte(26), byte(0x20)
 	switch t {
 	case ApplicationKey, SessionToken:
-	case TemporaryKey:
-		length, alphabet = 2*temporaryBytes, hexDigits
+	case TemporaryKey: // hexadecimal digits in lower case
+		length, letters, fold = 2*temporaryBytes, 6, 0
 	default:
 		return "", "", false
 	}
@@ -94,7 +92,7 @@ func Shape(text string) (t Type, env keystile.Environment, ok bool) {
 		return "", "", false
 	}
 	for i := range len(body) {
-		if strings.IndexByte(alphabet, body[i]) < 0 {
+		if c := body[i]; c-'0' > 9 && (c|fold)-'a' >= letters { // a byte wraps round: below '0' is above 9
 			return "", "", false
 		}
 	}
