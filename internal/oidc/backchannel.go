@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strconv"
 	"sync"
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/store"
 )
 
 // Tell posts a form to a client and returns the status of the answer, of which nothing
@@ -25,9 +27,12 @@ const (
 	// logoutTokenLife: at most two minutes, as the section asks.
 	logoutTokenLife = 2 * time.Minute
 
-	// logoutPoll is how late a client is told at most, and maxTelling how many at once.
-	logoutPoll = time.Second
-	maxTelling = 16
+	// logoutPoll is how late a client is told at most, maxTelling how many sessions' ends are
+	// told at once, and maxTellingEach how many to one client: one that hangs keeps no other
+	// from being told. Not more than four have no room then (see [store.VisitRoom]).
+	logoutPoll     = time.Second
+	maxTelling     = 16
+	maxTellingEach = maxTelling / 4
 	// tellTimeout bounds one request, and logoutLease how long another server leaves it to
 	// this one: longer than the request and its write.
 	tellTimeout = 10 * time.Second
@@ -59,37 +64,69 @@ type logoutClaims struct {
 func (s *Server) RunLogouts(ctx context.Context) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	var telling sync.WaitGroup
-	room, free := make(chan struct{}, maxTelling), make(chan struct{}, 1)
+	t := telling{underWay: map[string]int{}, free: make(chan struct{}, 1)}
 	poll := time.NewTicker(logoutPoll)
 	defer poll.Stop()
 	for {
-		for _, v := range s.dueLogouts(work, maxTelling-len(room)) {
-			room <- struct{}{}
-			telling.Go(func() {
+		for _, v := range s.dueLogouts(work, t.room()) {
+			t.begin(v.ClientID)
+			t.all.Go(func() {
+				defer t.end(v.ClientID)
 				s.tellLogout(work, v)
-				<-room
-				select {
-				case free <- struct{}{}:
-				default:
-				}
 			})
 		}
 		select {
 		case <-ctx.Done():
 			timer := time.AfterFunc(logoutGrace, cancel)
 			defer timer.Stop()
-			telling.Wait()
+			t.all.Wait()
 			return
 		case <-poll.C:
-		case <-free:
+		case <-t.free:
 		}
 	}
 }
 
+// telling is what one server is telling clients at the moment.
+type telling struct {
+	all sync.WaitGroup
+	// free says that there is room again.
+	free chan struct{}
+
+	mu       sync.Mutex
+	total    int
+	underWay map[string]int
+}
+
+func (t *telling) room() store.VisitRoom {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return store.VisitRoom{All: maxTelling - t.total, Each: maxTellingEach, UnderWay: maps.Clone(t.underWay)}
+}
+
+func (t *telling) begin(clientID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total++
+	t.underWay[clientID]++
+}
+
+func (t *telling) end(clientID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total--
+	if t.underWay[clientID]--; t.underWay[clientID] == 0 {
+		delete(t.underWay, clientID)
+	}
+	select {
+	case t.free <- struct{}{}:
+	default:
+	}
+}
+
 // dueLogouts takes what is due, as far as there is room.
-func (s *Server) dueLogouts(ctx context.Context, room int) []keystile.OAuthVisit {
-	if room <= 0 {
+func (s *Server) dueLogouts(ctx context.Context, room store.VisitRoom) []keystile.OAuthVisit {
+	if room.All <= 0 {
 		return nil
 	}
 	now := s.now()

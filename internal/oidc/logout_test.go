@@ -3,6 +3,7 @@ package oidc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"testing"
@@ -73,7 +74,7 @@ func (w *world) tokensAt(address string) []string {
 func (w *world) undelivered() error {
 	w.t.Helper()
 	far := w.now().Add(10000 * time.Hour)
-	claimed, err := w.store.ClaimOAuthVisits(w.t.Context(), far, far, 10)
+	claimed, err := w.store.ClaimOAuthVisits(w.t.Context(), far, far, store.VisitRoom{All: 10, Each: 10})
 	if err != nil {
 		return err
 	}
@@ -145,6 +146,34 @@ func TestAClientThatDoesNotAnswerIsToldAgainAndNotForEver(t *testing.T) {
 	if err := w.undelivered(); err != nil {
 		t.Errorf("after the last try %v", err)
 	}
+}
+
+// TestAClientThatHangsKeepsNoOtherFromBeingTold: it has more to be told than
+// there is room for, and all of it was due before the other's.
+func TestAClientThatHangsKeepsNoOtherFromBeingTold(t *testing.T) {
+	const twins, hanging = "https://twin.example.com/backchannel", 40
+	w := newWorld(t)
+	w.signedInAt(keystile.LogoutURI{URI: backchannel})
+	w.changeClient("twin", func(c *keystile.OAuthClient) { c.Backchannel.URI = twins })
+	w.hangs = backchannel
+	for n := range hanging {
+		session := storetest.Session(fmt.Sprintf("ses_h%d", n), "user_ann", "south")
+		session.ExpiresAt = w.person.Session.ExpiresAt
+		w.change(func(ctx context.Context, tx *store.Tx) error { return tx.CreateSession(ctx, session) })
+		w.person.Session.ID = session.ID
+		w.allow(query())
+		w.change(func(ctx context.Context, tx *store.Tx) error { return tx.RevokeSession(ctx, session.ID) })
+	}
+	w.person.Session.ID = "ses_1"
+	w.allow(query("client_id", "twin"))
+	w.logout()
+	w.telling(func() error {
+		err := w.wasTold(twins)()
+		if n := w.gaveUp.Load(); err != nil && n > 0 {
+			t.Fatalf("it waited until %d others were given up", n)
+		}
+		return err
+	})
 }
 
 func TestWhoDoesNotWantToKnowOfAnEndIsNotTold(t *testing.T) {

@@ -62,6 +62,9 @@ type world struct {
 	// told are the logout tokens that clients were posted, by address; answer is what they say.
 	told   map[string][]string
 	answer int
+	// hangs is an address that answers nobody, and gaveUp how often that was waited for to the end.
+	hangs  string
+	gaveUp atomic.Int64
 }
 
 // documents reads a client's document as the server does, without a network.
@@ -79,7 +82,12 @@ func (w *world) documents(_ context.Context, id string) (*clientmetadata.Metadat
 }
 
 // tell is a client that is told of sign-outs.
-func (w *world) tell(_ context.Context, address string, form url.Values) (int, error) {
+func (w *world) tell(ctx context.Context, address string, form url.Values) (int, error) {
+	if address == w.hangs {
+		<-ctx.Done()
+		w.gaveUp.Add(1)
+		return 0, ctx.Err()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.told[address] = append(w.told[address], form.Get("logout_token"))

@@ -24,12 +24,36 @@ func (t *Tx) MoveOAuthVisits(ctx context.Context, from string, into keystile.Ses
 	return t.fail("hand on the clients of session "+clip(from), t.q.MoveOAuthVisits(ctx, into.ID, micros(into.ExpiresAt), from))
 }
 
-// ClaimOAuthVisits takes at most limit clients that have to be told now of the end of a
-// session, and holds each until an instant: then it is due again, unless [Store.EndOAuthVisit]
-// was called. Of any number of servers one gets each.
-func (s *Store) ClaimOAuthVisits(ctx context.Context, now, until time.Time, limit int) ([]keystile.OAuthVisit, error) {
+// VisitRoom is how many clients somebody has room to tell of the end of a session.
+type VisitRoom struct {
+	// All is how many sessions' ends can be told, Each how many to one client, with those
+	// under way to it.
+	All, Each int
+	// UnderWay is how many are being told to each client. Four of them may have no room.
+	UnderWay map[string]int
+}
+
+// full are the clients that have no room.
+func (r *VisitRoom) full() (clients [4]string) {
+	n := 0
+	for client, under := range r.UnderWay {
+		if under >= r.Each && n < len(clients) {
+			clients[n] = client
+			n++
+		}
+	}
+	return clients
+}
+
+// ClaimOAuthVisits takes clients that have to be told now of the end of a session, as far
+// as there is room, and holds each until an instant: then it is due again, unless
+// [Store.EndOAuthVisit] was called. Of any number of servers one gets each.
+func (s *Store) ClaimOAuthVisits(ctx context.Context, now, until time.Time, room VisitRoom) ([]keystile.OAuthVisit, error) {
 	const op = "claim clients to be told of a sign-out"
-	rows, err := s.q.DueOAuthVisits(ctx, nullMicros(now), rowLimit(limit))
+	full := room.full()
+	rows, err := s.q.DueOAuthVisits(ctx, gen.DueOAuthVisitsParams{
+		Now: nullMicros(now), Busy1: full[0], Busy2: full[1], Busy3: full[2], Busy4: full[3], RowLimit: rowLimit(room.All),
+	})
 	if err != nil || len(rows) == 0 {
 		return nil, s.fail(op, err)
 	}
@@ -37,7 +61,11 @@ func (s *Store) ClaimOAuthVisits(ctx context.Context, now, until time.Time, limi
 		return nil, err
 	}
 	var claimed []keystile.OAuthVisit
+	taken := map[string]int{}
 	for _, v := range oauthVisitsOf(rows) {
+		if room.UnderWay[v.ClientID]+taken[v.ClientID] >= room.Each {
+			continue
+		}
 		n, err := gen.New(s.writer).ClaimOAuthVisit(ctx, gen.ClaimOAuthVisitParams{
 			Until: nullMicros(until), Sid: v.SID, ClientID: v.ClientID, Tries: int32(v.Tries), Now: nullMicros(now), //nolint:gosec // G115: it was an int32
 		})
@@ -45,6 +73,7 @@ func (s *Store) ClaimOAuthVisits(ctx context.Context, now, until time.Time, limi
 			return claimed, s.fail(op, err)
 		}
 		if n == 1 {
+			taken[v.ClientID]++
 			v.Tries++
 			v.DueAt = until
 			claimed = append(claimed, v)

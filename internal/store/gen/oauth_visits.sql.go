@@ -48,11 +48,30 @@ func (q *Queries) DeleteOAuthVisit(ctx context.Context, sid string, clientID str
 }
 
 const dueOAuthVisits = `-- name: DueOAuthVisits :many
-SELECT sid, session_id, client_id, user_id, expires_at, due_at, tries FROM oauth_visits WHERE due_at <= $1 ORDER BY due_at LIMIT $2
+SELECT sid, session_id, client_id, user_id, expires_at, due_at, tries FROM oauth_visits
+WHERE due_at <= $1 AND client_id NOT IN ($2, $3, $4, $5)
+ORDER BY due_at LIMIT $6
 `
 
-func (q *Queries) DueOAuthVisits(ctx context.Context, now sql.NullInt64, rowLimit int32) ([]OauthVisit, error) {
-	rows, err := q.db.QueryContext(ctx, dueOAuthVisits, now, rowLimit)
+type DueOAuthVisitsParams struct {
+	Now      sql.NullInt64
+	Busy1    string
+	Busy2    string
+	Busy3    string
+	Busy4    string
+	RowLimit int32
+}
+
+// Those of four clients, which have enough under way, are left out.
+func (q *Queries) DueOAuthVisits(ctx context.Context, arg DueOAuthVisitsParams) ([]OauthVisit, error) {
+	rows, err := q.db.QueryContext(ctx, dueOAuthVisits,
+		arg.Now,
+		arg.Busy1,
+		arg.Busy2,
+		arg.Busy3,
+		arg.Busy4,
+		arg.RowLimit,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func visit(t *testing.T, s *store.Store, n int, session, user string) {
 // due are the sessions whose clients have to be told, at a moment that all have come to.
 func due(t *testing.T, s *store.Store, limit int) []keystile.OAuthVisit {
 	t.Helper()
-	claimed, err := s.ClaimOAuthVisits(t.Context(), later, later.Add(time.Minute), limit)
+	claimed, err := s.ClaimOAuthVisits(t.Context(), later, later.Add(time.Minute), store.VisitRoom{All: limit, Each: limit})
 	noError(t, err)
 	return claimed
 }
@@ -94,6 +94,32 @@ var visitBehaviours = []behaviour{
 			}
 		}
 	}},
+	{"a client is told no more at once than it has room for", func(t *testing.T, s *store.Store) {
+		visited(t, s)
+		Must(t, s, func(ctx context.Context, tx *store.Tx) error {
+			return errors.Join(tx.RevokeSession(ctx, "ses_1"), tx.RevokeSession(ctx, "ses_2"), tx.RevokeSession(ctx, "ses_3"))
+		})
+		claim := func(room store.VisitRoom) int {
+			t.Helper()
+			got, err := s.ClaimOAuthVisits(t.Context(), later, later.Add(time.Minute), room)
+			noError(t, err)
+			return len(got)
+		}
+		first, others := ApplicationID(1), map[string]int{ApplicationID(2): 2, ApplicationID(3): 2, ApplicationID(4): 2}
+		for _, c := range []struct {
+			room store.VisitRoom
+			want int
+		}{
+			{store.VisitRoom{All: 10, Each: 2, UnderWay: map[string]int{first: 2}}, 0},
+			{store.VisitRoom{All: 10, Each: 2, UnderWay: map[string]int{first: 1}}, 1},
+			{store.VisitRoom{All: 10, Each: 1, UnderWay: others}, 1}, // whoever else has none
+			{store.VisitRoom{All: 10, Each: 2}, 1},                   // the last of three
+		} {
+			if n := claim(c.room); n != c.want {
+				t.Errorf("%+v: %d claimed, want %d", c.room, n, c.want)
+			}
+		}
+	}},
 	{"what is due is claimed by one server of 64, and is due again until it was told", func(t *testing.T, s *store.Store) {
 		visited(t, s)
 		if got := due(t, s, 10); len(got) != 0 {
@@ -102,7 +128,7 @@ var visitBehaviours = []behaviour{
 		Must(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.RevokeSession(ctx, "ses_1") })
 		var claimed keystile.OAuthVisit
 		once(t, func(int) (bool, error) {
-			got, err := s.ClaimOAuthVisits(t.Context(), later, later.Add(time.Minute), 10)
+			got, err := s.ClaimOAuthVisits(t.Context(), later, later.Add(time.Minute), store.VisitRoom{All: 10, Each: 10})
 			if len(got) == 1 {
 				claimed = got[0]
 			}
@@ -112,7 +138,7 @@ var visitBehaviours = []behaviour{
 		same(t, nil, want, claimed)
 		again := func(at time.Time) int {
 			t.Helper()
-			got, err := s.ClaimOAuthVisits(t.Context(), at, at.Add(time.Minute), 10)
+			got, err := s.ClaimOAuthVisits(t.Context(), at, at.Add(time.Minute), store.VisitRoom{All: 10, Each: 10})
 			noError(t, err)
 			return len(got)
 		}
