@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -212,6 +213,9 @@ func wantedCSV(r io.Reader) (wanted []wantedKey, faults []error) {
 		header[i] = strings.TrimSpace(strings.TrimPrefix(name, "\ufeff"))
 		if wantedColumns[header[i]] == nil {
 			return nil, []error{fmt.Errorf("1: there is no member %q", name)}
+		}
+		if slices.Contains(header[:i], header[i]) {
+			return nil, []error{fmt.Errorf("1: %s is there twice", header[i])}
 		}
 	}
 	for {

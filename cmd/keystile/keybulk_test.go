@@ -34,3 +34,13 @@ func FuzzReadWanted(f *testing.F) {
 		}
 	})
 }
+
+func TestAColumnThatIsThereTwiceIsRefused(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "keys.csv")
+	if err := os.WriteFile(name, []byte("organization,scopes,organization\nacme,a:b,other\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if wanted, err := readWanted(name); err == nil || !strings.Contains(err.Error(), "keys.csv:1: organization is there twice") {
+		t.Errorf("%v, %v", wanted, err)
+	}
+}
