@@ -203,20 +203,29 @@ var wantedColumns = map[string]func(*client.KeyCreate, string) error{
 	},
 }
 
-func wantedCSV(r io.Reader) (wanted []wantedKey, faults []error) {
-	records := csv.NewReader(bufio.NewReaderSize(r, maxBulkLine))
+// wantedHeader reads the names of the columns: members, each once.
+func wantedHeader(records *csv.Reader) ([]string, error) {
 	header, err := records.Read()
 	if err != nil {
-		return nil, []error{fmt.Errorf("1: read the names of the columns: %w", err)}
+		return nil, fmt.Errorf("1: read the names of the columns: %w", err)
 	}
 	for i, name := range header {
 		header[i] = strings.TrimSpace(strings.TrimPrefix(name, "\ufeff"))
 		if wantedColumns[header[i]] == nil {
-			return nil, []error{fmt.Errorf("1: there is no member %q", name)}
+			return nil, fmt.Errorf("1: there is no member %q", name)
 		}
 		if slices.Contains(header[:i], header[i]) {
-			return nil, []error{fmt.Errorf("1: %s is there twice", header[i])}
+			return nil, fmt.Errorf("1: %s is there twice", header[i])
 		}
+	}
+	return header, nil
+}
+
+func wantedCSV(r io.Reader) (wanted []wantedKey, faults []error) {
+	records := csv.NewReader(bufio.NewReaderSize(r, maxBulkLine))
+	header, err := wantedHeader(records)
+	if err != nil {
+		return nil, []error{err}
 	}
 	for {
 		record, err := records.Read()
