@@ -77,7 +77,7 @@ func (s *site) wait(d time.Duration) {
 func (s *site) documents(allowed ...netip.Prefix) *clientmetadata.Documents {
 	pool := x509.NewCertPool()
 	pool.AddCert(s.Certificate())
-	client := outbound.New(outbound.Options{AllowPrivate: allowed, TLS: &tls.Config{RootCAs: pool, ServerName: "example.com"}, Timeout: 2 * time.Second})
+	client := outbound.New(outbound.Options{AllowPrivate: allowed, TLS: &tls.Config{RootCAs: pool, ServerName: "example.com"}, Timeout: 10 * time.Second})
 	return clientmetadata.NewDocuments(func(ctx context.Context, url string, limit int64) (int, http.Header, []byte, error) {
 		answer, err := client.Do(ctx, outbound.Request{URL: url}, limit)
 		return answer.Status, answer.Header, answer.Body, err

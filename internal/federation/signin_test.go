@@ -44,7 +44,7 @@ func newUpstream(t *testing.T, allowed ...string) *upstream {
 	if allowed == nil {
 		allowed = []string{"127.0.0.0/8"}
 	}
-	o := outbound.Options{Timeout: 2 * time.Second}
+	o := outbound.Options{Timeout: 5 * time.Second}
 	for _, text := range allowed {
 		o.AllowPrivate = append(o.AllowPrivate, netip.MustParsePrefix(text))
 	}
