@@ -118,8 +118,11 @@ type seenShard struct {
 
 func (r *Recorder) firstThisMinute(credentialID string, reason keystile.Reason, now time.Time) bool {
 	pair := maphash.String(r.seed, credentialID) ^ bits.RotateLeft64(maphash.String(r.seed, string(reason)), 1)
-	shard := &r.seen[pair%seenShards]
-	minute := now.Unix() / 60
+	index := pair % seenShards
+	shard := &r.seen[index]
+	// Each shard's minute begins in a second of its own, lest all credentials in use have
+	// their first record at once and the queue overflow.
+	minute := (now.Unix() + int64(index)) / 60
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if shard.minute != minute {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -65,6 +66,32 @@ func TestTheFirstUseOfACredentialInAMinuteIsAlwaysRecorded(t *testing.T) {
 	}
 	if n := len(x.finish()); n != 50 {
 		t.Errorf("%d records, want 50", n)
+	}
+}
+
+func TestTheMinutesOfManyCredentialsDoNotBeginAtOnce(t *testing.T) {
+	x := newFixture()
+	const keys, seconds = 500, 121
+	begin := x.now
+	for range seconds {
+		for i := range keys {
+			x.observe("key"+strconv.Itoa(i), "")
+		}
+		x.now = x.now.Add(time.Second)
+	}
+	recorded := make([]int, seconds)
+	for _, r := range x.finish() {
+		recorded[int(r.At.Sub(begin)/time.Second)]++
+	}
+	total := 0
+	for second, n := range recorded[1:] {
+		total += n
+		if n > keys/4 {
+			t.Errorf("%d of %d credentials began their minute in second %d", n, keys, second+1)
+		}
+	}
+	if total < 2*keys { // one a minute each, and the sample
+		t.Errorf("%d records of %d credentials in two minutes", total, keys)
 	}
 }
 

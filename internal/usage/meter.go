@@ -14,10 +14,13 @@ import (
 )
 
 const (
-	// meterInterval is how often a Meter stores, meterBatch how many rows at most: a
-	// thousand rows a second cost the store little, however many keys are in use.
+	// meterInterval is how often a Meter stores, meterBatch how many rows at most: five
+	// hundred rows a second cost the store little, however many keys are in use.
 	meterInterval = 2 * time.Second
-	meterBatch    = 2000
+	meterBatch    = 1000
+	// busyInterval is how often a key is stored that is in use without a pause: its row
+	// would be the same page again, each time.
+	busyInterval = 30 * time.Second
 	meterShards   = 64
 	// maxCounters bounds the keys that are counted at a time, in each shard.
 	maxCounters = maxPending / meterShards
@@ -62,7 +65,8 @@ type counter struct {
 	lastSite  string
 	seen      seenAspects
 	fresh     []keystile.KeyAspect
-	placed    time.Time
+	// stored is when the counter was last stored, placed when its place was.
+	stored, placed time.Time
 }
 
 // NewMeter makes a Meter. Run stores what it counts with write.
@@ -139,6 +143,16 @@ func (c *counter) use(aspect keystile.Aspect, name string, now time.Time) {
 
 func (c *counter) dirty() bool { return c.allowed+c.refused > 0 }
 
+// due says whether it is time to store what there is: at once when the key is used
+// for the first time in a while or has come to rest, else now and then.
+func (c *counter) due(now time.Time) bool {
+	if len(c.past) > 0 || now.Sub(c.lastAt) >= meterInterval {
+		return true
+	}
+	waited := now.Sub(c.stored)
+	return waited >= busyInterval || waited < 0 // a clock that was set back
+}
+
 // row is the counter as it is stored.
 func (c *counter) row(keyID string) keystile.KeyUsage {
 	u := keystile.KeyUsage{
@@ -154,9 +168,9 @@ func (c *counter) row(keyID string) keystile.KeyUsage {
 }
 
 // take appends what is not stored yet and forgets it.
-func (c *counter) take(keyID string, batch []keystile.KeyUsage) []keystile.KeyUsage {
+func (c *counter) take(keyID string, batch []keystile.KeyUsage, now time.Time) []keystile.KeyUsage {
 	batch = append(batch, c.past...)
-	c.past = nil
+	c.past, c.stored = nil, now
 	if !c.dirty() {
 		return batch
 	}
@@ -218,9 +232,9 @@ func (m *Meter) Run(ctx context.Context) {
 	for {
 		select {
 		case now := <-ticker.C:
-			m.flush(now)
+			m.flush(now, (*counter).due)
 		case <-ctx.Done():
-			for m.flush(time.Now()) >= meterBatch {
+			for m.flush(time.Now(), always) >= meterBatch {
 				continue
 			}
 			return
@@ -228,15 +242,17 @@ func (m *Meter) Run(ctx context.Context) {
 	}
 }
 
-// flush stores a bounded batch and returns how many rows that were. Keys that are
-// left wait for the next one, which begins where this ended.
-func (m *Meter) flush(now time.Time) int {
+func always(*counter, time.Time) bool { return true }
+
+// flush stores a bounded batch of those that are due, and returns how many rows that
+// were. Keys that are left wait for the next one, which begins where this ended.
+func (m *Meter) flush(now time.Time, due func(*counter, time.Time) bool) int {
 	var batch []keystile.KeyUsage
 	for range meterShards {
 		if len(batch) >= meterBatch {
 			break
 		}
-		batch = m.shards[m.next].collect(batch, now)
+		batch = m.shards[m.next].collect(batch, now, due)
 		m.next = (m.next + 1) % meterShards
 	}
 	if len(batch) == 0 {
@@ -253,15 +269,17 @@ func (m *Meter) flush(now time.Time) int {
 	return len(batch)
 }
 
-// collect takes what a shard has, and forgets keys that are idle.
-func (s *meterShard) collect(batch []keystile.KeyUsage, now time.Time) []keystile.KeyUsage {
+// collect takes what is due in a shard, and forgets keys that are idle.
+func (s *meterShard) collect(batch []keystile.KeyUsage, now time.Time, due func(*counter, time.Time) bool) []keystile.KeyUsage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, c := range s.keys {
 		if len(batch) >= meterBatch {
 			return batch
 		}
-		batch = c.take(id, batch)
+		if due(c, now) {
+			batch = c.take(id, batch, now)
+		}
 		if now.Sub(c.lastAt) > idleAfter {
 			delete(s.keys, id)
 		}

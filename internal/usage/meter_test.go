@@ -134,7 +134,7 @@ func TestAFlushIsBoundedAndNoKeyIsForgotten(t *testing.T) {
 	for i := range keys {
 		m.Observe(request, decision(fmt.Sprint("key-", i), "", ""), start, 0)
 	}
-	if n := m.flush(start); n < meterBatch || n > meterBatch+1 {
+	if n := m.flush(start, always); n < meterBatch || n > meterBatch+1 {
 		t.Errorf("the first flush stored %d", n)
 	}
 	m.finish()
@@ -144,6 +144,35 @@ func TestAFlushIsBoundedAndNoKeyIsForgotten(t *testing.T) {
 	}
 	if len(stored) != keys || m.Dropped() != 0 {
 		t.Errorf("%d keys stored, %d dropped", len(stored), m.Dropped())
+	}
+}
+
+func TestABusyKeyIsStoredNowAndThenAndOneThatRestsAtOnce(t *testing.T) {
+	m := meter(&ledger{})
+	stored := 0
+	second := func(i int) time.Time { return start.Add(2*time.Second + time.Duration(i)*time.Second) } // within one hour
+	for i := range 120 {
+		m.Observe(request, decision("busy", "", ""), second(i), 0)
+		stored += m.flush(second(i), (*counter).due)
+	}
+	if stored != 4 { // the first at once, then every half a minute
+		t.Errorf("a key in use all the time was stored %d times in two minutes", stored)
+	}
+	if n := m.flush(second(119).Add(meterInterval), (*counter).due); n != 1 {
+		t.Errorf("%d rows when it came to rest", n)
+	}
+	m.Observe(request, decision("busy", "", ""), second(300), 0)
+	if n := m.flush(second(300), (*counter).due); n != 1 {
+		t.Errorf("%d rows when it was used again", n)
+	}
+	m.Observe(request, decision("busy", "", ""), second(0), 0)
+	if n := m.flush(second(0), (*counter).due); n != 1 {
+		t.Errorf("%d rows when the clock was set back", n)
+	}
+	m.Observe(request, decision("busy", "", ""), second(1), 0)
+	m.Observe(request, decision("busy", "", ""), second(3600), 0)
+	if n := m.flush(second(3600), (*counter).due); n != 2 {
+		t.Errorf("%d rows at the turn of an hour", n)
 	}
 }
 
@@ -162,7 +191,7 @@ func TestMemoryIsBoundedAndIdleKeysMakeRoom(t *testing.T) {
 	if n := held(); n > maxPending || m.Dropped() == 0 {
 		t.Errorf("%d keys are held, %d dropped", n, m.Dropped())
 	}
-	for m.flush(start.Add(idleAfter+time.Second)) > 0 {
+	for m.flush(start.Add(idleAfter+time.Second), always) > 0 {
 		continue
 	}
 	if n := held(); n != 0 {
@@ -174,7 +203,7 @@ func TestAStoreThatIsAwayCostsCountsAndNothingElse(t *testing.T) {
 	l := &ledger{err: errors.New("away")}
 	m := meter(l)
 	m.Observe(request, decision("a", "", ""), start, 0)
-	m.flush(start)
+	m.flush(start, always)
 	m.Observe(request, decision("a", "", ""), start, 0)
 	l.err = nil
 	m.finish()
