@@ -188,3 +188,58 @@ func TestACodeIsBoundToTheKeyThatItsRequestNames(t *testing.T) {
 		t.Errorf("%v", got.body)
 	}
 }
+
+// TestAPushedRequestIsBoundToTheKeyOfItsProof (RFC 9449, section 10.1): a proof that comes
+// with it does what dpop_jkt does.
+func TestAPushedRequestIsBoundToTheKeyOfItsProof(t *testing.T) {
+	w := newWorld(t)
+	w.changeClient("app", func(c *keystile.OAuthClient) { c.DPoP = true })
+	h, thief := newHolder(t), newHolder(t)
+	at := func(h *holder, path string) string { return h.proof(t, "POST", issuer+path, w.now(), "") }
+	push := func(proofs []string, pairs ...string) reply {
+		form := query(append([]string{"client_secret", secret}, pairs...)...)
+		r := httptest.NewRequest(http.MethodPost, issuer+"/oauth/par", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header["Dpop"] = proofs
+		return w.send(r)
+	}
+	parsed, err := dpop.Parse(at(h, "/oauth/par"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	once := at(h, "/oauth/par")
+	for name, c := range map[string]struct {
+		proofs []string
+		pairs  []string
+	}{
+		"two proofs": {[]string{at(h, "/oauth/par"), at(h, "/oauth/par")}, nil}, "one for another endpoint": {[]string{at(h, "/oauth/token")}, nil}, "none at all": {[]string{"x"}, nil},
+		"of another key than dpop_jkt": {[]string{at(thief, "/oauth/par")}, []string{"dpop_jkt", parsed.Thumbprint}},
+	} {
+		if got := push(c.proofs, c.pairs...); got.status != http.StatusBadRequest || got.text("error") != "invalid_dpop_proof" {
+			t.Errorf("%s: %d %v", name, got.status, got.body)
+		}
+	}
+	for name, c := range map[string]struct {
+		proofs []string
+		pairs  []string
+	}{"a proof": {[]string{once}, nil}, "a proof, and its key": {[]string{at(h, "/oauth/par")}, []string{"dpop_jkt", parsed.Thumbprint}}} {
+		pushed := push(c.proofs, c.pairs...)
+		if pushed.status != http.StatusCreated {
+			t.Fatalf("%s: %d %v", name, pushed.status, pushed.body)
+		}
+		code := w.allow(query("request_uri", pushed.text("request_uri"))).Get("code")
+		ask := []string{"grant_type", "authorization_code", "code", code, "redirect_uri", callback, "code_verifier", verifier}
+		if got := w.postWith([]string{at(thief, "/oauth/token")}, ask...); got.text("error") != "invalid_grant" {
+			t.Errorf("%s, redeemed with another key: %v", name, got.body)
+		}
+		if got := w.postWith([]string{at(h, "/oauth/token")}, ask...); got.status != http.StatusOK {
+			t.Errorf("%s: %v", name, got.body)
+		}
+	}
+	if got := push([]string{once}); got.text("error") != "invalid_dpop_proof" {
+		t.Errorf("a proof of before: %v", got.body)
+	}
+	if got := push(nil); got.status != http.StatusCreated { // it is asked for at the token endpoint
+		t.Errorf("no proof: %v", got.body)
+	}
+}

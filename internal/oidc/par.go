@@ -5,11 +5,13 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/clientmetadata"
+	"keystile.dev/keystile/internal/dpop"
 )
 
 const (
@@ -49,6 +51,9 @@ func (s *Server) push(ctx context.Context, r *request) (any, error) {
 		return nil, badRequest("A pushed request names no other.")
 	}
 	query.Set("client_id", c.id())
+	if err := s.bindCode(ctx, r, c, query); err != nil {
+		return nil, err
+	}
 	a := &authorization{client: c, redirectURI: query.Get("redirect_uri"), pushed: &[32]byte{}}
 	if !clientmetadata.MatchRedirect(c.Client.RedirectURIs, a.redirectURI) {
 		return nil, badRequest("The client did not register that redirect URI.")
@@ -70,6 +75,20 @@ func (s *Server) push(ctx context.Context, r *request) (any, error) {
 		return nil, err
 	}
 	return pushed{RequestURI: requestPrefix + secret.Reveal(), ExpiresIn: int64(requestLife / time.Second)}, nil
+}
+
+// bindCode binds the code of a pushed request to the key of the proof that came with it,
+// as dpop_jkt does (RFC 9449, section 10.1).
+func (s *Server) bindCode(ctx context.Context, r *request, c *client, query url.Values) error {
+	thumbprint, err := s.shown(ctx, r, c)
+	if err != nil || thumbprint == "" {
+		return err
+	}
+	if named := query["dpop_jkt"]; len(named) > 0 && !slices.Equal(named, []string{thumbprint}) {
+		return refuse(dpop.CodeInvalidProof, "dpop_jkt names another key than the proof.")
+	}
+	query.Set("dpop_jkt", thumbprint)
+	return nil
 }
 
 // resolve is the request that a query means: itself, or the one that was pushed before

@@ -23,14 +23,20 @@ func confirmationOf(thumbprint, certificate string) *confirmation {
 }
 
 // proven is the key that a client proves to hold with its token request (RFC 9449,
-// section 5); empty: it sends no proof. A client that has to is refused then. A field
-// that is there twice is no proof and not none.
+// section 5); a client that has to and sends no proof is refused.
 func (s *Server) proven(ctx context.Context, r *request, c *client) (thumbprint string, err error) {
+	thumbprint, err = s.shown(ctx, r, c)
+	if err == nil && thumbprint == "" && c.Client.DPoP {
+		return "", refuse(dpop.CodeInvalidProof, "The client has to prove that it holds a key (DPoP).")
+	}
+	return thumbprint, err
+}
+
+// shown is the key that a client proves to hold with a request; empty: it sends no proof.
+// A field that is there twice is no proof and not none.
+func (s *Server) shown(ctx context.Context, r *request, c *client) (thumbprint string, err error) {
 	text, there, err := dpop.Sole(r.http.Header["Dpop"])
 	if err == nil && !there {
-		if c.Client.DPoP {
-			return "", refuse(dpop.CodeInvalidProof, "The client has to prove that it holds a key (DPoP).")
-		}
 		return "", nil
 	}
 	var proof *dpop.Proof
@@ -38,7 +44,7 @@ func (s *Server) proven(ctx context.Context, r *request, c *client) (thumbprint 
 		proof, err = dpop.Parse(text)
 	}
 	if err == nil {
-		err = proof.Check(dpop.Expected{Method: r.http.Method, URL: s.at(r.http, PathToken)}, s.now())
+		err = proof.Check(dpop.Expected{Method: r.http.Method, URL: s.at(r.http, r.http.URL.Path)}, s.now())
 	}
 	var fault *dpop.Fault
 	if errors.As(err, &fault) {
