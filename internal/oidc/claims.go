@@ -33,10 +33,16 @@ func (c claims) text(name string) string {
 	return text
 }
 
+// there says whether there is a member; null is none.
+func (c claims) there(name string) bool {
+	raw, ok := c[name]
+	return ok && !isNull(raw)
+}
+
 // time is a NumericDate (RFC 7519, section 2).
 func (c claims) time(name string) (time.Time, bool) {
 	var seconds float64
-	if raw, ok := c[name]; !ok || json.Unmarshal(raw, &seconds) != nil || math.Abs(seconds) > 1e11 {
+	if !c.there(name) || json.Unmarshal(c[name], &seconds) != nil || math.Abs(seconds) > 1e11 {
 		return time.Time{}, false
 	}
 	return time.Unix(int64(seconds), 0).UTC(), true

@@ -29,6 +29,12 @@ func (c *client) id() string { return c.Client.ID }
 
 func (c *client) may(g keystile.GrantType) bool { return slices.Contains(c.Client.GrantTypes, g) }
 
+// fapi says whether its switches make it a client of FAPI 2.0 Security Profile: it pushes
+// its requests, and its tokens are bound.
+func (c *client) fapi() bool {
+	return c.Client.PushedOnly && (c.Client.DPoP || c.Client.CertificateBound)
+}
+
 // mayTarget says whether it may ask tokens for a resource: one of those it is registered
 // for. A client that registered itself names any, because a token for one opens no other.
 func (c *client) mayTarget(resource string) bool {
@@ -291,15 +297,18 @@ func (s *Server) authenticateByKey(ctx context.Context, r *request, said credent
 	now := s.now()
 	expires, ok := claims.time("exp")
 	issued, dated := claims.time("iat")
+	begins, limited := claims.time("nbf")
 	if dated { // some libraries sign for an hour
 		expires = earlier(expires, issued.Add(maxAssertionLife-clockSkew))
 	}
 	switch {
 	case !ok || !now.Before(expires) || expires.After(now.Add(maxAssertionLife)):
 		return nil, noClient(false, "the assertion of client "+id+" has ended, or ends too late")
-	case issued.After(now.Add(clockSkew)):
+	case claims.there("iat") != dated || claims.there("nbf") != limited:
+		return nil, noClient(false, "the assertion of client "+id+" has a time that is none")
+	case issued.After(now.Add(clockSkew)) || begins.After(now.Add(clockSkew)):
 		return nil, noClient(false, "the assertion of client "+id+" begins in the future")
-	case !claims.forUs(s.o.Issuer, s.o.Issuer+PathToken, s.at(r.http, r.http.URL.Path)):
+	case !s.addressed(r, c, claims):
 		return nil, noClient(false, "the assertion of client "+id+" is for another audience")
 	case claims.text("jti") == "" || len(claims.text("jti")) > maxID:
 		return nil, noClient(false, "the assertion of client "+id+" has no jti, or a very long one")
@@ -309,6 +318,16 @@ func (s *Server) authenticateByKey(ctx context.Context, r *request, said credent
 		return nil, noClient(false, "the assertion of client "+id+" was used before")
 	}
 	return c, err
+}
+
+// addressed says whether an assertion is for us: for our issuer, the token endpoint or the
+// one that it came to (RFC 7523, section 3; RFC 9126, section 2). FAPI 2.0 Security
+// Profile, section 5.3.2.1, takes the issuer alone, as one text.
+func (s *Server) addressed(r *request, c *client, claims claims) bool {
+	if c.fapi() {
+		return claims.text("aud") == s.o.Issuer
+	}
+	return claims.forUs(s.o.Issuer, s.o.Issuer+PathToken, s.at(r.http, r.http.URL.Path))
 }
 
 // clockSkew is how far another's clock may be before ours.

@@ -102,7 +102,9 @@ func TestThreat01_AClientsAssertionIsItsOwnForUsShortAndGoodOnce(t *testing.T) {
 	if got := ask(once); got.status != http.StatusUnauthorized || got.text("error") != "invalid_client" {
 		t.Errorf("a second time: %v", got.body)
 	}
-	for name, change := range map[string]map[string]any{"for the token endpoint": {"aud": issuer + "/oauth/token"}, "for several": {"aud": []string{"https://other.example", issuer}}} {
+	for name, change := range map[string]map[string]any{"for the token endpoint": {"aud": issuer + "/oauth/token"}, "for several": {"aud": []string{"https://other.example", issuer}},
+		"good from 8 s from now": {"iat": w.now().Add(8 * time.Second).Unix(), "nbf": w.now().Add(8 * time.Second).Unix()}, "good from null": {"nbf": json.RawMessage("null")},
+	} {
 		c := claims()
 		maps.Copy(c, change)
 		if got := ask(signed(t, key, "EdDSA", c)); got.status != http.StatusOK {
@@ -115,7 +117,8 @@ func TestThreat01_AClientsAssertionIsItsOwnForUsShortAndGoodOnce(t *testing.T) {
 		"another issuer": {"iss": "twin"}, "no issuer": {"iss": nil}, "another subject": {"sub": "twin"}, "no subject": {"sub": nil}, "both another's": {"iss": "twin", "sub": "twin"},
 		"a client that is none": {"iss": "nobody", "sub": "nobody"}, "a public client": {"iss": "native", "sub": "native"},
 		"ended": {"exp": now.Unix()}, "no end": {"exp": nil}, "end as text": {"exp": "99999999999"}, "an hour ahead": {"exp": now.Add(time.Hour).Unix(), "iat": nil}, "an hour ahead, and made ten minutes ago": {"exp": now.Add(time.Hour).Unix(), "iat": now.Add(-10 * time.Minute).Unix()},
-		"made in the future": {"iat": now.Add(time.Hour).Unix()}, "no jti": {"jti": nil}, "an empty jti": {"jti": ""}, "jti a number": {"jti": 1}, "a jti of 300 bytes": {"jti": strings.Repeat("j", 300)},
+		"made in the future": {"iat": now.Add(time.Hour).Unix()}, "made a minute from now": {"iat": now.Add(61 * time.Second).Unix()}, "good from a minute from now": {"nbf": now.Add(61 * time.Second).Unix()},
+		"made at no time": {"iat": "now"}, "good from no time": {"nbf": true}, "no jti": {"jti": nil}, "an empty jti": {"jti": ""}, "jti a number": {"jti": 1}, "a jti of 300 bytes": {"jti": strings.Repeat("j", 300)},
 	} {
 		c := claims()
 		for claim, value := range change {
@@ -157,7 +160,7 @@ func TestTheSwitchesOfAClientMakeTheFAPI2SecurityProfile(t *testing.T) {
 	w.changeClient("app", func(c *keystile.OAuthClient) { c.PushedOnly, c.DPoP = true, true })
 	h := newHolder(t)
 	proof := func() []string { return []string{h.proof(t, "POST", issuer+"/oauth/token", w.now(), "")} }
-	who := func(aud string) []string {
+	who := func(aud any) []string {
 		return []string{"client_secret", "", "client_assertion_type", byKey, "client_assertion", signed(t, key, "EdDSA", map[string]any{
 			"iss": "app", "sub": "app", "aud": aud, "jti": rand.Text(), "exp": w.now().Add(time.Minute).Unix(),
 		})}
@@ -173,10 +176,10 @@ func TestTheSwitchesOfAClientMakeTheFAPI2SecurityProfile(t *testing.T) {
 	if got := w.post("/oauth/par", append([]string{"client_secret", ""}, request...)...); got.status != http.StatusUnauthorized {
 		t.Errorf("a pushed request of nobody: %v", got.body)
 	}
-	// RFC 9126, section 2: each of our names will do.
-	for _, aud := range []string{issuer, issuer + "/oauth/token", issuer + "/oauth/par"} {
-		if got := w.post("/oauth/par", append(who(aud), request...)...); got.status != http.StatusCreated {
-			t.Errorf("aud %s: %v", aud, got.body)
+	// 5.3.2.1, 8: the issuer and no other name of ours, as one text.
+	for _, aud := range []any{issuer + "/oauth/token", issuer + "/oauth/par", []string{issuer}, []string{issuer, "https://other.example.com"}} {
+		if got := w.post("/oauth/par", append(who(aud), request...)...); got.status != http.StatusUnauthorized || got.text("error") != "invalid_client" {
+			t.Errorf("aud %v: %v", aud, got.body)
 		}
 	}
 	// 5.3.2.2, 12: request_uri for less than 600 s.
