@@ -272,5 +272,23 @@ func (m *Metadata) readWishes(have members) (err error) {
 		return keystile.Invalidf("subject_type", "public or pairwise", "it is not known")
 	}
 	m.Pairwise = subjects == "pairwise"
+	return m.checkSector(have)
+}
+
+// checkSector wants one host of a client with subjects of its own: what it is told is by
+// that host. The list of a sector's hosts (OpenID Connect Core, section 8.1) is somebody's
+// words at an address of their choice, which is not asked for.
+func (m *Metadata) checkSector(have members) error {
+	switch {
+	case !m.Pairwise:
+		return nil
+	case have.there("sector_identifier_uri"):
+		return keystile.Invalidf("sector_identifier_uri", "leave it out, and register redirect URIs of one host", "it is not fetched here")
+	}
+	for _, uri := range m.RedirectURIs {
+		if SectorHost(uri) != SectorHost(m.RedirectURIs[0]) {
+			return keystile.Invalidf("subject_type", "redirect URIs of one host, or public", "pairwise subjects are those of one host")
+		}
+	}
 	return nil
 }

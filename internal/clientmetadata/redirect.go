@@ -233,3 +233,14 @@ func RedirectHost(text string) string {
 	}
 	return u.Scheme + ":"
 }
+
+// SectorHost is the host that an https redirect URI leads to, by which clients with
+// subjects of their own are told apart (OpenID Connect Core, section 8.1). Empty: it leads
+// to no host that is one client's alone, as a loopback address and an app's own scheme do.
+func SectorHost(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" {
+		return ""
+	}
+	return u.Hostname()
+}

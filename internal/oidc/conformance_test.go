@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -94,11 +95,14 @@ func (p *relyingParty) told(answer reply) map[string]any {
 // scoped goes the whole way for scopes, and wants some claims from userinfo and no others.
 func scoped(scope string, claims ...string) func(*relyingParty) {
 	return func(p *relyingParty) {
-		answer, _ := p.happy(p.ask("scope", scope))
+		answer, id := p.happy(p.ask("scope", scope))
 		info := p.told(answer)
 		for _, name := range []string{"name", "preferred_username", "updated_at", "email"} {
 			if (info[name] != nil) != slices.Contains(claims, name) {
 				p.t.Errorf("%s: %v", name, info)
+			}
+			if id[name] != nil { // section 5.4; EnsureIdTokenDoesNotContainEmailForScopeEmail
+				p.t.Errorf("%s is in the ID token, which stands in URLs as id_token_hint", name)
 			}
 		}
 	}
@@ -377,6 +381,56 @@ func TestConformanceOfRPInitiatedLogout(t *testing.T) {
 	}
 }
 
+// TestThreat30_AStrangersClientIsToldNoSubjectOfAnothersSector: naming another's host gets
+// it nothing where it is answered elsewhere.
+func TestThreat30_AStrangersClientIsToldNoSubjectOfAnothersSector(t *testing.T) {
+	w := newWorld(t)
+	w.changeClient("app", func(c *keystile.OAuthClient) { c.Pairwise = true })
+	theirs := claimsOf(t, w.redeem(w.allow(query()).Get("code")).text("id_token"))["sub"]
+	const registration = `{"redirect_uris":[%q],"grant_types":["authorization_code","refresh_token"%s],"subject_type":"pairwise"}`
+
+	const own = "https://evil.example/cb"
+	made := w.json("POST", "/oauth/register", "", fmt.Sprintf(registration, own, ""))
+	who := []string{"client_id", made.text("client_id"), "client_secret", made.text("client_secret")}
+	granted := w.redeem(w.allow(query("client_id", who[1], "redirect_uri", own)).Get("code"), append(who, "redirect_uri", own)...)
+	if sub := claimsOf(t, granted.text("id_token"))["sub"]; sub == nil || sub == theirs {
+		t.Fatalf("%v of %v", sub, granted.body)
+	}
+	moved := w.json("PUT", "/oauth/register/"+who[1], made.text("registration_access_token"), fmt.Sprintf(registration, callback, ""))
+	if moved.text("error") != "invalid_client_metadata" {
+		t.Errorf("it moved to another's host: %v", moved.body)
+	}
+	if sub := claimsOf(t, w.refresh(granted.text("refresh_token"), who...).text("id_token"))["sub"]; sub == theirs {
+		t.Error("and is told that one's subject")
+	}
+
+	device := w.json("POST", "/oauth/register", "", fmt.Sprintf(registration, callback, `,"urn:ietf:params:oauth:grant-type:device_code"`))
+	who = []string{"client_id", device.text("client_id"), "client_secret", device.text("client_secret")}
+	begun := w.post("/oauth/device_authorization", append(who, "scope", "openid")...)
+	if err := w.server.DecideDevice(t.Context(), w.person, begun.text("user_code"), true); err != nil {
+		t.Fatalf("%v: %v", begun.body, err)
+	}
+	tokens := w.post("/oauth/token", append(who, "grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", begun.text("device_code"))...)
+	if sub := claimsOf(t, tokens.text("id_token"))["sub"]; sub == nil || sub == theirs {
+		t.Errorf("a device is told %v", sub)
+	}
+
+	const document = "https://evil.example/client.json"
+	w.served = map[string]string{document: `{"client_id":"` + document + `","redirect_uris":["` + callback + `"],"subject_type":"pairwise"}`}
+	told := w.redeem(w.allow(query("client_id", document)).Get("code"), "client_id", document, "client_secret", "")
+	if sub := claimsOf(t, told.text("id_token"))["sub"]; sub == nil || sub == theirs {
+		t.Errorf("a client with a document is told %v", sub)
+	}
+	if got := w.json("POST", "/oauth/register", "", `{"redirect_uris":["https://evil.example/cb"],"subject_type":"pairwise","sector_identifier_uri":"https://app.example.com/redirect_uris.json"}`); got.status != http.StatusBadRequest || got.text("error") != "invalid_client_metadata" {
+		t.Errorf("oidcc-registration-sector-bad: %d %v", got.status, got.body)
+	}
+	for name, uris := range map[string]string{"two hosts": `"https://evil.example/cb","` + callback + `"`, "a host and an app": `"` + callback + `","com.example.app:/cb"`} {
+		if got := w.json("POST", "/oauth/register", "", `{"redirect_uris":[`+uris+`],"subject_type":"pairwise"}`); got.text("error") != "invalid_client_metadata" {
+			t.Errorf("%s without sector_identifier_uri: %v", name, got.body)
+		}
+	}
+}
+
 // TestPairwiseSubjectsAreEachSectorsOwn (OpenID Connect Core, section 8.1): the same to one sector at all
 // times, another to the next, and the user's id to none.
 func TestPairwiseSubjectsAreEachSectorsOwn(t *testing.T) {
@@ -405,9 +459,12 @@ func TestPairwiseSubjectsAreEachSectorsOwn(t *testing.T) {
 	if app != twin {
 		t.Error("two clients of one host are two sectors")
 	}
-	w.changeClient("twin", func(c *keystile.OAuthClient) { c.RedirectURIs = []string{"https://other.example.com/cb", callback} })
-	if other := subject("twin"); other == app || other == public {
-		t.Errorf("another host is told %q, and the first %q", other, app)
+	// One that is answered at another host, too, could name anybody's.
+	for _, uris := range [][]string{{"https://other.example.com/cb", callback}, {callback, "https://other.example.com/cb"}, {callback, "http://127.0.0.1/cb"}, {callback, "com.example.app:/cb"}} {
+		w.changeClient("twin", func(c *keystile.OAuthClient) { c.RedirectURIs = uris })
+		if other := subject("twin"); other == app || other == public {
+			t.Errorf("a client of %v is told %q, and the first %q", uris, other, app)
+		}
 	}
 	// A wish for a subject is one for the client's own (section 5.5.1).
 	if got := errorOf(t, w.begin(query("prompt", "none", "claims", `{"id_token":{"sub":{"value":"user_ann"}}}`), time.Time{})); got != "login_required" {

@@ -7,11 +7,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"slices"
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/clientmetadata"
 	"keystile.dev/keystile/internal/credential"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
 	"keystile.dev/keystile/internal/store"
@@ -190,21 +190,35 @@ func (s *Server) sign(ctx context.Context, algorithm keystile.SigningAlgorithm, 
 }
 
 // subject is whom a client knows a user as: the user's id, or a name of its own that
-// no other client can be found by (OpenID Connect Core, section 8.1). Clients whose
-// redirect URIs are on one host share it.
+// no other client can be found by (OpenID Connect Core, section 8.1). Clients of one
+// sector share it.
 func (s *Server) subject(c keystile.OAuthClient, userID string) string {
 	if !c.Pairwise {
 		return userID
 	}
-	sector := c.ID
-	if len(c.RedirectURIs) > 0 {
-		if u, err := url.Parse(c.RedirectURIs[0]); err == nil && u.Host != "" {
-			sector = u.Host
-		}
-	}
 	mac := hmac.New(sha256.New, s.o.PairwiseKey)
-	mac.Write([]byte("subject\x00" + sector + "\x00" + userID))
+	mac.Write([]byte("subject\x00" + sectorOf(&c) + "\x00" + userID))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// sectorOf is the sector that a client is of: the host of its redirect URIs, because
+// nobody else is answered there. A client that is answered elsewhere, too, is a sector of
+// its own: it could name another's host, and would be told whom that one knows. So is one
+// whose document may name another host tomorrow.
+func sectorOf(c *keystile.OAuthClient) string {
+	var sector string
+	for _, uri := range c.RedirectURIs {
+		host := clientmetadata.SectorHost(uri)
+		if host == "" || sector != "" && host != sector {
+			return c.ID
+		}
+		sector = host
+	}
+	stranger := c.ApplicationID == ""
+	if sector == "" || stranger && (slices.Contains(c.GrantTypes, keystile.GrantDeviceCode) || clientmetadata.IsDocumentURL(c.ID)) {
+		return c.ID
+	}
+	return sector
 }
 
 // idClaims are those of an ID token (OpenID Connect Core, section 2).
@@ -234,6 +248,7 @@ func (s *Server) idToken(ctx context.Context, i *issuing, access keystile.Secret
 		Issuer: s.o.Issuer, Subject: s.subject(c, i.grant.UserID), Audience: c.ID, IssuedAt: now.Unix(), Expires: now.Add(idTokenLife).Unix(),
 		AuthenticatedAt: i.grant.AuthenticatedAt.Unix(), Nonce: i.grant.Nonce, Methods: i.grant.Methods, ACR: contextOf(i.grant.ACR, i.grant.Methods), AuthorizedParty: c.ID,
 		AccessTokenHash: base64.RawURLEncoding.EncodeToString(sum[:sha256.Size/2]), SessionID: i.grant.SessionID,
-		personClaims: personOf(i.user.User, i.scopes, allowedClaims(&c, i.grant.IDTokenClaims)),
+		// What scopes ask for is told by userinfo (section 5.4).
+		personClaims: personOf(i.user.User, nil, allowedClaims(&c, i.grant.IDTokenClaims)),
 	})
 }

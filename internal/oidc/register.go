@@ -80,6 +80,11 @@ func (s *Server) serveRegistration(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusNoContent
 		err = s.removeRegistered(r, id)
 	default:
+		allowed := http.MethodPost
+		if below {
+			allowed = "GET, PUT, DELETE"
+		}
+		w.Header().Set("Allow", allowed)
 		err = &Error{Code: "invalid_request", Description: "The endpoint does not take that method.", status: http.StatusMethodNotAllowed}
 	}
 	if err != nil {
@@ -151,8 +156,6 @@ func (s *Server) asClient(m *clientmetadata.Metadata, c keystile.OAuthClient) (k
 		c.JWKS = m.JWKS
 	case !c.Public && !m.AuthMethod.Secret():
 		return c, badMetadata("token_endpoint_auth_method is not supported.")
-	case m.JWKS != "":
-		return c, badMetadata("jwks is for private_key_jwt.")
 	}
 	checked, err := s.o.CheckClient(c)
 	if err != nil {
@@ -297,8 +300,13 @@ func (s *Server) changeRegistered(w http.ResponseWriter, r *http.Request, id str
 	if err != nil {
 		return nil, err
 	}
-	if changed.Public != c.Public || (changed.JWKS != "") != (c.JWKS != "") {
+	switch {
+	case in.ClientID != "" && in.ClientID != id: // RFC 7592, section 2.2
+		return nil, badMetadata("client_id is another client's.")
+	case changed.Public != c.Public || (changed.JWKS != "") != (c.JWKS != ""):
 		return nil, badMetadata("How a client proves who it is cannot change: register another one.")
+	case changed.Pairwise && sectorOf(&changed) != sectorOf(&c): // what it was granted would tell it another's subjects
+		return nil, badMetadata("The host of the redirect URIs of a pairwise client cannot change: register another one.")
 	}
 	err = s.o.Store.Mutate(r.Context(), s.actor(id, s.o.RequestID(r)), func(ctx context.Context, tx *store.Tx) error { return tx.UpdateOAuthClient(ctx, changed) })
 	return s.describeRegistered(changed), err

@@ -43,6 +43,14 @@ func TestAClientRegistersItselfAndWorksAsOneThatNobodyKnows(t *testing.T) {
 	if changed := w.json("PUT", "/oauth/register/"+id, token, strings.Replace(wish, "Agent", "Other", 1)); changed.text("client_name") != "Other" {
 		t.Errorf("%v", changed.body)
 	}
+	if refused := w.json("PUT", "/oauth/register/"+id, token, strings.Replace(wish, "{", `{"client_id":"app",`, 1)); refused.text("error") != "invalid_client_metadata" { // RFC 7592, section 2.2
+		t.Errorf("as another client: %v", refused.body)
+	}
+	for path, methods := range map[string]string{"/oauth/register": "POST", "/oauth/register/" + id: "GET, PUT, DELETE", "/oauth/userinfo": "GET, POST"} { // RFC 9110, section 15.5.6
+		if refused := w.json("PATCH", path, token, ""); refused.status != http.StatusMethodNotAllowed || refused.header.Get("Allow") != methods {
+			t.Errorf("%s: %d, Allow %q", path, refused.status, refused.header.Get("Allow"))
+		}
+	}
 	for name, spoilt := range map[string]string{"none": "", "cut short": token[1:], "the secret": made.text("client_secret")} {
 		for _, method := range []string{"GET", "PUT", "DELETE"} {
 			if refused := w.json(method, "/oauth/register/"+id, spoilt, wish); refused.status != http.StatusUnauthorized {
@@ -58,6 +66,23 @@ func TestAClientRegistersItselfAndWorksAsOneThatNobodyKnows(t *testing.T) {
 	}
 	if gone := w.json("DELETE", "/oauth/register/"+id, token, ""); gone.status != http.StatusNoContent || w.good(got.text("access_token")) {
 		t.Errorf("%d, and its tokens live on: %v", gone.status, w.good(got.text("access_token")))
+	}
+}
+
+// TestKeysOfAClientWithASecretAreLeftAlone: the OpenID Foundation's suite sends them with
+// every registration (RFC 7591, section 2: they may be for other uses than this one).
+func TestKeysOfAClientWithASecretAreLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	const keys = `"jwks":{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
+	for _, method := range []string{"client_secret_basic", "client_secret_post", "none"} {
+		made := w.json("POST", "/oauth/register", "", strings.Replace(wish, "{", `{"contacts":["a@a.example"],"response_types":["code"],"token_endpoint_auth_method":"`+method+`",`+keys+`,`, 1))
+		if made.status != http.StatusCreated || made.body["jwks"] != nil || (made.text("client_secret") == "") != (method == "none") {
+			t.Errorf("%s: %d %v", method, made.status, made.body)
+		}
+	}
+	made := w.json("POST", "/oauth/register", "", strings.Replace(wish, "{", `{"token_endpoint_auth_method":"private_key_jwt",`+keys+`,`, 1))
+	if made.status != http.StatusCreated || made.body["jwks"] == nil || made.text("client_secret") != "" {
+		t.Errorf("%d %v", made.status, made.body)
 	}
 }
 
