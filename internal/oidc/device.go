@@ -104,6 +104,9 @@ func (s *Server) userCode() (string, error) {
 //
 //nolint:gocyclo // a list of checks, one after the other
 func (s *Server) poll(ctx context.Context, r *request, c *client) (any, error) {
+	if r.get("device_code") == "" {
+		return nil, badRequest("device_code is missing.")
+	}
 	d, err := s.o.Store.FindOAuthDevice(ctx, s.candidates(keystile.Secret(r.get("device_code"))))
 	if errors.Is(err, keystile.ErrNotFound) || err == nil && d.ClientID != c.id() {
 		return nil, badGrant("client " + c.id() + " sent a device code that is not its own")

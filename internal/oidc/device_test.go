@@ -143,6 +143,15 @@ func TestADeviceGetsTokensOnceItsUserSaysYes(t *testing.T) {
 	}
 }
 
+func TestADeviceThatSendsNoCodeIsToldSo(t *testing.T) {
+	w := newWorld(t)
+	for name, c := range map[string]struct{ code, want string }{"none": {"", "invalid_request"}, "one that is not known": {"od_x", "invalid_grant"}} {
+		if got := w.post("/oauth/token", "grant_type", "urn:ietf:params:oauth:grant-type:device_code", "device_code", c.code); got.text("error") != c.want {
+			t.Errorf("%s: %v", name, got.body)
+		}
+	}
+}
+
 func TestADeviceIsToldNoAndTooLate(t *testing.T) {
 	w := newWorld(t)
 	got := w.post("/oauth/device_authorization")

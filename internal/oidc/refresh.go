@@ -48,7 +48,7 @@ func (s *Server) rotate(ctx context.Context, r *request, c *client) (any, error)
 		return nil, err
 	}
 	given.Refresh = &token.Digest
-	if given.Answer, err = s.sealAnswer(token.Digest, answer); err != nil {
+	if given.Answer, err = s.sealAnswer(token.Digest, keptAnswer{answer, i.audiences}); err != nil {
 		return nil, err
 	}
 	issued, err := s.o.Store.IssueOAuth(ctx, given)
@@ -119,14 +119,17 @@ func (s *Server) again(ctx context.Context, r *request, c *client, used spent, n
 	if !lost {
 		return nil, s.replayed(ctx, r, c, token.GrantID, "a refresh token was used again")
 	}
-	answer, err := s.openAnswer(token.Digest, token.Answer)
+	kept, err := s.openAnswer(token.Digest, token.Answer)
 	if err != nil {
 		return nil, err
 	}
-	if asked := r.get("scope"); asked != "" && joined(words[keystile.Scope](asked)) != answer.Scope {
+	if asked := r.get("scope"); asked != "" && joined(words[keystile.Scope](asked)) != kept.Scope {
 		return nil, badGrant("the same refresh token asks for another scope")
 	}
-	return answer, nil
+	if asked := r.form["resource"]; len(asked) > 0 && !slices.Equal(slices.Compact(slices.Sorted(slices.Values(asked))), slices.Sorted(slices.Values(kept.Resources))) {
+		return nil, badGrant("the same refresh token asks for another resource")
+	}
+	return kept.tokenAnswer, nil
 }
 
 // spent is a refresh token that was used, and its grant.
@@ -152,7 +155,13 @@ func answerPlace(digest [32]byte) string {
 	return "oauth_refresh_tokens/" + hex.EncodeToString(digest[:]) + "/answer"
 }
 
-func (s *Server) sealAnswer(digest [32]byte, answer tokenAnswer) ([]byte, error) {
+// keptAnswer is an answer, and what its access token is for.
+type keptAnswer struct {
+	tokenAnswer
+	Resources []string `json:"resources,omitempty"`
+}
+
+func (s *Server) sealAnswer(digest [32]byte, answer keptAnswer) ([]byte, error) {
 	plain, err := json.Marshal(answer) //nolint:gosec // G117: sealed below
 	if err != nil {
 		return nil, fmt.Errorf("keep an answer: %w", err)
@@ -160,7 +169,7 @@ func (s *Server) sealAnswer(digest [32]byte, answer tokenAnswer) ([]byte, error)
 	return s.o.Sealer.Seal(plain, answerPlace(digest))
 }
 
-func (s *Server) openAnswer(digest [32]byte, sealed []byte) (answer tokenAnswer, err error) {
+func (s *Server) openAnswer(digest [32]byte, sealed []byte) (answer keptAnswer, err error) {
 	plain, err := s.o.Sealer.Open(sealed, answerPlace(digest))
 	if err != nil {
 		return answer, err

@@ -247,6 +247,27 @@ func TestThreat08_ALostAnswerIsGivenAgainAndAnyOtherReuseEndsTheGrant(t *testing
 	}
 }
 
+// TestALostAnswerIsGivenAgainForTheSameResourceAlone: two requests with one token, each
+// for another API, are no lost answer: a token for the one would be sent to the other.
+func TestALostAnswerIsGivenAgainForTheSameResourceAlone(t *testing.T) {
+	w := newWorld(t)
+	const one, other = "https://api.example.com", "https://other.example.com"
+	first := w.redeem(w.allow(url.Values{"resource": {one, other}, "response_type": {"code"}, "client_id": {"app"}, "redirect_uri": {callback}, "scope": {"openid"}, "code_challenge": {hash}, "code_challenge_method": {"S256"}}).Get("code")).text("refresh_token")
+	if got := w.refresh(first, "resource", one); claimsOf(t, got.text("access_token"))["aud"] != one {
+		t.Fatalf("%v", got.body)
+	}
+	if got := w.refresh(first, "resource", other); got.text("error") != "invalid_grant" {
+		t.Errorf("for another: %v", got.body)
+	}
+	again := w.refresh(first, "resource", one)
+	if again.status != http.StatusOK || again.body["resources"] != nil {
+		t.Errorf("the same: %v", again.body)
+	}
+	if got := w.refresh(first); got.text("refresh_token") != again.text("refresh_token") {
+		t.Errorf("for none: %v", got.body)
+	}
+}
+
 func TestThreat08_APublicClientsReuseEndsTheGrantAtOnce(t *testing.T) {
 	w := newWorld(t)
 	const uri = "com.example.app:/cb"

@@ -66,6 +66,9 @@ func (s *Server) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 	id := s.o.RequestID(r)
 	body, err := s.userinfo(r)
 	if err != nil {
+		if asError(err).status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", "GET, POST")
+		}
 		s.refuse(w, id, err)
 		return
 	}
