@@ -266,7 +266,12 @@ func TestALogoutPageAsksWhoeverDidNotProveThatTheyMeanThisSignIn(t *testing.T) {
 	if w := b.open("/account"); w.Code != http.StatusSeeOther {
 		t.Errorf("signed in still: %d", w.Code)
 	}
-	// A POST does the same as the link (RP-Initiated Logout, section 2).
+	// A POST does the same as the link (RP-Initiated Logout, section 2), with as few parameters.
+	for name, form := range map[string]url.Values{"none": {}, "a state": {"state": {"s"}}, "an address": {"post_logout_redirect_uri": {"https://app.example.com/bye"}}} {
+		if w := b.post("/oauth/logout", form); w.Code != http.StatusSeeOther || !strings.HasPrefix(w.Header().Get("Location"), "/oauth/logout") {
+			t.Errorf("a POST with %s: %d %s", name, w.Code, w.Header().Get("Location"))
+		}
+	}
 	if w := b.post("/oauth/logout", url.Values{"id_token_hint": {id}}); w.Code != http.StatusSeeOther {
 		t.Errorf("a POST: %d", w.Code)
 	}

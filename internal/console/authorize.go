@@ -83,7 +83,8 @@ func (c *Console) sendPosted(w http.ResponseWriter, r *http.Request) {
 	form, err := readForm(w, r)
 	a := goTo(r.URL.Path + "?" + form.Encode())
 	v := &visit{request: r}
-	if err != nil || r.URL.RawQuery != "" || form.Get("client_id") == "" && form.Get("id_token_hint") == "" {
+	nobodys := form.Get("client_id") == "" && r.URL.Path == oidc.PathAuthorize // a sign-out needs no parameter (RP-Initiated Logout, section 2)
+	if err != nil || r.URL.RawQuery != "" || nobodys {
 		a = c.fault(v, errForm)
 	}
 	c.send(w, v, a)
