@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/jws"
 )
 
@@ -178,6 +179,34 @@ func TestARequestMayBePosted(t *testing.T) {
 	b.signIn()
 	if page := b.open(w.Header().Get("Location")); page.Code != http.StatusOK || !strings.Contains(page.Body.String(), `value="allow"`) {
 		t.Errorf("%d %s", page.Code, page.Body)
+	}
+}
+
+// TestAnIDTokenIsSignedByAKeyOfTheSet (the plans' oidcc-idtoken-signature, and what they
+// look at in the keys of a server): the one that its kid names, and each key is a public
+// one for signatures with a kid of its own.
+func TestAnIDTokenIsSignedByAKeyOfTheSet(t *testing.T) {
+	r := startProvider(t, "", "")
+	b := r.browser()
+	b.signIn()
+	token := must(jws.Parse(b.enter()))(t)
+	w := r.ask(r.public, asked{method: http.MethodGet, target: "/.well-known/jwks.json"})
+	var served struct{ Keys []map[string]string }
+	check(t, json.Unmarshal(w.Body.Bytes(), &served))
+	kids := map[string]string{}
+	for _, key := range served.Keys {
+		for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "k"} {
+			if key[private] != "" {
+				t.Errorf("a key has %s", private)
+			}
+		}
+		if kids[key["kid"]] != "" || key["kid"] == "" || key["use"] != "sig" || key["alg"] == "" {
+			t.Errorf("%v", key)
+		}
+		kids[key["kid"]] = key["alg"]
+	}
+	if token.KeyID == "" || token.Algorithm != keystile.RS256 || kids[token.KeyID] != "RS256" || !must(jws.ParseSet(w.Body.Bytes()))(t).Verify(token) || w.Header().Get("Content-Type") == "" {
+		t.Errorf("%+v of %v", token, kids)
 	}
 }
 

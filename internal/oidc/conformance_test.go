@@ -2,7 +2,11 @@ package oidc_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -59,17 +63,47 @@ func (p *relyingParty) happy(q url.Values, redeem ...string) (reply, map[string]
 			p.t.Fatal(err)
 		}
 	}
-	got := p.redeem(p.answer(step).Get("code"), append([]string{"code_verifier", ""}, redeem...)...)
-	if got.status != http.StatusOK || got.header.Get("Cache-Control") != "no-store" {
-		p.t.Fatalf("%d %v", got.status, got.body)
+	redirect := []string{"redirect_uri", q.Get("redirect_uri"), "client_id", q.Get("client_id")}
+	got := p.redeem(p.answer(step).Get("code"), slices.Concat([]string{"code_verifier", ""}, redirect, redeem)...)
+	id := p.checkTokens(got, q.Get("client_id"))
+	if nonce, _ := id["nonce"].(string); nonce != q.Get("nonce") { //nolint:errcheck // "" is none
+		p.t.Errorf("nonce %q, asked with %q", nonce, q.Get("nonce"))
+	}
+	return got, id
+}
+
+// checkTokens is what the suite looks at in every answer of the token endpoint
+// (PerformStandardIdTokenChecks and the like), and returns the ID token's claims.
+func (p *relyingParty) checkTokens(got reply, client string) map[string]any {
+	p.t.Helper()
+	life, whole := got.body["expires_in"].(float64)
+	if got.status != http.StatusOK || got.header.Get("Cache-Control") != "no-store" || got.header.Get("Content-Type") != "application/json" ||
+		got.text("token_type") != "Bearer" || !whole || life <= 0 || life != math.Trunc(life) || got.body["error"] != nil {
+		p.t.Fatalf("%d %v %v", got.status, got.header, got.body)
 	}
 	id := claimsOf(p.t, got.text("id_token"))
-	for _, name := range []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "at_hash"} {
-		if id[name] == nil {
+	for _, name := range []string{"acr", "azp"} {
+		if text, _ := id[name].(string); text == "" { //nolint:errcheck // "" is none
 			p.t.Errorf("no %s in %v", name, id)
 		}
 	}
-	return got, id
+	at := map[string]float64{}
+	for _, name := range []string{"exp", "iat", "auth_time"} {
+		seconds, number := id[name].(float64)
+		if at[name] = seconds; !number || seconds != math.Trunc(seconds) {
+			p.t.Errorf("%s is %v", name, id[name])
+		}
+	}
+	now := float64(p.now().Unix())
+	sum := sha256.Sum256([]byte(got.text("access_token")))
+	if at["exp"] <= now || at["iat"] > now || at["iat"] < now-60 || at["auth_time"] > now || id["iss"] != issuer || id["aud"] != client || id["azp"] != client ||
+		id["at_hash"] != base64.RawURLEncoding.EncodeToString(sum[:16]) {
+		p.t.Errorf("%v", id)
+	}
+	if sub, _ := id["sub"].(string); sub == "" || len(sub) > 255 || strings.ContainsFunc(sub, func(r rune) bool { return r > '~' }) { //nolint:errcheck // "" fails
+		p.t.Errorf("sub %q", sub)
+	}
+	return id
 }
 
 // refusal is the error that a request is answered with.
@@ -79,7 +113,32 @@ func (p *relyingParty) refusal(q url.Values, person *oidc.Person) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return p.answer(step).Get("error")
+	return p.checkError(p.answer(step))
+}
+
+// checkError is what the suite looks at in every error of the authorization endpoint
+// (performGenericAuthorizationEndpointErrorResponseValidation), and returns its code.
+func (p *relyingParty) checkError(got url.Values) string {
+	p.t.Helper()
+	for name := range got {
+		if !slices.Contains([]string{"error", "error_description", "error_uri", "state", "iss"}, name) {
+			p.t.Errorf("%s stands in an error: %v", name, got)
+		}
+	}
+	// RFC 6749, section 4.1.2.1: %x20-21 / %x23-5B / %x5D-7E.
+	if strings.ContainsFunc(got.Get("error_description"), func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		p.t.Errorf("error_description %q", got.Get("error_description"))
+	}
+	return got.Get("error")
+}
+
+// nowhere wants a page and no answer to anybody.
+func (p *relyingParty) nowhere(q url.Values) {
+	p.t.Helper()
+	step, err := p.server.Begin(p.t.Context(), q, &p.person, time.Time{})
+	if refused := new(oidc.Refused); !errors.As(err, &refused) || step != (oidc.Step{}) {
+		p.t.Errorf("%+v, %v", step, err)
+	}
 }
 
 // told is what userinfo says to a token.
@@ -148,6 +207,21 @@ var basic = map[string]func(*relyingParty){
 	"oidcc-response-type-missing": func(p *relyingParty) {
 		if got := p.refusal(p.ask("response_type", ""), &p.person); got != "invalid_request" {
 			p.t.Error(got)
+		}
+	},
+	// The suite leaves it out where "none" is not offered; that a token has a kid, and is
+	// signed by its key, is tested where there are keys (TestAnIDTokenIsSignedByAKeyOfTheSet).
+	"oidcc-idtoken-unsigned": func(p *relyingParty) {
+		offered, _ := p.metadata()["id_token_signing_alg_values_supported"].([]any) //nolint:errcheck // none fails below
+		if !slices.Contains(offered, any("RS256")) || slices.Contains(offered, any("none")) {
+			p.t.Errorf("%v", offered)
+		}
+	},
+	"oidcc-userinfo-get": func(p *relyingParty) {
+		answer, id := p.happy(p.ask())
+		info := p.userinfo(answer.text("access_token"))
+		if info.status != http.StatusOK || info.header.Get("Content-Type") != "application/json" || info.body["sub"] != id["sub"] {
+			p.t.Errorf("%d %v %v", info.status, info.header, info.body)
 		}
 	},
 	"oidcc-userinfo-post-header": func(p *relyingParty) {
@@ -256,14 +330,26 @@ var basic = map[string]func(*relyingParty){
 		}
 	},
 	"oidcc-ensure-registered-redirect-uri": func(p *relyingParty) {
-		if step, err := p.server.Begin(p.t.Context(), p.ask("redirect_uri", callback+"/other"), &p.person, time.Time{}); err == nil || step != (oidc.Step{}) {
-			p.t.Errorf("%+v", step)
-		}
+		p.nowhere(p.ask("redirect_uri", callback+"/other"))
 	},
 	"oidcc-server-client-secret-post": func(p *relyingParty) { p.happy(p.ask(), "client_secret", secret) },
 	"oidcc-unsigned-request-object-supported-correctly-or-rejected-as-unsupported": func(p *relyingParty) {
 		if got := p.refusal(p.ask("request", "eyJhbGciOiJub25lIn0.e30."), &p.person); got != "request_not_supported" {
 			p.t.Error(got)
+		}
+	},
+	"oidcc-request-uri-unsigned-supported-correctly-or-rejected-as-unsupported": func(p *relyingParty) {
+		q := p.ask("request_uri", "https://app.example.com/request.jwt", "nonce", "")
+		if got := p.refusal(q, &p.person); got != "request_uri_not_supported" || p.metadata()["request_uri_parameter_supported"] != false {
+			p.t.Error(got)
+		}
+	},
+	// What is not read leads nobody anywhere.
+	"oidcc-ensure-request-object-with-redirect-uri": func(p *relyingParty) {
+		object := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"redirect_uri":"`+callback+`"}`)) + "."
+		p.nowhere(p.ask("request", object, "redirect_uri", "https://app.example.com/invalid"))
+		if p.metadata()["request_parameter_supported"] != false {
+			p.t.Error("request objects are said to be taken")
 		}
 	},
 	"oidcc-claims-essential": func(p *relyingParty) {
@@ -282,8 +368,12 @@ var basic = map[string]func(*relyingParty){
 				p.t.Errorf("%s: %v, then %v", name, first[name], second[name])
 			}
 		}
-		if second["iat"] == first["iat"] {
-			p.t.Error("the ID token is of before")
+		if second["iat"] == first["iat"] || second["nonce"] != nil {
+			p.t.Errorf("the ID token is of before: %v", second)
+		}
+		p.checkTokens(again, "app")
+		if got := p.refresh(again.text("refresh_token"), "client_id", "twin"); got.status != http.StatusBadRequest || got.text("error") != "invalid_grant" {
+			p.t.Errorf("with another client: %d %v", got.status, got.body)
 		}
 	},
 	"oidcc-ensure-request-with-valid-pkce-succeeds": func(p *relyingParty) {

@@ -104,6 +104,7 @@ func (s *Server) renewal(ctx context.Context, r *request, c *client, grant keyst
 	if err != nil {
 		return nil, err
 	}
+	grant.Nonce = "" // it is of the first ID token's request (OpenID Connect Core, section 12.2)
 	return &issuing{client: c, grant: grant, user: user, scopes: scopes, audiences: audiences, thumbprint: r.thumbprint, certificate: r.certificate, refresh: true, withID: true}, nil
 }
 
