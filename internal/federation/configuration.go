@@ -25,6 +25,8 @@ type configuration struct {
 	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
 	// NamesIssuer says that it puts "iss" into every answer (RFC 9207, section 3).
 	NamesIssuer bool `json:"authorization_response_iss_parameter_supported"`
+	// TakesClaims says that it can be asked for single claims (Core, section 5.5).
+	TakesClaims bool `json:"claims_parameter_supported"`
 }
 
 // parseConfiguration reads a discovery document. Members that are not used here are

@@ -93,6 +93,11 @@ func (s *SignIns) Begin(ctx context.Context, provider string, anew bool) (addres
 	} {
 		q.Set(name, value)
 	}
+	if found.TakesClaims {
+		if err := askClaims(&p, q); err != nil {
+			return "", Pending{}, err
+		}
+	}
 	if anew {
 		pending.Since = s.o.Verifier.o.Now().Unix()
 		q.Set("prompt", "login")
@@ -100,6 +105,27 @@ func (s *SignIns) Begin(ctx context.Context, provider string, anew bool) (addres
 	}
 	u.RawQuery = q.Encode()
 	return u.String(), pending, nil
+}
+
+// members are those of a user that claims are read for.
+var members = []string{"username", "email", "name", "role_id", "customer_ids", "group_id", "skin_id"}
+
+// askClaims asks for what is read of an ID token to stand in it: a provider may tell what
+// scopes ask for at its userinfo endpoint alone (Core, sections 5.4 and 5.5), which is not
+// asked here.
+func askClaims(p *keystile.IdentityProvider, q url.Values) error {
+	wished := map[string]any{"email_verified": nil}
+	for _, member := range members {
+		if claim := claimOf(p, member); claim != "" {
+			wished[claim] = nil
+		}
+	}
+	text, err := json.Marshal(map[string]any{"id_token": wished})
+	if err != nil {
+		return fmt.Errorf("ask provider %s for claims: %w", p.Name, err)
+	}
+	q.Set("claims", string(text))
+	return nil
 }
 
 // draw is 256 bits as base64url.

@@ -131,6 +131,26 @@ func TestSomebodySignsInAtAProvider(t *testing.T) {
 	}
 }
 
+// TestAProviderIsAskedForTheClaimsThatAreRead: one that tells what scopes ask for at its
+// userinfo endpoint (OpenID Connect Core, section 5.4) puts them into the ID token then.
+func TestAProviderIsAskedForTheClaimsThatAreRead(t *testing.T) {
+	u := newUpstream(t)
+	u.p.Claims = map[string]string{"username": "upn", "email": "email", "name": ""}
+	u.at.Change(func(p *federationtest.Provider) { p.Strict, p.Person["upn"] = true, "ann" })
+	id, err := u.signIn(false)
+	if err != nil || id.Username != "ann" || id.Email != "ann@acme.example" || !id.EmailProven || id.Name != "" {
+		t.Fatalf("%+v, %v", id, err)
+	}
+	if asked := u.at.Requests()[0].Get("claims"); asked != `{"id_token":{"email":null,"email_verified":null,"upn":null}}` {
+		t.Errorf("asked with %s", asked)
+	}
+	// One that does not say that it takes the parameter is not sent it.
+	u = newUpstream(t)
+	if _, err := u.signIn(false); err != nil || u.at.Requests()[0].Has("claims") {
+		t.Errorf("%v, %v", u.at.Requests()[0], err)
+	}
+}
+
 func methods(names ...string) func(map[string]any) {
 	return func(d map[string]any) { d["token_endpoint_auth_methods_supported"] = names }
 }
