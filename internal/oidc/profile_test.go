@@ -102,7 +102,8 @@ func TestThreat01_AClientsAssertionIsItsOwnForUsShortAndGoodOnce(t *testing.T) {
 	if got := ask(once); got.status != http.StatusUnauthorized || got.text("error") != "invalid_client" {
 		t.Errorf("a second time: %v", got.body)
 	}
-	for name, change := range map[string]map[string]any{"for the token endpoint": {"aud": issuer + "/oauth/token"}, "for several": {"aud": []string{"https://other.example", issuer}},
+	for name, change := range map[string]map[string]any{
+		"for the token endpoint": {"aud": issuer + "/oauth/token"}, "for several": {"aud": []string{"https://other.example", issuer}},
 		"good from 8 s from now": {"iat": w.now().Add(8 * time.Second).Unix(), "nbf": w.now().Add(8 * time.Second).Unix()}, "good from null": {"nbf": json.RawMessage("null")},
 	} {
 		c := claims()
