@@ -115,8 +115,16 @@ func (a *app) applyRemote(ctx context.Context, m *management, files []string, o 
 	if err != nil {
 		return err
 	}
+	for i, warning := range result.Warnings { // the server read bytes, and calls them so
+		if place, ok := strings.CutPrefix(warning, sentState+":"); ok {
+			result.Warnings[i] = files[0] + ":" + place
+		}
+	}
 	return a.printApplied(f, o, result)
 }
+
+// sentState is what a server calls the file that it was sent.
+const sentState = "state"
 
 // atFile writes what a server found wrong as apply does beside the store:
 // FILE:LINE: field: what is wrong; remedy. The server's fields begin with the line.
@@ -197,7 +205,7 @@ type stateFiles struct{ house *house }
 // Apply implements api.State.
 func (s stateFiles) Apply(ctx context.Context, actor manage.Actor, file []byte, o api.StateOptions) (api.StateResult, error) {
 	none := api.StateResult{}
-	world, err := state.Parse(state.File{Name: "state", Data: file})
+	world, err := state.Parse(state.File{Name: sentState, Data: file})
 	if err != nil {
 		return none, invalids(err)
 	}
@@ -246,9 +254,11 @@ func newExport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write the world as a state file that apply takes back",
-		Long: `Writes every organisation, site, role and API key to standard output. Secrets are
-written as keyed digests, which only a store with the same pepper can use; applying
-the export to the same store changes nothing.`,
+		Long: `Writes the world to standard output, everything that a state file can say: from
+organisations, sites and people to keys, applications and what was authorized.
+Secrets are written as keyed digests, which only a store with the same pepper can
+use, or, where they must be readable, sealed under the master key. Applying the
+export to the same store changes nothing.`,
 		Example: "  keystile export --config keystile.yaml > world.yaml",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -53,7 +53,7 @@ func (c *configFlags) load(a *app, cmd *cobra.Command) (*config.Config, error) {
 		return cfg, err
 	}
 	_, ofRoutes := compileRoutes(cfg, c.demo, slog.New(slog.DiscardHandler))
-	return cfg, errors.Join(err, ofRoutes)
+	return cfg, errors.Join(err, withoutToldBefore(ofRoutes, err))
 }
 
 func (c *configFlags) read(a *app, cmd *cobra.Command) (*config.Config, error) {
