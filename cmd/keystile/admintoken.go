@@ -69,6 +69,7 @@ func newAdminToken(a *app) *cobra.Command {
 func newAdminTokenRevoke(a *app) *cobra.Command {
 	var (
 		t   target
+		f   format
 		yes bool
 	)
 	cmd := &cobra.Command{
@@ -79,15 +80,20 @@ func newAdminTokenRevoke(a *app) *cobra.Command {
 				return err
 			}
 			return a.withClient(cmd, &t, func(ctx context.Context, m *management) error {
-				if _, err := m.RevokeAdminToken(ctx, args[0]); err != nil {
+				revoked, err := m.RevokeAdminToken(ctx, args[0])
+				if err != nil {
 					return notFound(err, "admin token", args[0])
 				}
-				_, err := fmt.Fprintf(a.stdout, "admin token %s is revoked\n", args[0])
+				if f == formatJSON {
+					return printJSON(a.stdout, revoked)
+				}
+				_, err = fmt.Fprintf(a.stdout, "admin token %s is revoked\n", args[0])
 				return err
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	t.add(cmd)
+	addFormat(cmd, &f)
 	return cmd
 }

@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
 	keystile "keystile.dev/keystile"
+	"keystile.dev/keystile/internal/credential/apikey"
 	"keystile.dev/keystile/internal/limit"
 	"keystile.dev/keystile/internal/manage"
 )
@@ -36,6 +38,61 @@ func (a *adopter) adopt(ctx context.Context, key keystile.Secret, source netip.A
 		_, ok, err := a.proofs.Take(ctx, who, &proofRate, time.Now())
 		return ok && err == nil
 	})
+}
+
+// foreignKeys answers for keys that another system hashed, for a command beside the
+// store: it proves them as a server does at their first use, and takes over none.
+type foreignKeys struct {
+	house *house
+	find  apikey.Find
+	keys  *manage.Adopter
+	// apply tells the cache that what it could not find is known now.
+	apply func(keystile.Change)
+
+	mu     sync.Mutex
+	proven map[[32]byte]apikey.Record
+}
+
+func newForeignKeys(h *house) *foreignKeys {
+	return &foreignKeys{house: h, find: findAPIKeys(h.store), keys: manage.NewAdopter(h.service), proven: map[[32]byte]apikey.Record{}}
+}
+
+// record implements apikey.Find.
+func (f *foreignKeys) record(ctx context.Context, digests [][32]byte) (apikey.Record, error) {
+	record, err := f.find(ctx, digests)
+	if !errors.Is(err, keystile.ErrNotFound) {
+		return record, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, digest := range digests {
+		if proven, ok := f.proven[digest]; ok {
+			return proven, nil
+		}
+	}
+	return record, err
+}
+
+// prove implements apikey.Adopt.
+func (f *foreignKeys) prove(ctx context.Context, key keystile.Secret, _ netip.Addr) (bool, error) {
+	foreign, proven, err := f.keys.Find(ctx, key, func([32]byte) bool { return true })
+	if err != nil || !proven {
+		return false, err
+	}
+	record := apikey.Record{}
+	if record.Key, err = f.house.store.APIKey(ctx, foreign.KeyID); err != nil {
+		return false, err
+	}
+	if record.Organization, err = f.house.store.Organization(ctx, record.Key.OrganizationID); err != nil {
+		return false, err
+	}
+	record.Secret = keystile.APIKeySecret{KeyID: foreign.KeyID, CreatedAt: foreign.CreatedAt, ExpiresAt: foreign.ExpiresAt}
+	record.Secret.Digest, record.Secret.PepperID = f.house.digester.Digest(apikey.Sum(key))
+	f.mu.Lock()
+	f.proven[record.Secret.Digest] = record
+	f.mu.Unlock()
+	f.apply(keystile.Change{Kind: keystile.ChangeKey, ID: foreign.KeyID})
+	return true, nil
 }
 
 // leakResponder answers to leaks of imported keys that were never used here, too.

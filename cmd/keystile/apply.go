@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,17 +28,18 @@ func newApply(a *app) *cobra.Command {
 		yes   bool
 	)
 	cmd := &cobra.Command{
-		Use:   "apply -f FILE...",
+		Use:   "apply -f FILE [FILE...]",
 		Short: "Make the world match a state file: all of it, or nothing",
 		Long: `Compares the state files with the store, prints what changes, and changes it in
 one transaction. Applying the same files again changes nothing. A running server
 sees the change within a second and reads its routes again.`,
 		Example: "  keystile apply -f world.yaml --config keystile.yaml --dry-run",
-		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(files) == 0 {
 				return usagef("-f FILE is required")
 			}
+			files := slices.Concat(files, args) // as a shell makes of -f *.yaml
 			if o.Prune && !o.DryRun {
 				if err := a.confirm(yes, "delete what the files do not name?"); err != nil {
 					return err
@@ -61,14 +63,22 @@ sees the change within a second and reads its routes again.`,
 	return cmd
 }
 
-func (a *app) applyLocal(ctx context.Context, h *house, files []string, o state.Options, f format) error {
+func readStates(files []string) ([]state.File, error) {
 	sources := make([]state.File, len(files))
 	for i, name := range files {
 		data, err := yamlfile.Read(name, yamlfile.MaxState)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		sources[i] = state.File{Name: name, Data: data}
+	}
+	return sources, nil
+}
+
+func (a *app) applyLocal(ctx context.Context, h *house, files []string, o state.Options, f format) error {
+	sources, err := readStates(files)
+	if err != nil {
+		return err
 	}
 	world, err := state.Parse(sources...)
 	if err != nil {
@@ -100,39 +110,26 @@ func announceReload(ctx context.Context, h *house, actor store.Actor) error {
 }
 
 func (a *app) applyRemote(ctx context.Context, m *management, files []string, o state.Options, f format) error {
-	if len(files) > 1 {
-		return usagef("with --server, one -f FILE at a time: several files are applied together only beside the store")
-	}
-	data, err := yamlfile.Read(files[0], yamlfile.MaxState)
+	sources, err := readStates(files)
 	if err != nil {
 		return err
 	}
-	result, err := m.ApplyState(ctx, data, client.ApplyOptions{DryRun: o.DryRun, Prune: o.Prune})
+	if _, err := state.Parse(sources...); err != nil { // what is wrong with the files alone
+		return err
+	}
+	sent := joinStates(sources)
+	result, err := m.ApplyState(ctx, sent.data, client.ApplyOptions{DryRun: o.DryRun, Prune: o.Prune})
 	var refused *client.Error
 	if errors.As(err, &refused) && len(refused.Fields) > 0 {
-		return atFile(files[0], refused)
+		return sent.problems(refused)
 	}
 	if err != nil {
 		return err
 	}
-	return a.printApplied(f, o, result)
-}
-
-// atFile writes what a server found wrong as apply does beside the store:
-// FILE:LINE: field: what is wrong; remedy. The server's fields begin with the line.
-func atFile(file string, refused *client.Error) error {
-	problems := make(yamlfile.Problems, len(refused.Fields))
-	for i, field := range refused.Fields {
-		line := 1
-		name := field.Field
-		if number, rest, ok := strings.Cut(field.Field, ":"); ok {
-			if _, err := fmt.Sscanf(number, "%d", &line); err == nil {
-				name = strings.TrimSpace(rest)
-			}
-		}
-		problems[i] = yamlfile.Problem{File: file, Line: line, Field: name, Problem: field.Problem, Remedy: field.Remedy}
+	for i, warning := range result.Warnings { // the server read bytes, and calls them so
+		result.Warnings[i] = sent.named(warning)
 	}
-	return problems
+	return a.printApplied(f, o, result)
 }
 
 func (a *app) printApplied(f format, o state.Options, result client.StateResult) error {
@@ -197,7 +194,11 @@ type stateFiles struct{ house *house }
 // Apply implements api.State.
 func (s stateFiles) Apply(ctx context.Context, actor manage.Actor, file []byte, o api.StateOptions) (api.StateResult, error) {
 	none := api.StateResult{}
-	world, err := state.Parse(state.File{Name: "state", Data: file})
+	files, err := splitStates(file)
+	if err != nil {
+		return none, err
+	}
+	world, err := state.Parse(files...)
 	if err != nil {
 		return none, invalids(err)
 	}
@@ -246,9 +247,11 @@ func newExport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write the world as a state file that apply takes back",
-		Long: `Writes every organisation, site, role and API key to standard output. Secrets are
-written as keyed digests, which only a store with the same pepper can use; applying
-the export to the same store changes nothing.`,
+		Long: `Writes the world to standard output, everything that a state file can say: from
+organisations, sites and people to keys, applications and what was authorized.
+Secrets are written as keyed digests, which only a store with the same pepper can
+use, or, where they must be readable, sealed under the master key. Applying the
+export to the same store changes nothing.`,
 		Example: "  keystile export --config keystile.yaml > world.yaml",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -89,7 +89,7 @@ func readCheckpointFile(path string) (all []keystile.Checkpoint, err error) {
 func (a *app) verifyAudit(ctx context.Context, cfg *config.Config, outside []keystile.Checkpoint) (findings []chainFinding, err error) {
 	master, err := keyring.LoadMaster(cfg.MasterKey, a.getenv)
 	if err != nil {
-		return nil, cfg.Problem("master_key", "name a file of mode 0600 that holds the key", err.Error())
+		return nil, masterKeyProblem(cfg, "name a file of mode 0600 that holds the key", err)
 	}
 	st, err := store.Open(ctx, store.Options{URL: cfg.Store.Reveal(), Logger: slog.New(slog.DiscardHandler), ReadOnly: true})
 	if err != nil {

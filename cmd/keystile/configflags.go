@@ -25,6 +25,13 @@ func (c *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.file, "config", "", "configuration file (default: keystile.yaml, if there is one)")
 }
 
+// addUnreadConfig takes --config where no configuration is read, so that a script can give
+// it to every command.
+func addUnreadConfig(cmd *cobra.Command) {
+	cmd.Flags().String("config", "", "taken, and not read")
+	_ = cmd.Flags().MarkHidden("config") // it is there
+}
+
 // addAll adds --config and a flag for every option.
 func (c *configFlags) addAll(cmd *cobra.Command) {
 	c.add(cmd)
@@ -53,7 +60,7 @@ func (c *configFlags) load(a *app, cmd *cobra.Command) (*config.Config, error) {
 		return cfg, err
 	}
 	_, ofRoutes := compileRoutes(cfg, c.demo, slog.New(slog.DiscardHandler))
-	return cfg, errors.Join(err, ofRoutes)
+	return cfg, errors.Join(err, withoutToldBefore(ofRoutes, err))
 }
 
 func (c *configFlags) read(a *app, cmd *cobra.Command) (*config.Config, error) {

@@ -96,7 +96,7 @@ func (a *app) connect(cmd *cobra.Command, t *target) (*management, error) {
 func (a *app) openConfigured(ctx context.Context, cfg *config.Config) (*house, error) {
 	master, err := keyring.LoadMaster(cfg.MasterKey, a.getenv)
 	if err != nil {
-		return nil, cfg.Problem("master_key", "name a file of mode 0600 that holds the key, or run keystile init DIR", err.Error())
+		return nil, masterKeyProblem(cfg, "name a file of mode 0600 that holds the key, or run keystile init DIR", err)
 	}
 	return openHouse(ctx, houseOptions{storeURL: cfg.Store.Reveal(), master: master, logger: slog.New(slog.DiscardHandler)})
 }
@@ -139,7 +139,7 @@ func plainError(err error) error {
 	case e.Status == http.StatusUnauthorized:
 		return errors.New("the server does not accept the admin token in KEYSTILE_TOKEN: it is unknown, expired or revoked")
 	case e.Detail != "":
-		return fmt.Errorf("%s (%s)", e.Detail, e.Code)
+		return fmt.Errorf("%s (%s)", strings.TrimSuffix(e.Detail, ": "+e.Code), e.Code)
 	}
 	return err
 }
@@ -182,4 +182,9 @@ func timeText(t *time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
+}
+
+// masterKeyProblem places what is wrong with the master key where the configuration names it.
+func masterKeyProblem(cfg *config.Config, remedy string, err error) error {
+	return cfg.Problem("master_key", remedy, strings.TrimPrefix(err.Error(), "master_key: "))
 }

@@ -84,8 +84,9 @@ func newDemo(a *app) *cobra.Command {
 		Use:   "demo",
 		Short: "Run the whole product on this machine with nothing to configure",
 		Long: `Starts the server on the embedded store with a small world: organisations, solar
-sites, people, keys, and upstream APIs that serve records behind the gateway. Prints commands to try, each of which works when pasted. Secrets are
-drawn anew for each data directory. Ctrl-C ends it.`,
+sites, people, keys, and upstream APIs that serve records behind the gateway. Prints
+commands to try, each of which works when pasted. Secrets are drawn anew for each
+data directory. Ctrl-C ends it.`,
 		Example: "  keystile demo --listen 127.0.0.1:8080 --data ./keystile-demo",
 		Args:    noArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },

@@ -119,7 +119,7 @@ func (d *doctor) routes(cfg *config.Config) {
 	}
 	d.add("routes", findingOK, fmt.Sprintf("%d", len(table.Routes())))
 	for _, w := range table.Warnings() {
-		d.add("routes", findingWarning, w.Error())
+		d.add("routes", findingWarning, placed(cfg, w).Error())
 	}
 	if len(table.Routes()) == 0 {
 		d.add("routes", findingWarning, "there are none: the gateway answers 404 to everything; add routes to the configuration")

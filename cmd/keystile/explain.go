@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -69,14 +73,14 @@ server; explain says which limit applies, not how much of it is left there.`,
 	flags.StringVarP(&e.method, "request", "X", "", "method; default GET, or POST with -d")
 	flags.StringArrayVarP(&e.headers, "header", "H", nil, "header field 'Name: value'; repeat for more")
 	flags.StringVarP(&e.data, "data", "d", "", "body: @FILE, - for standard input, or the text")
-	flags.StringVar(&e.from, "from", "127.0.0.1", "address the request comes from")
+	flags.StringVar(&e.from, "from", "127.0.0.1", "address the request comes from; X-Forwarded-For counts if it is a trusted proxy")
 	c.add(cmd)
 	addFormat(cmd, &f)
 	return cmd
 }
 
-// request makes the gate's request of the command line.
-func (e *explained) request(a *app, rawURL string) (*keystile.Request, error) {
+// request makes the request of the command line as a server would get it.
+func (e *explained) request(a *app, rawURL string) (*http.Request, error) {
 	scheme, host, path, query, ok := enforce.SplitURL(rawURL)
 	if !ok {
 		return nil, usagef("%q is not a full URL such as http://api.example.com/path", rawURL)
@@ -89,27 +93,30 @@ func (e *explained) request(a *app, rawURL string) (*keystile.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &keystile.Request{
-		ID: enforce.NewRequestID(), Point: keystile.PointExplain, Method: e.method, Scheme: scheme, Host: host, Path: path, RawQuery: query,
-		Header: keystile.Header(header), ClientAddr: addr,
-	}
 	body, err := e.body(a)
 	if err != nil {
 		return nil, err
 	}
-	r.Body = func(limit int64) ([]byte, error) {
-		if int64(len(body)) > limit {
-			return nil, keystile.ErrBodyTooLarge
-		}
-		return []byte(body), nil
+	hr := &http.Request{
+		Method: e.method, Host: host, RequestURI: path, URL: &url.URL{Path: path, RawQuery: query}, Header: header,
+		RemoteAddr: netip.AddrPortFrom(addr, 0).String(), Body: http.NoBody,
 	}
-	if r.Method == "" {
-		r.Method = http.MethodGet
-		if e.data != "" {
-			r.Method = http.MethodPost
-		}
+	if query != "" {
+		hr.RequestURI += "?" + query
 	}
-	return r, enforceHeader(r)
+	if scheme == "https" {
+		hr.TLS = &tls.ConnectionState{}
+	}
+	if e.data == "" {
+		hr.Method = cmp.Or(hr.Method, http.MethodGet)
+		return hr, nil
+	}
+	hr.Method = cmp.Or(hr.Method, http.MethodPost)
+	hr.Body, hr.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+	if len(header["Content-Type"]) == 0 { // as curl has it
+		header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return hr, nil
 }
 
 // header reads the -H flags; a Host field replaces the URL's host.
@@ -146,15 +153,15 @@ func (e *explained) body(a *app) (string, error) {
 	return body, err
 }
 
-// enforceHeader applies the rule every enforcement point has for header fields.
-func enforceHeader(r *keystile.Request) error {
-	if err := enforce.CheckHeader(r.Header); err != nil {
-		return fmt.Errorf("every enforcement point refuses this request: %w", err)
-	}
-	return nil
-}
+// stepRequest is what every enforcement point does before it asks the gate.
+const stepRequest = "request"
 
-func (a *app) explain(ctx context.Context, cfg *config.Config, r *keystile.Request) (d keystile.Decision, steps []gate.Step, err error) {
+func (a *app) explain(ctx context.Context, cfg *config.Config, hr *http.Request) (d keystile.Decision, steps []gate.Step, err error) {
+	r, refused := enforce.NewRequest(hr, keystile.PointExplain, enforce.Trust{Proxies: cfg.TrustedProxies}, enforce.NewRequestID())
+	if refused != nil {
+		d = enforce.Refuse(refused)
+		return d, []gate.Step{{Name: stepRequest, Reason: d.Reason, Detail: d.Cause}}, nil
+	}
 	table, err := compileRoutes(cfg, false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		// The world of the demo is on the server's own host, where routes otherwise need same_origin.
@@ -195,10 +202,12 @@ func (h *house) kinds(ctx context.Context, cfg *config.Config) (kinds []keystile
 			releaseAll()
 		}
 	}()
-	keys, err := apikey.New(apikey.Options{Find: findAPIKeys(h.store), Digester: h.digester, Now: time.Now, Fresh: fresh})
+	foreign := newForeignKeys(h)
+	keys, err := apikey.New(apikey.Options{Find: foreign.record, Digester: h.digester, Now: time.Now, Fresh: fresh, Adopt: foreign.prove})
 	if err != nil {
 		return nil, nil, err
 	}
+	foreign.apply = keys.Apply
 	release = append(release, keys.Close)
 	spent, doneLedger, err := lookupLedger(ctx, h, cfg)
 	if err != nil {

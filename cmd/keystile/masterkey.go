@@ -277,6 +277,7 @@ const sealingSettles = 10 * time.Second
 func newMasterKeyRetire(a *app) *cobra.Command {
 	var (
 		c   configFlags
+		f   format
 		yes bool
 	)
 	cmd := &cobra.Command{
@@ -295,6 +296,9 @@ values which are not taken any more: export again.`,
 				if err := a.retireMaster(ctx, h); err != nil {
 					return err
 				}
+				if f == formatJSON {
+					return printJSON(a.stdout, map[string]string{"id": h.sealer.MasterID()})
+				}
 				_, err := fmt.Fprintf(a.stdout, "%s alone opens the store\n", h.sealer.MasterID())
 				return err
 			})
@@ -302,6 +306,7 @@ values which are not taken any more: export again.`,
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.add(cmd)
+	addFormat(cmd, &f)
 	return cmd
 }
 

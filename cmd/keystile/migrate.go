@@ -14,7 +14,10 @@ import (
 )
 
 func newMigrate(a *app) *cobra.Command {
-	var c configFlags
+	var (
+		c configFlags
+		f format
+	)
 	cmd := &cobra.Command{
 		Use: "migrate", Short: "Bring the store's schema up to this version",
 		Long:    "Upgrades the schema of the store, step by step; an interrupted upgrade goes on where it stopped. serve and apply do the same by themselves.",
@@ -40,11 +43,15 @@ func newMigrate(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if f == formatJSON {
+				return printJSON(a.stdout, map[string]any{"version": current, "steps": steps})
+			}
 			_, err = fmt.Fprintf(a.stdout, "schema version %d, %d steps done\n", current, steps)
 			return err
 		},
 	}
 	c.add(cmd)
+	addFormat(cmd, &f)
 	return cmd
 }
 
@@ -76,6 +83,7 @@ func newSchema(a *app) *cobra.Command {
 			return writeText(a.stdout, ofConfig)
 		},
 	}
+	addUnreadConfig(cmd)
 	return cmd
 }
 

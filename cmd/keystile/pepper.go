@@ -141,6 +141,7 @@ func (h *house) rotatePepper(ctx context.Context) (string, error) {
 func newPepperPrune(a *app) *cobra.Command {
 	var (
 		c   configFlags
+		f   format
 		yes bool
 	)
 	cmd := &cobra.Command{
@@ -152,7 +153,11 @@ func newPepperPrune(a *app) *cobra.Command {
 			}
 			return a.withHouse(cmd, &c, func(ctx context.Context, h *house) error {
 				removed, kept, err := h.prunePeppers(ctx)
-				if err == nil {
+				switch {
+				case err != nil:
+				case f == formatJSON:
+					err = printJSON(a.stdout, map[string]int{"removed": removed, "kept": kept})
+				default:
 					_, err = fmt.Fprintf(a.stdout, "%d removed, %d retired ones still have digests\n", removed, kept)
 				}
 				return err
@@ -161,6 +166,7 @@ func newPepperPrune(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.add(cmd)
+	addFormat(cmd, &f)
 	return cmd
 }
 

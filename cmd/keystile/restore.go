@@ -72,7 +72,7 @@ type restored struct {
 func (a *app) restore(ctx context.Context, cfg *config.Config, file, events string) (done restored, err error) {
 	master, err := keyring.LoadMaster(cfg.MasterKey, a.getenv)
 	if err != nil {
-		return done, cfg.Problem("master_key", "name a file of mode 0600 that holds the key", err.Error())
+		return done, masterKeyProblem(cfg, "name a file of mode 0600 that holds the key", err)
 	}
 	in, err := openBackup(file, master)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"keystile.dev/keystile/internal/config"
@@ -65,15 +66,44 @@ func compileRoutes(cfg *config.Config, demo bool, log *slog.Logger) (*policy.Tab
 	})
 	errs := checkOrigins(cfg)
 	for _, p := range problems {
-		errs = append(errs, positioned{p})
+		errs = append(errs, placed(cfg, p))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	for _, w := range table.Warnings() {
-		log.Warn(w.Error())
+		log.Warn(placed(cfg, w).Error())
 	}
 	return table, nil
+}
+
+// placed names the very line that a route's problem is about, and its field in the words
+// of the whole file.
+func placed(cfg *config.Config, p policy.Problem) error {
+	if at, ok := cfg.RouteProblem(p.Source, p.Field, p.Remedy, p.Problem); ok {
+		return at
+	}
+	return positioned{p}
+}
+
+// withoutToldBefore is problems without those of fields that before has told of already:
+// of the same field, of the one it is a part of, or of one in its list.
+func withoutToldBefore(problems, before error) error {
+	told, _ := yamlfile.ProblemsOf(before)
+	var left []error
+	joined, ok := problems.(interface{ Unwrap() []error }) //nolint:errorlint // what compileRoutes joined, and nothing else
+	if !ok {
+		return problems
+	}
+	for _, err := range joined.Unwrap() {
+		p, ok := err.(yamlfile.Problem) //nolint:errorlint // as placed made it
+		if !ok || !slices.ContainsFunc(told, func(t yamlfile.Problem) bool {
+			return p.File == t.File && (p.Field == t.Field || strings.HasPrefix(p.Field, t.Field+".") || strings.HasPrefix(t.Field, p.Field+"["))
+		}) {
+			left = append(left, err)
+		}
+	}
+	return errors.Join(left...)
 }
 
 // positioned marks an error whose text already begins with FILE:LINE.

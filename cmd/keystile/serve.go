@@ -35,6 +35,7 @@ import (
 	"keystile.dev/keystile/internal/oidc"
 	"keystile.dev/keystile/internal/outbound"
 	"keystile.dev/keystile/internal/partner"
+	"keystile.dev/keystile/internal/policy"
 	"keystile.dev/keystile/internal/store"
 	"keystile.dev/keystile/internal/tracing"
 	"keystile.dev/keystile/internal/usage"
@@ -115,6 +116,7 @@ type server struct {
 	adopter   *adopter
 	metrics   *metrics.Metrics
 	tracer    *tracing.Tracer
+	routes    *policy.Table // those it started with
 	gate      *gate.Gate
 	signer    *keyring.Signer
 	streams   *proxy.Streams
@@ -137,6 +139,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	for _, build := range []func(context.Context, *app) error{
+		s.readRoutes,    // before a store is made for a configuration that is wrong
 		s.openHouse,     // store, schema, keys
 		s.takeLease,     // one server on one SQLite store
 		s.buildFeed,     // changes to caches
@@ -173,7 +176,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, o serveOptions) (er
 func (s *server) openHouse(ctx context.Context, a *app) error {
 	master, err := keyring.LoadMaster(s.cfg.MasterKey, a.getenv)
 	if err != nil {
-		return s.cfg.Problem("master_key", "name a file of mode 0600 that holds the key", err.Error())
+		return masterKeyProblem(s.cfg, "name a file of mode 0600 that holds the key", err)
 	}
 	s.house, err = openHouse(ctx, houseOptions{
 		storeURL: s.cfg.Store.Reveal(), master: master, logger: s.log,
@@ -257,12 +260,13 @@ func (s *server) buildRecords(ctx context.Context, _ *app) error {
 	return err
 }
 
-func (s *server) buildGate(context.Context, *app) error {
-	table, err := compileRoutes(s.cfg, s.options.demo, s.log)
-	if err != nil {
-		return err
-	}
-	s.gate, err = gate.New(table, gate.Options{
+func (s *server) readRoutes(context.Context, *app) (err error) {
+	s.routes, err = compileRoutes(s.cfg, s.options.demo, s.log)
+	return err
+}
+
+func (s *server) buildGate(context.Context, *app) (err error) {
+	s.gate, err = gate.New(s.routes, gate.Options{
 		Kinds: []keystile.Kind{s.keys, s.onetime, s.sessions, s.temporary, s.access}, Limiter: s.limits.limiter, Strict: s.limits.strict,
 		Observers: s.observers(), Now: time.Now,
 	})

@@ -105,6 +105,7 @@ func (k thing[T]) show(a *app) *cobra.Command {
 func (k thing[T]) delete(a *app) *cobra.Command {
 	var (
 		t   target
+		f   format
 		yes bool
 	)
 	cmd := &cobra.Command{
@@ -118,6 +119,9 @@ func (k thing[T]) delete(a *app) *cobra.Command {
 				if err := k.remove(ctx, m, args[0]); err != nil {
 					return notFound(err, k.noun, args[0])
 				}
+				if f == formatJSON {
+					return printJSON(a.stdout, map[string]any{"id": args[0], "deleted": true})
+				}
 				_, err := fmt.Fprintf(a.stdout, "%s %s is deleted\n", k.noun, args[0])
 				return err
 			})
@@ -125,6 +129,7 @@ func (k thing[T]) delete(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	t.add(cmd)
+	addFormat(cmd, &f)
 	return cmd
 }
 

@@ -40,6 +40,7 @@ sign-in wait until the next.`,
 		},
 	}
 	cmd.Flags().StringVar(&secret, "secret", "", "the secret in base32: @FILE, - for standard input, or the text")
+	addUnreadConfig(cmd)
 	return cmd
 }
 

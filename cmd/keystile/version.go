@@ -30,6 +30,7 @@ func newVersion(a *app) *cobra.Command {
 			return err
 		},
 	}
+	addUnreadConfig(cmd)
 	addFormat(cmd, &f)
 	return cmd
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"net/url"
 	"time"
@@ -204,6 +205,32 @@ func (c *Config) PublicHost() string {
 func (c *Config) Problem(path, remedy, problem string) yamlfile.Problem {
 	file, line := c.where(path)
 	return yamlfile.Problem{File: file, Line: line, Field: path, Problem: problem, Remedy: remedy}
+}
+
+// RouteProblem is a problem of a field of the route that has that Source, placed where
+// the field stands. ok is false if several routes have the Source, as those of a
+// variable or a flag.
+func (c *Config) RouteProblem(source, field, remedy, problem string) (p yamlfile.Problem, ok bool) {
+	for i := range c.RouteEntries {
+		path := fmt.Sprintf("routes[%d]", i)
+		if c.source(path) != source {
+			continue
+		}
+		if ok {
+			return yamlfile.Problem{}, false
+		}
+		p, ok = c.Problem(path+"."+field, remedy, problem), true
+	}
+	return p, ok
+}
+
+// source is where an option has its value from, as Route.Source says it.
+func (c *Config) source(path string) string {
+	file, line := c.where(path)
+	if line > 0 {
+		return fmt.Sprintf("%s:%d", file, line)
+	}
+	return file
 }
 
 // where says which file and line, variable or flag an option has its value from.

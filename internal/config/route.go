@@ -82,16 +82,12 @@ func (c *checker) convertRoutes() {
 }
 
 func (c *checker) route(e *RouteEntry, path string) keystile.Route {
-	file, line := c.where(path)
 	route := keystile.Route{
-		Source: file, Match: keystile.RouteMatch(e.Match), Upstreams: e.Upstream, StripPrefix: e.StripPrefix,
+		Source: c.source(path), Match: keystile.RouteMatch(e.Match), Upstreams: e.Upstream, StripPrefix: e.StripPrefix,
 		Accept: texts[keystile.KindName](e.Accept), CredentialHeader: e.CredentialHeader, CredentialQuery: e.CredentialQuery,
 		NotPermittedStatus: e.NotPermittedStatus, Environment: keystile.Environment(e.Environment),
 		Scopes: texts[keystile.Scope](e.Scopes), When: e.When, Errors: e.Errors, SameOrigin: e.SameOrigin,
 		ForwardCredential: e.ForwardCredential, ObserveUntil: e.ObserveUntil, MaxBody: int64(e.MaxBody), Timeout: e.Timeout,
-	}
-	if line > 0 {
-		route.Source = fmt.Sprintf("%s:%d", file, line)
 	}
 	route.ID = routeID(route.Match)
 	if e.Resource != nil {

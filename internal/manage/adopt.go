@@ -123,54 +123,10 @@ func (a *Adopter) ways(ctx context.Context) ([]int, []keystile.Secret, error) {
 // taken over. allow is asked before a costly proof of the key with a look-up: it
 // bounds how often somebody may ask for one. An error means "cannot tell".
 func (a *Adopter) Adopt(ctx context.Context, key keystile.Secret, allow func(lookup [32]byte) bool) (bool, error) {
-	heads, peppers, err := a.ways(ctx)
-	if err != nil || len(key) > apikey.MaxImport || len(heads)+len(peppers) == 0 {
-		return false, err
-	}
-	if err := enter(ctx, a.looking); err != nil {
-		return false, err
-	}
-	defer leave(a.looking)
-	for _, pepper := range peppers {
-		if adopted, err := a.try(ctx, key, ForeignDigest(pepper, key), nil); adopted || err != nil {
-			return adopted, err
-		}
-	}
-	for _, n := range heads {
-		if n >= len(key) {
-			continue
-		}
-		if adopted, err := a.try(ctx, key, ForeignHead(key.Reveal()[:n]), allow); adopted || err != nil {
-			return adopted, err
-		}
-	}
-	return false, nil
-}
-
-// try proves a key by one foreign secret. allow is nil where finding it is the proof.
-func (a *Adopter) try(ctx context.Context, key keystile.Secret, lookup [32]byte, allow func([32]byte) bool) (bool, error) {
 	s := a.service
-	foreign, err := s.Store.ForeignSecret(ctx, lookup)
-	if isNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
+	foreign, proven, err := a.Find(ctx, key, allow)
+	if err != nil || !proven {
 		return false, err
-	}
-	if !foreign.ExpiresAt.IsZero() && !s.Now().Before(foreign.ExpiresAt) {
-		return false, nil
-	}
-	// A head finds only what has a hash to prove: an HMAC is never told by a head.
-	if (allow != nil) != (foreign.Hash != "") {
-		return false, nil
-	}
-	if allow != nil {
-		if !allow(lookup) {
-			return false, fmt.Errorf("too many proofs of a hashed key from one address: %w", keystile.ErrUnavailable)
-		}
-		if good, err := a.prove(ctx, foreign.Hash, key); err != nil || !good {
-			return false, err
-		}
 	}
 	secret := s.keySecret(foreign.KeyID, apikey.Sum(key), s.now())
 	err = remove(ctx, s, store.Actor{Name: "system"}, func(ctx context.Context, tx *store.Tx) error {
@@ -180,6 +136,60 @@ func (a *Adopter) try(ctx context.Context, key keystile.Secret, lookup [32]byte,
 		return true, nil // another request was faster: the digest is there
 	}
 	return err == nil, err
+}
+
+// Find proves a key as Adopt does, and changes nothing: proven says whether foreign
+// is a secret of it.
+func (a *Adopter) Find(ctx context.Context, key keystile.Secret, allow func(lookup [32]byte) bool) (foreign store.ForeignSecret, proven bool, err error) {
+	heads, peppers, err := a.ways(ctx)
+	if err != nil || len(key) > apikey.MaxImport || len(heads)+len(peppers) == 0 {
+		return foreign, false, err
+	}
+	if err := enter(ctx, a.looking); err != nil {
+		return foreign, false, err
+	}
+	defer leave(a.looking)
+	for _, pepper := range peppers {
+		if foreign, proven, err = a.try(ctx, key, ForeignDigest(pepper, key), nil); proven || err != nil {
+			return foreign, proven, err
+		}
+	}
+	for _, n := range heads {
+		if n >= len(key) {
+			continue
+		}
+		if foreign, proven, err = a.try(ctx, key, ForeignHead(key.Reveal()[:n]), allow); proven || err != nil {
+			return foreign, proven, err
+		}
+	}
+	return foreign, false, nil
+}
+
+// try proves a key by one foreign secret. allow is nil where finding it is the proof.
+func (a *Adopter) try(ctx context.Context, key keystile.Secret, lookup [32]byte, allow func([32]byte) bool) (foreign store.ForeignSecret, proven bool, err error) {
+	s := a.service
+	foreign, err = s.Store.ForeignSecret(ctx, lookup)
+	if isNotFound(err) {
+		return foreign, false, nil
+	}
+	if err != nil {
+		return foreign, false, err
+	}
+	if !foreign.ExpiresAt.IsZero() && !s.Now().Before(foreign.ExpiresAt) {
+		return foreign, false, nil
+	}
+	// A head finds only what has a hash to prove: an HMAC is never told by a head.
+	if (allow != nil) != (foreign.Hash != "") {
+		return foreign, false, nil
+	}
+	if allow == nil {
+		return foreign, true, nil
+	}
+	if !allow(lookup) {
+		return foreign, false, fmt.Errorf("too many proofs of a hashed key from one address: %w", keystile.ErrUnavailable)
+	}
+	proven, err = a.prove(ctx, foreign.Hash, key)
+	return foreign, proven, err
 }
 
 // prove hashes a key as the other system did, in its turn.

@@ -72,7 +72,7 @@ func (c *compiler) add(route keystile.Route) {
 	r := &report{source: route.Source}
 	warn := &report{source: route.Source}
 	e := &entry{route: &route}
-	c.checkMatch(r, e)
+	c.checkMatch(r, warn, e)
 	c.checkCredentials(r, warn, &route)
 	c.checkForwarding(r, warn, e)
 	c.checkAnswers(r, &route)
@@ -124,7 +124,7 @@ func cloneRoute(route keystile.Route) keystile.Route {
 
 // checkMatch compiles what the route speaks for, and checks it against the
 // server's own origin.
-func (c *compiler) checkMatch(r *report, e *entry) {
+func (c *compiler) checkMatch(r, warn *report, e *entry) {
 	route := e.route
 	if first, ok := c.ids[route.ID]; ok {
 		r.add("match", "remove one of them", "the route %q is declared at %s too", route.ID, first)
@@ -142,22 +142,36 @@ func (c *compiler) checkMatch(r *report, e *entry) {
 		return
 	}
 	e.pattern = p
-	if c.publicHost == "" || e.host != "" && e.host != c.publicHost {
+	if e.host != "" && e.host != c.publicHost {
 		return
 	}
+	c.checkBuiltins(r, warn, e)
+	if c.publicHost != "" && !c.options.Demo && !route.SameOrigin {
+		r.add("match.host", "give the route a host of its own, or set same_origin: true",
+			"the route can match %s, this server's own public host: what it serves could act as this server in browsers", c.publicHost)
+	}
+}
+
+// checkBuiltins looks for the server's own paths in what a route can match on a host
+// where they win: its public host, or, where it has none, every host that no route names.
+// There a route for everything is the simplest of all, and only warned about.
+func (c *compiler) checkBuiltins(r, warn *report, e *entry) {
+	const remedy = "choose another path, or a host of its own for the route"
 	var hidden []string
+	whole := false
 	for _, b := range c.builtins {
 		if e.pattern.overlaps(&b.pattern) {
 			hidden = append(hidden, b.text)
+			whole = whole || b.pattern.covers(&e.pattern)
 		}
 	}
-	if len(hidden) > 0 {
-		r.add("match.path", "choose another path, or a host of its own for the route",
-			"%q can match what is this server's own: %s", route.Match.Path, strings.Join(hidden, ", "))
-	}
-	if !c.options.Demo && !route.SameOrigin {
-		r.add("match.host", "give the route a host of its own, or set same_origin: true",
-			"the route can match %s, this server's own public host: what it serves could act as this server in browsers", c.publicHost)
+	switch path, own := e.route.Match.Path, strings.Join(hidden, ", "); {
+	case len(hidden) == 0:
+	case c.publicHost != "" || whole:
+		r.add("match.path", remedy, "%q can match what is this server's own: %s", path, own)
+	default:
+		warn.add("match.path", "give the route a host of its own if the API behind it has such paths",
+			"%q leaves out what is this server's own: %s", path, own)
 	}
 }
 
@@ -299,6 +313,7 @@ func (c *compiler) compare() {
 			case moreSpecific(b, a):
 				b.rank++
 				c.warnHead(b, a)
+			case a.route.ID == b.route.ID: // told already
 			case a.methods.overlaps(&b.methods):
 				r := report{source: a.route.Source}
 				r.add("match", "narrow the path, host or methods of one of them",

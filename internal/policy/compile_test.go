@@ -292,6 +292,34 @@ func TestRoutesOfTheDemoMayLieOnItsOwnHostButNeverOnBuiltInPaths(t *testing.T) {
 	}
 }
 
+func TestWithoutAPublicHostARouteMayNotLieOnABuiltInPathAndARouteForAllIsWarnedOf(t *testing.T) {
+	o := testOptions()
+	o.PublicHost, o.BuiltinPaths = "", []string{"/v1/", "/healthz", "/prod/api/auth/"}
+	for _, path := range []string{"/v1/things/*", "/healthz", "/v1/**", "/prod/api/auth/login"} {
+		if _, problems := Compile([]keystile.Route{testRoute("", path)}, o); len(problems) != 1 || problems[0].Field != "match.path" {
+			t.Errorf("%s, which nobody can ever reach: %v", path, problems)
+		}
+		if _, problems := Compile([]keystile.Route{testRoute("api.example.com", path)}, o); len(problems) > 0 {
+			t.Errorf("%s on a host of its own: %v", path, problems)
+		}
+	}
+	for path, warned := range map[string]bool{"/**": true, "/prod/**": true, "/*": true, "/v2/**": false, "/healthz/x": false} {
+		table, problems := Compile([]keystile.Route{testRoute("", path)}, o)
+		if table == nil {
+			t.Fatalf("%s: %v", path, problems)
+		}
+		if got := table.Warnings(); (len(got) == 1) != warned {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+}
+
+func TestARouteThatIsDeclaredTwiceIsOneProblem(t *testing.T) {
+	if _, problems := Compile([]keystile.Route{testRoute("", "/a"), testRoute("", "/a")}, testOptions()); len(problems) != 1 {
+		t.Errorf("%v", problems)
+	}
+}
+
 func TestWhatAnAuthorShouldKnowIsAWarning(t *testing.T) {
 	for name, tc := range map[string]problemCase{
 		"a resource in the body":    {from("json.site_id"), "resource.id"},

@@ -92,7 +92,7 @@ func newLimit(s *keystile.LimitState) *limit {
 	}
 	return &limit{
 		Per: s.Per, Quota: s.Rate.Requests, WindowSeconds: seconds(s.Rate.Window),
-		Remaining: max(s.Remaining, 0), ResetSeconds: seconds(s.Reset),
+		Remaining: max(s.Remaining, 0), ResetSeconds: seconds(min(s.Reset, s.Rate.Window)), // counters err by less than a microsecond on the safe side
 	}
 }
 

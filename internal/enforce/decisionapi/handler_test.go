@@ -55,6 +55,18 @@ func TestTheAnswerIsTheDecisionWithItsTrueReason(t *testing.T) {
 	}
 }
 
+func TestTheResetIsNeverLaterThanTheWindow(t *testing.T) {
+	gate := &enforcetest.Gate{}
+	gate.Decide(func(*keystile.Request) keystile.Decision {
+		return keystile.Decision{Allowed: true, Principal: enforcetest.Principal(), Route: &keystile.Route{}, Limit: keystile.LimitState{
+			Rate: &keystile.Rate{Requests: 60, Window: time.Minute}, Per: keystile.PerCredential, Remaining: 59, Reset: time.Minute + 700, // as a counter rounds
+		}}
+	})
+	if body := post(newHandler(t, gate), good).Body.String(); !strings.Contains(body, `"window_seconds":60,"remaining":59,"reset_seconds":60}`) {
+		t.Error(body)
+	}
+}
+
 func TestAnAllowanceHasEveryMember(t *testing.T) {
 	gate := &enforcetest.Gate{}
 	gate.Decide(func(*keystile.Request) keystile.Decision {

@@ -173,7 +173,7 @@ func TestTheTimeoutIsForTheBeginOfAnAnswerOnly(t *testing.T) {
 			t.Error(err)
 		}
 	}))
-	w.route.Timeout = 50 * time.Millisecond
+	w.route.Timeout = 500 * time.Millisecond // a busy machine may take a while to begin
 	w.start()
 	res, err := w.client.Do(w.request("GET", "/a", nil))
 	if err != nil {
@@ -193,7 +193,7 @@ func TestASlowUploadIsNotAnUpstreamsFault(t *testing.T) {
 			t.Error(err)
 		}
 	}))
-	w.route.Timeout = 50 * time.Millisecond
+	w.route.Timeout = 500 * time.Millisecond // a busy machine may take a while to begin
 	w.start()
 	pr, pw := io.Pipe()
 	go func() {
@@ -216,7 +216,7 @@ func TestAClientThatStopsSendingIsToldSo(t *testing.T) {
 		_, err := io.Copy(io.Discard, r.Body)
 		broken <- err
 	}))
-	w.options.ClientTimeout = 20 * time.Millisecond
+	w.options.ClientTimeout = 200 * time.Millisecond
 	w.start()
 	answer := w.raw("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
 	if !strings.HasPrefix(answer, "HTTP/1.1 408") {

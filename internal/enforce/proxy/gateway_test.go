@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must come; it only passes in full
 // when the test fails.
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 // gateFunc is a gate whose answer is a function.
 type gateFunc func(*keystile.Request) keystile.Decision
