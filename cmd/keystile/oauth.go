@@ -130,12 +130,17 @@ type spentProofs struct{ ledger onetime.Ledger }
 
 // Claim implements oauthtoken.Ledger.
 func (s spentProofs) Claim(ctx context.Context, n dpop.Nonce) error {
-	return s.ledger.Claim(ctx, onetime.Nonce(n))
+	return s.ledger.Claim(ctx, proofNonce(n))
 }
 
 // Spent implements oauthtoken.Ledger.
 func (s spentProofs) Spent(ctx context.Context, n dpop.Nonce) error {
-	return s.ledger.Spent(ctx, onetime.Nonce(n))
+	return s.ledger.Spent(ctx, proofNonce(n))
+}
+
+// proofNonce is the nonce of a proof, whose scope and value always stand apart.
+func proofNonce(n dpop.Nonce) onetime.Nonce {
+	return onetime.Nonce{Scope: n.Scope, Value: n.Value, Stamp: n.Stamp, LastValid: n.LastValid}
 }
 
 // claimOnce spends what clients may use once, in the ledger of the server.

@@ -342,7 +342,7 @@ func TestURLsAreComparedInOneForm(t *testing.T) {
 type ledger struct{ *replay.Memory }
 
 func (l ledger) Claim(ctx context.Context, n dpop.Nonce) error {
-	return l.Memory.Claim(ctx, replay.Nonce(n))
+	return l.Memory.Claim(ctx, replay.Nonce{Scope: n.Scope, Value: n.Value, Stamp: n.Stamp, LastValid: n.LastValid})
 }
 
 func TestThreat08_OfManyThatSendOneProofAtOnceOneIsServed(t *testing.T) {

@@ -22,16 +22,27 @@ type digester struct{ key [32]byte }
 // nonce of whoever made it.
 var shared = digester{key: sha256.Sum256([]byte("keystile replay ledger, version 1"))}
 
+// inSpace marks the length of a space, so that it is not taken for a scope's.
+const inSpace = 1 << 63
+
 // mark digests a nonce. The scope's length comes first, so that "ab","c" and
-// "a","bc" differ.
+// "a","bc" differ; in a space it is the space's, and they do not.
 func (d *digester) mark(n *Nonce) mark {
-	var room [512]byte // a key of 200 and a nonce of 128 fit
+	var room [512]byte // a space of 141, a key of 200 and a nonce of 128 fit
 	b := append(room[:0], d.key[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(len(n.Scope)))
+	scope := d.scope(n.Scope)
+	if n.Space == "" {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(n.Scope)))
+	} else {
+		b = binary.BigEndian.AppendUint64(b, inSpace|uint64(len(n.Space)))
+		b = append(b, n.Space...)
+		// What is one nonce must be looked for in one shard.
+		scope = scope&^(shards-1) | d.scope(n.Space)&(shards-1)
+	}
 	b = append(b, n.Scope...)
 	b = append(b, n.Value...)
 	sum := sha256.Sum256(b)
-	return mark{key: [16]byte(sum[:16]), scope: d.scope(n.Scope), last: n.LastValid.UnixNano()}
+	return mark{key: [16]byte(sum[:16]), scope: scope, last: n.LastValid.UnixNano()}
 }
 
 // scope is FNV-1a (Fowler, Noll, Vo), begun at the key and finished as splitmix64

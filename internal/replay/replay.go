@@ -13,6 +13,10 @@ type Nonce struct {
 	// Scope is whose nonce it is: the API key of the signing key. The same value
 	// in another scope is another nonce.
 	Scope string
+	// Space is for a scope and a value that were signed as one text with nothing
+	// between them: within a space they are one nonce however that text is cut. All
+	// nonces of a scope have one space. Empty: scope and value stand apart.
+	Space string
 	// Value is the nonce as it was signed.
 	Value string
 	// Stamp is when the token says it was signed (timestamp, created, iat).

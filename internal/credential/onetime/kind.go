@@ -25,6 +25,11 @@ type Record struct {
 type Nonce struct {
 	// Scope is whose nonce it is: the API key of the signing key.
 	Scope string
+	// Space is shared by keys that one signature may be good for. The header form
+	// signs API key and nonce with nothing between them: where two API keys have one
+	// secret and one name begins with the other, the same signature fits both, with
+	// the text cut at another place. Within a space that is one nonce.
+	Space string
 	// Value is the nonce as it was signed.
 	Value string
 	// Stamp is when the request says it was signed (timestamp, iat, created).
@@ -210,7 +215,7 @@ func (k *Kind) ledger(ctx context.Context, presented keystile.Presented, ask fun
 	if err != nil {
 		return err
 	}
-	n := Nonce{Scope: key.scope, Value: string(p.nonce), Stamp: time.Unix(p.times.stamp, 0), LastValid: key.clock.lastValid(p)}
+	n := Nonce{Scope: key.scope, Space: key.space, Value: string(p.nonce), Stamp: time.Unix(p.times.stamp, 0), LastValid: key.clock.lastValid(p)}
 	if err := ask(ctx, n); err != nil {
 		return fmt.Errorf("the nonce of a one-time request: %w", err)
 	}

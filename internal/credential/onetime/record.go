@@ -18,6 +18,8 @@ type key struct {
 	verifier     *verifier
 	// scope names the key in the ledger: its API key, which is never used again.
 	scope string
+	// space is that of all keys which may verify what this one does; see Nonce.
+	space string
 }
 
 // check says why a proof that names this key is not good, whoever signed it.
@@ -95,6 +97,7 @@ func (k *Kind) judge(record *Record, now time.Time) warm.Result {
 		clock:        newClock(record.Organization.OneTime, k.o.DefaultWindow, latest(k.started, record.Organization.UpdatedAt)),
 		verifier:     v,
 		scope:        stored.APIKey,
+		space:        spaceOf(stored, v),
 	}}
 	if !stored.ExpiresAt.IsZero() {
 		entry.NotAfter = stored.ExpiresAt.UnixNano()
@@ -117,6 +120,16 @@ func (k *Kind) verifierOf(stored *keystile.SigningKey) (*verifier, error) {
 		return nil, err
 	}
 	return newVerifier(stored.Algorithm, public, nil)
+}
+
+// spaceOf names the nonces of all keys that verify the same signatures: those of one
+// public key, wherever it was imported, or the HS256 keys of one organisation. A secret
+// is not named, not even by a digest: short ones could be guessed from it.
+func spaceOf(stored *keystile.SigningKey, v *verifier) string {
+	if v.fingerprint != "" {
+		return v.fingerprint
+	}
+	return "organization:" + stored.OrganizationID
 }
 
 // subjectPrefix makes a key's subject of its id.

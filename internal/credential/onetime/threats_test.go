@@ -7,8 +7,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -184,7 +186,7 @@ func TestThreat09_ARestartForgetsNoNonce(t *testing.T) {
 // text is cut, only the sender's own cut is accepted, and that once.
 func TestThreat21_NoOtherCutOfTheSignedTextIsGood(t *testing.T) {
 	w := newWorld(t)
-	// Keys whose names are cuts too. (They have their own secrets, as keys have.)
+	// Keys whose names are cuts too.
 	const name = "demo-api-key"
 	for cut := 1; cut < len(name); cut++ {
 		w.add(testKey{Organization: "bank-x", APIKey: name[:cut], Algorithm: "HS256", Secret: "another"})
@@ -206,6 +208,51 @@ func TestThreat21_NoOtherCutOfTheSignedTextIsGood(t *testing.T) {
 	if accepted != 1 {
 		t.Errorf("%d acceptances", accepted)
 	}
+}
+
+// Where one secret or key pair has two names, and one begins with the other, the
+// same signature is good for both, each with its own cut: the two are one nonce.
+func TestThreat21_KeysOfOneSecretAcceptOneSignatureOnceBetweenThem(t *testing.T) {
+	keys := sharedKeys(t)
+	for _, id := range []string{"hs", "rs", "es", "ed"} {
+		key, ok := keys[id]
+		if !ok {
+			t.Fatalf("no key %s", id)
+		}
+		w := newWorld(t)
+		other := key
+		other.APIKey += nonce[:1]
+		w.add(other)
+		s := signer(t, key)
+		header, err := s.Header(sign.Stamp{Nonce: nonce, Time: t0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		shifted := shift(t, header, other.APIKey, nonce[1:])
+		w.want(t, bearer(shifted), false, "") // it is a good signature of the other key
+		w.want(t, bearer(header), true, "")
+		w.want(t, bearer(shifted), true, keystile.ReasonReplayed)
+		w.want(t, bearer(header), true, keystile.ReasonReplayed)
+	}
+}
+
+// shift is a header with the same signature under another name and nonce.
+func shift(t *testing.T, header, apiKey, nonce string) string {
+	t.Helper()
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(header, "Bearer "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		t.Fatal(err)
+	}
+	fields["apiKey"], fields["nonce"] = apiKey, nonce
+	fields["timestamp"] = json.Number(strconv.FormatInt(t0.Unix(), 10))
+	if raw, err = json.Marshal(fields); err != nil {
+		t.Fatal(err)
+	}
+	return "Bearer " + base64Of(raw)
 }
 
 func TestThreat21_ANonceIsSpentWhateverTimeAndFormItComesWith(t *testing.T) {

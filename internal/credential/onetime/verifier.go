@@ -7,6 +7,7 @@ import (
 	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
 	"hash"
 	"math/big"
@@ -22,7 +23,9 @@ type verifier struct {
 	rsa       *rsa.PublicKey
 	ecdsa     *ecdsa.PublicKey
 	ed25519   ed25519.PublicKey
-	macs      sync.Pool // of *mac, for HS256
+	// fingerprint is SHA-256 of a public key's SPKI, 32 bytes; empty for HS256.
+	fingerprint string
+	macs        sync.Pool // of *mac, for HS256
 }
 
 // mac is a keyed HMAC state: making one costs three times what using it does.
@@ -50,6 +53,12 @@ func newVerifier(algorithm keystile.SigningAlgorithm, public crypto.PublicKey, s
 	if !fits {
 		return nil, fmt.Errorf("no key for algorithm %q: %w", algorithm, keystile.ErrUnavailable)
 	}
+	spki, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("name the key of algorithm %q: %w: %w", algorithm, keystile.ErrUnavailable, err)
+	}
+	sum := sha256.Sum256(spki)
+	v.fingerprint = string(sum[:])
 	return v, nil
 }
 

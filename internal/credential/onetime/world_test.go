@@ -34,14 +34,22 @@ type ledger struct {
 	err   error
 }
 
+// nonceID tells nonces apart as package replay does: within a space, by scope and value joined.
+func nonceID(n onetime.Nonce) string {
+	if n.Space != "" {
+		return n.Space + "\x00\x00" + n.Scope + n.Value
+	}
+	return n.Scope + "\x00" + n.Value
+}
+
 func (l *ledger) Claim(_ context.Context, n onetime.Nonce) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, ok := l.spent[n.Scope+"\x00"+n.Value]; ok {
+	if _, ok := l.spent[nonceID(n)]; ok {
 		return fmt.Errorf("spent: %w", keystile.ErrReplayed)
 	}
 	if l.err == nil {
-		l.spent[n.Scope+"\x00"+n.Value] = n.LastValid
+		l.spent[nonceID(n)] = n.LastValid
 	}
 	return l.err
 }
@@ -49,7 +57,7 @@ func (l *ledger) Claim(_ context.Context, n onetime.Nonce) error {
 func (l *ledger) Spent(_ context.Context, n onetime.Nonce) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, ok := l.spent[n.Scope+"\x00"+n.Value]; ok {
+	if _, ok := l.spent[nonceID(n)]; ok {
 		return fmt.Errorf("spent: %w", keystile.ErrReplayed)
 	}
 	return l.err

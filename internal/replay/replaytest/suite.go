@@ -66,6 +66,7 @@ func Run(t *testing.T, open func(t *testing.T, o Options) Harness) {
 		{"TestThreat08: 64 parallel presentations on two nodes give one acceptance", race},
 		{"a claim on one node is known to the other at once", across},
 		{"TestThreat20: no two nonces are taken for one another", separate},
+		{"TestThreat21: within a space one text is one nonce, however it is cut", cut},
 		{"a nonce reused with another timestamp is replayed", restamped},
 		{"TestThreat09: a clock that steps forward and back never gives a second acceptance", steps},
 		{"TestThreat09: a restart forgets nothing, not even the floor", restart},
@@ -181,6 +182,28 @@ func separate(t *testing.T, open func(*testing.T, Options) Harness) {
 	} {
 		accept(t, h.Nodes[0], h.token(n[0], n[1]))
 		replayed(t, h.Nodes[1], h.token(n[0], n[1]))
+	}
+}
+
+func cut(t *testing.T, open func(*testing.T, Options) Harness) {
+	h := open(t, Options{})
+	const text = "bank-0123456789abcdef"
+	in := func(space string, at int) replay.Nonce {
+		n := h.token(text[:at], text[at:])
+		n.Space = space
+		return n
+	}
+	accept(t, h.Nodes[0], in("one", 4))
+	for at := 1; at < len(text); at++ {
+		replayed(t, h.Nodes[0], in("one", at))
+		replayed(t, h.Nodes[1], in("one", at))
+	}
+	accept(t, h.Nodes[0], in("another", 4))
+	accept(t, h.Nodes[0], in("", 4)) // where there is no space, scope and value stand apart
+	accept(t, h.Nodes[0], in("", 5))
+	if h.Restart != nil {
+		h.Nodes = h.Restart()
+		replayed(t, h.Nodes[0], in("one", 5))
 	}
 }
 
