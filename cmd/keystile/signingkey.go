@@ -108,8 +108,14 @@ func (a *app) readMaterial(secret, publicKey *string) error {
 			return fmt.Errorf("write a warning: %w", err)
 		}
 	}
-	*publicKey, err = a.secretArgument(*publicKey)
-	return err
+	given = *publicKey
+	if *publicKey, err = a.secretArgument(given); err != nil {
+		return err
+	}
+	if given != "" && *publicKey == "" {
+		return usagef("--public-key is empty")
+	}
+	return nil
 }
 
 func newSigningKeyCreate(a *app) *cobra.Command {
