@@ -136,7 +136,10 @@ type TemporaryKey struct {
 	Digest        [32]byte
 	PepperID      string
 	ApplicationID string
-	TenantID      string
+	// ApplicationKeyID is the application key it was exchanged for; it ends when that is
+	// revoked, and not when that expires or is rotated. Empty: not known.
+	ApplicationKeyID string
+	TenantID         string
 	// Generation of the authorization when it was made.
 	Generation int64
 	// UserID is of the session token it was exchanged with; it ends with the user. Empty: none.

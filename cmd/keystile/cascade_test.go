@@ -214,6 +214,13 @@ var (
 		{"disable the partner", func(t fataler, h *hung) { h.disable(t, h.maker, true); h.makerDisabled = true }},
 		{"disable the user", func(t fataler, h *hung) { h.disableUser(t, true); h.userDisabled = true }},
 	}
+	// final is what nothing undoes.
+	final = []event{
+		{"revoke the application key", func(t fataler, h *hung) {
+			h.change(t, func(ctx context.Context, tx *store.Tx) error { return tx.RevokeApplicationKey(ctx, "akey_"+h.app) })
+			h.ended = true
+		}},
+	}
 	mending = []event{
 		{"authorize", func(t fataler, h *hung) {
 			h.change(t, func(ctx context.Context, tx *store.Tx) error {
@@ -295,7 +302,7 @@ func TestThreat28_PartnersCredentialsDieWithWhatTheyHangOnInEveryOrderOfEvents(t
 	for engine, open := range map[string]func(testing.TB) *store.Store{"sqlite": storetest.Open, "postgres": storetest.OpenPostgres} {
 		t.Run(engine, func(t *testing.T) {
 			c := newCascade(t, open(t))
-			all := append(append([]event{}, killing...), mending...)
+			all := append(append(append([]event{}, killing...), mending...), final...)
 			for _, first := range all {
 				for _, second := range all {
 					runInOrder(t, c.hang(t), []event{first, second})

@@ -64,7 +64,7 @@ func findTemporaryKeys(st *store.Store) credential.Find {
 		return credential.Record{
 			Key: f.Key, Environment: f.Environment, Review: f.Review, Owner: f.Owner, TenantID: f.TenantID, Asked: f.Asked, Granted: f.Granted, Standing: f.Standing,
 			AuthorizationExpiresAt: f.AuthorizationExpiresAt, Withdrawn: f.Withdrawn, OwnerDisabled: f.OwnerDisabled, TenantDisabled: f.TenantDisabled,
-			UserGone: f.UserGone, SiteIDs: f.SiteIDs,
+			KeyRevoked: f.KeyRevoked, UserGone: f.UserGone, SiteIDs: f.SiteIDs,
 		}, nil
 	}
 }

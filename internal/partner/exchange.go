@@ -382,7 +382,7 @@ func (s *Service) make(ctx context.Context, j *judgement, session *keystile.Part
 		return Token{}, false, err
 	}
 	e := store.Exchange{At: now, Owner: app.OrganizationID, Seen: j.seen, Key: keystile.TemporaryKey{
-		ID: id, ApplicationID: app.ID, TenantID: standing.TenantID, Generation: standing.Generation,
+		ID: id, ApplicationID: app.ID, ApplicationKeyID: j.key.Key.ID, TenantID: standing.TenantID, Generation: standing.Generation,
 		CreatedAt: now, ExpiresAt: now.Add(keystile.TemporaryKeyLife).Truncate(time.Second),
 	}}
 	e.Key.Digest, e.Key.PepperID = s.digester.Digest(partner.Sum(secret))

@@ -36,7 +36,7 @@ var everyIssued = []issued{
 	},
 	{
 		table: "temporary_keys", key: "digest", organization: "tenant_id", actor: "'application:' || application_id", target: "'temporary_key:' || id",
-		action: "temporary_key.issue", detail: map[string]string{"application": "application_id", "user": "user_id"},
+		action: "temporary_key.issue", detail: map[string]string{"application": "application_id", "application_key": "application_key_id", "user": "user_id"},
 	},
 	{
 		table: "oauth_grants", key: "id", organization: ofUserOrClient("oauth_grants"), actor: "'user:' || user_id", target: "'grant:' || id",

@@ -171,7 +171,7 @@ func (s *Store) ExchangeKeys(ctx context.Context, exchanges []Exchange) (report 
 			}
 			k := &e.Key
 			rows = append(rows, []any{
-				k.Digest[:], k.ID, k.PepperID, k.ApplicationID, k.TenantID, k.Generation, k.UserID, micros(k.CreatedAt), micros(k.ExpiresAt),
+				k.Digest[:], k.ID, k.PepperID, k.ApplicationID, k.ApplicationKeyID, k.TenantID, k.Generation, k.UserID, micros(k.CreatedAt), micros(k.ExpiresAt),
 			})
 			report.Results[i] = ExchangeMade
 		}
@@ -183,7 +183,7 @@ func (s *Store) ExchangeKeys(ctx context.Context, exchanges []Exchange) (report 
 	return report, nil
 }
 
-const temporaryKeyColumns = "temporary_keys (digest, id, pepper_id, application_id, tenant_id, generation, user_id, created_at, expires_at)"
+const temporaryKeyColumns = "temporary_keys (digest, id, pepper_id, application_id, application_key_id, tenant_id, generation, user_id, created_at, expires_at)"
 
 // maxOvertaken is how many changes one transaction of exchanges looks through; after
 // more of them everything is stale.
@@ -288,6 +288,8 @@ type TemporaryKeyLookup struct {
 	Withdrawn              bool
 	OwnerDisabled          bool
 	TenantDisabled         bool
+	// KeyRevoked: the application key that it was made with is revoked.
+	KeyRevoked bool
 	// UserGone: the key carries a user who is disabled or deleted.
 	UserGone bool
 	// SiteIDs are the tenant's sites.
@@ -333,15 +335,16 @@ func temporaryKeyOf(row *gen.FindTemporaryKeysRow) (TemporaryKeyLookup, error) {
 	}
 	return TemporaryKeyLookup{
 		Key: keystile.TemporaryKey{
-			ID: row.ID, Digest: digest, PepperID: row.PepperID, ApplicationID: row.ApplicationID, TenantID: row.TenantID, Generation: row.Generation,
-			UserID: row.UserID, CreatedAt: timeOf(row.CreatedAt), ExpiresAt: timeOf(row.ExpiresAt),
+			ID: row.ID, Digest: digest, PepperID: row.PepperID, ApplicationID: row.ApplicationID, ApplicationKeyID: row.ApplicationKeyID, TenantID: row.TenantID,
+			Generation: row.Generation, UserID: row.UserID, CreatedAt: timeOf(row.CreatedAt), ExpiresAt: timeOf(row.ExpiresAt),
 		},
 		Environment: keystile.Environment(row.Environment), Review: keystile.ReviewState(row.Review), Owner: row.Owner, TenantID: row.WireID,
 		Asked: splitList[keystile.Scope](row.Asked), Granted: splitList[keystile.Scope](row.Granted), Standing: row.Standing,
 		AuthorizationExpiresAt: nullTimeOf(row.AuthorizationExpiresAt), Withdrawn: row.WithdrawnAt.Valid,
 		OwnerDisabled: row.OwnerDisabled, TenantDisabled: row.TenantDisabled,
-		UserGone: row.UserID != "" && (row.UserExists == 0 || row.UserDisabled),
-		Revision: row.Revision,
+		KeyRevoked: row.KeyRevokedAt.Valid,
+		UserGone:   row.UserID != "" && (row.UserExists == 0 || row.UserDisabled),
+		Revision:   row.Revision,
 	}, nil
 }
 

@@ -27,8 +27,9 @@ type Record struct {
 	// Standing is the authorization's generation; a key of another one is dead.
 	Standing               int64
 	AuthorizationExpiresAt time.Time
-	// Withdrawn, OwnerDisabled, TenantDisabled, UserGone: each ends the key.
-	Withdrawn, OwnerDisabled, TenantDisabled, UserGone bool
+	// Withdrawn, OwnerDisabled, TenantDisabled, UserGone: each ends the key. So does
+	// KeyRevoked: the application key that it was made with was revoked.
+	Withdrawn, OwnerDisabled, TenantDisabled, UserGone, KeyRevoked bool
 	// SiteIDs are the tenant's sites.
 	SiteIDs []string
 }
@@ -161,6 +162,8 @@ func (k *Kind) lookup(ctx context.Context, sums []warm.Digest) ([]warm.Result, e
 }
 
 // judge turns a record into an entry, or says why the key is not good.
+//
+//nolint:gocyclo // a list of checks, one after the other
 func judge(r *Record, now time.Time) warm.Result {
 	refuse := func(reason keystile.Reason, cause string) warm.Result {
 		return warm.Result{Rejection: keystile.Reject(reason, cause)}
@@ -174,6 +177,8 @@ func judge(r *Record, now time.Time) warm.Result {
 		return refuse(keystile.ReasonCredentialRevoked, "application "+key.ApplicationID+" is "+string(r.Review))
 	case r.OwnerDisabled:
 		return refuse(keystile.ReasonCredentialRevoked, "the organisation of application "+key.ApplicationID+" is disabled")
+	case r.KeyRevoked:
+		return refuse(keystile.ReasonCredentialRevoked, "application key "+key.ApplicationKeyID+", which temporary key "+key.ID+" was made with, was revoked")
 	case r.TenantDisabled:
 		return refuse(keystile.ReasonCredentialRevoked, "tenant "+key.TenantID+" is disabled")
 	case r.UserGone:

@@ -166,6 +166,7 @@ func TestThreat28_EverythingATemporaryKeyHangsOnEndsItAtOnce(t *testing.T) {
 		"the application is suspended":      {func(r *partner.Record) { r.Review = keystile.ReviewSuspended }, keystile.Change{Kind: keystile.ChangeApplication, ID: "app"}, keystile.ReasonCredentialRevoked},
 		"the application is retired":        {func(r *partner.Record) { r.Review = keystile.ReviewRetired }, keystile.Change{Kind: keystile.ChangeApplication, ID: "app"}, keystile.ReasonCredentialRevoked},
 		"the application is reviewed again": {func(r *partner.Record) { r.Review = keystile.ReviewInReview }, keystile.Change{Kind: keystile.ChangeApplication, ID: "app"}, keystile.ReasonCredentialRevoked},
+		"the application key is revoked":    {func(r *partner.Record) { r.KeyRevoked = true }, keystile.Change{Kind: keystile.ChangeApplication, ID: "app"}, keystile.ReasonCredentialRevoked},
 		"the partner is disabled":           {func(r *partner.Record) { r.OwnerDisabled = true }, keystile.Change{Kind: keystile.ChangeOrganization, ID: "north"}, keystile.ReasonCredentialRevoked},
 		"the tenant is disabled":            {func(r *partner.Record) { r.TenantDisabled = true }, keystile.Change{Kind: keystile.ChangeOrganization, ID: "south"}, keystile.ReasonCredentialRevoked},
 		"its user is disabled":              {func(r *partner.Record) { r.UserGone = true }, keystile.Change{Kind: keystile.ChangeUser, ID: "user_1"}, keystile.ReasonCredentialRevoked},

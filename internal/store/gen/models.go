@@ -591,16 +591,17 @@ type SpentNonce struct {
 }
 
 type TemporaryKey struct {
-	Digest        []byte
-	ID            string
-	PepperID      string
-	ApplicationID string
-	TenantID      string
-	Generation    int64
-	UserID        string
-	CreatedAt     int64
-	ExpiresAt     int64
-	Audited       bool
+	Digest           []byte
+	ID               string
+	PepperID         string
+	ApplicationID    string
+	TenantID         string
+	Generation       int64
+	UserID           string
+	CreatedAt        int64
+	ExpiresAt        int64
+	Audited          bool
+	ApplicationKeyID string
 }
 
 type User struct {

@@ -67,13 +67,15 @@ SELECT k.digest, k.id, k.pepper_id, k.application_id, k.tenant_id, k.generation,
     p.permissions AS asked, p.environment, p.review, p.organization_id AS owner, owner.disabled AS owner_disabled,
     a.permissions AS granted, a.generation AS standing, a.expires_at AS authorization_expires_at, a.withdrawn_at,
     tenant.tenant_id AS wire_id, tenant.disabled AS tenant_disabled, COALESCE(u.disabled, false) AS user_disabled,
-    CASE WHEN u.id IS NULL THEN 0 ELSE 1 END AS user_exists, f.revision
+    CASE WHEN u.id IS NULL THEN 0 ELSE 1 END AS user_exists,
+    k.application_key_id, ak.revoked_at AS key_revoked_at, f.revision
 FROM temporary_keys AS k
 JOIN applications AS p ON p.id = k.application_id
 JOIN organizations AS owner ON owner.id = p.organization_id
 JOIN authorizations AS a ON a.application_id = k.application_id AND a.tenant_id = k.tenant_id
 JOIN organizations AS tenant ON tenant.id = k.tenant_id
 LEFT JOIN users AS u ON u.id = k.user_id
+LEFT JOIN application_keys AS ak ON ak.id = k.application_key_id
 JOIN feed_head AS f ON f.id = 1
 WHERE k.digest IN ($1, $2, $3)
 `
@@ -101,6 +103,8 @@ type FindTemporaryKeysRow struct {
 	TenantDisabled         bool
 	UserDisabled           bool
 	UserExists             int32
+	ApplicationKeyID       string
+	KeyRevokedAt           sql.NullInt64
 	Revision               int64
 }
 
@@ -136,6 +140,8 @@ func (q *Queries) FindTemporaryKeys(ctx context.Context, digest []byte, digest_2
 			&i.TenantDisabled,
 			&i.UserDisabled,
 			&i.UserExists,
+			&i.ApplicationKeyID,
+			&i.KeyRevokedAt,
 			&i.Revision,
 		); err != nil {
 			return nil, err
