@@ -70,8 +70,8 @@ var doors = map[string][]string{
 	"internal/enforce":   {root, "internal/dialect", "internal/mtls", "internal/problem"}, // mtls: which certificate a request came with
 	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/mtls", "internal/problem"},
 
-	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/clientmetadata", "internal/webhook", "internal/jws", "internal/mtls", "internal/username", "internal/login/password", "internal/login/totp"}, // clientmetadata, jws: redirect URIs and a client's keys are judged where they are read; what names, passwords and factors may be is written once, there
-	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                                                                                                               // credential/apikey: an auth_token is an API key
+	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/clientmetadata", "internal/outbound", "internal/webhook", "internal/jws", "internal/mtls", "internal/username", "internal/login/password", "internal/login/totp"}, // outbound: which addresses are public is listed once, there; clientmetadata, jws: redirect URIs and a client's keys are judged where they are read; what names, passwords and factors may be is written once, there
+	"internal/login":     {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/username", "internal/login/*"},                                                                                                                                                                                                                                    // credential/apikey: an auth_token is an API key
 	"internal/partner":   {root, "internal/store", "internal/credential/partner", "internal/gather", "internal/problem"},
 	"internal/webhook":   {root, "internal/store", "internal/credential/partner"},                                                                                                                           // deliveries carry session tokens, which are made as a launch makes them
 	"internal/oidc":      {root, "internal/store", "internal/credential", "internal/credential/oauthtoken", "internal/clientmetadata", "internal/dpop", "internal/gather", "internal/jws", "internal/mtls"}, // credential: the classifier finds tokens where the gate does
@@ -83,7 +83,7 @@ var doors = map[string][]string{
 	"internal/api":       {root, "internal/manage", "internal/state", "internal/problem"},
 	"internal/state":     {root, "internal/yamlfile", "internal/store", "internal/manage", "internal/credential/apikey", "internal/credential/partner", "internal/username"},
 	"internal/config":    {root, "internal/yamlfile"},
-	"internal/console":   {root, "internal/login", "internal/login/totp", "internal/manage", "internal/oidc"}, // the pages follow what the services answer; their types are the seam
+	"internal/console":   {root, "internal/login", "internal/login/totp", "internal/manage", "internal/oidc", "internal/problem"}, // problem: programs that open an application are not refused with a page; the pages follow what the services answer; their types are the seam
 
 	"internal/archtest": {},
 	"examples/*":        {}, // stand for other people's programs

@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -170,67 +168,6 @@ func CheckApplication(app keystile.Application) error {
 	return p.err()
 }
 
-// webURL checks the address of a page that browsers are sent to: https on a
-// public name, without user, fragment or dot segments. loopback allows http on
-// this machine, for those who build.
-func (p *problems) webURL(field, text string, loopback bool) {
-	u := p.plainURL(field, text)
-	if u == nil {
-		return
-	}
-	private := isPrivateHost(u.Hostname())
-	switch {
-	case u.Scheme == "https" && !private:
-	case loopback && isLoopbackHost(u.Hostname()) && (u.Scheme == "https" || u.Scheme == "http"):
-	case u.Scheme != "https":
-		p.add(field, "use https", "not https")
-	default:
-		p.add(field, "use a public host name", "names a host of a private network")
-	}
-}
-
-// plainURL reads a URL with a host and without user and fragment; nil after it
-// said what is wrong.
-func (p *problems) plainURL(field, text string) *url.URL {
-	const maxURL = 2000
-	strange := func(r rune) bool { return r <= ' ' || r == '\\' || r >= 0x7f }
-	u, err := url.Parse(text)
-	switch {
-	case len(text) > maxURL, err != nil, u.Opaque != "", strings.ContainsFunc(text, strange):
-		p.add(field, "use https://HOST/PATH", "not a URL")
-	case u.User != nil:
-		p.add(field, "leave the user out", "holds a user or password")
-	case strings.Contains(text, "#"):
-		p.add(field, "leave out what follows #", "holds a fragment")
-	case u.Hostname() == "":
-		p.add(field, "use https://HOST/PATH", "names no host")
-	default:
-		return u
-	}
-	return nil
-}
-
-func isLoopbackHost(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
-}
-
-// isPrivateHost says whether a host is an address of a private network by its text.
-func isPrivateHost(host string) bool {
-	if isLoopbackHost(host) || strings.HasSuffix(strings.ToLower(host), ".localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	addr = addr.Unmap()
-	return addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() || addr.IsMulticast()
-}
-
 // reviewed is what a reviewer decides on: what changes it needs another review.
 type reviewed struct {
 	Description string           `json:"description"`
@@ -338,6 +275,19 @@ func (s *Service) UpdateApplicationTx(ctx context.Context, tx *store.Tx, app key
 	if err := CheckApplication(app); err != nil {
 		return app, err
 	}
+	return s.storeApplication(ctx, tx, app)
+}
+
+// moveTx stores an application that is in another state now. What would not be
+// registered today can still be sent back, suspended and retired.
+func (s *Service) moveTx(ctx context.Context, tx *store.Tx, app keystile.Application) (keystile.Application, error) {
+	if app.Review == keystile.ReviewInReview || app.Review == keystile.ReviewApproved {
+		return s.UpdateApplicationTx(ctx, tx, app)
+	}
+	return s.storeApplication(ctx, tx, app)
+}
+
+func (s *Service) storeApplication(ctx context.Context, tx *store.Tx, app keystile.Application) (keystile.Application, error) {
 	if app.Review == keystile.ReviewApproved {
 		app.ReviewedAs = ReviewedForm(app)
 	}
@@ -368,7 +318,7 @@ func (s *Service) MoveApplication(ctx context.Context, a store.Actor, id string,
 			return app, noSuchMove(&app, to)
 		}
 		app.Review = to
-		return s.UpdateApplicationTx(ctx, tx, app)
+		return s.moveTx(ctx, tx, app)
 	})
 }
 
@@ -409,7 +359,7 @@ func (s *Service) ReviewApplication(ctx context.Context, a store.Actor, id strin
 			return app, noSuchMove(&app, v.To)
 		}
 		app.Review, app.ReviewComment = v.To, v.Comment
-		return s.UpdateApplicationTx(ctx, tx, app)
+		return s.moveTx(ctx, tx, app)
 	})
 }
 
@@ -439,7 +389,7 @@ func (s *Service) RemoveApplicationTx(ctx context.Context, tx *store.Tx, id stri
 		return err
 	}
 	app.Review = keystile.ReviewRetired
-	_, err = s.UpdateApplicationTx(ctx, tx, app)
+	_, err = s.moveTx(ctx, tx, app)
 	return err
 }
 
