@@ -81,14 +81,16 @@ func launchIDs(path string) (tenant, application string, ok bool) {
 
 // ServeLaunch opens an application for whoever is signed in with the pages' cookie:
 // the cookie and a request from our own origin suffice (contract, section 6). A
-// form is answered 303, a JSON request {"url": "…"}.
+// form is answered 303, a JSON request {"url": "…"}; what is refused is told in kind.
 func (c *Console) ServeLaunch(w http.ResponseWriter, r *http.Request) {
 	tenant, application, ok := launchIDs(r.URL.Path)
 	if !ok || r.Method != http.MethodPost {
 		c.nowhere.ServeHTTP(w, r)
 		return
 	}
-	c.serve(route{access: anyone, handler: func(v *visit) (answer, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	program := err == nil && kind == "application/json"
+	c.serveTo(route{access: anyone, handler: func(v *visit) (answer, error) {
 		// A cookie that another site makes a browser use must open nothing: where there is
 		// no Sec-Fetch-Site, Origin has to be there and ours.
 		if len(r.Header["Sec-Fetch-Site"]) == 0 && len(r.Header["Origin"]) == 0 {
@@ -104,12 +106,12 @@ func (c *Console) ServeLaunch(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return answer{}, err
 		}
-		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && kind == "application/json" {
+		if program {
 			body, err := json.Marshal(map[string]string{"url": location})
 			return answer{json: body}, err
 		}
 		return goTo(location), nil
-	}}).ServeHTTP(w, r)
+	}}, program).ServeHTTP(w, r)
 }
 
 // formActionsOf is the policy of a page whose forms lead on to other origins, which

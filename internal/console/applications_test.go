@@ -107,8 +107,17 @@ func TestThreat35_ALaunchNeedsTheCookieOurOriginAndTheUsersOwnTenant(t *testing.
 		"an unknown one":     {b, strings.Replace(path, "/roof/", "/other/", 1), own, 404},
 		"a path that is not": {b, "/v1/organizations/x/applications/launch", own, 404},
 	} {
-		if res := c.from.launch(c.path, c.header.Clone()); res.StatusCode != c.status {
+		res := c.from.launch(c.path, c.header.Clone())
+		if res.StatusCode != c.status {
 			t.Errorf("%s: %d, want %d", name, res.StatusCode, c.status)
+		}
+		// A program is not refused with a page.
+		kind, want := res.Header.Get("Content-Type"), "text/html; charset=utf-8"
+		if c.header.Get("Content-Type") == "application/json" {
+			want = "application/problem+json"
+		}
+		if kind != want && name != "a path that is not" {
+			t.Errorf("%s: %s, want %s", name, kind, want)
 		}
 	}
 	if len(apps.launches) != done {

@@ -10,6 +10,7 @@ import (
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/login"
 	"keystile.dev/keystile/internal/manage"
+	"keystile.dev/keystile/internal/problem"
 )
 
 var errNoPage = errors.New("no such page")
@@ -74,8 +75,23 @@ type apology struct {
 	Again bool
 }
 
+// faultView is the page of every apology.
+const faultView = "fault"
+
+// sendProblem tells a program what a page would say.
+func sendProblem(w http.ResponseWriter, a answer) {
+	p := problem.ForStatus(a.status)
+	if content, ok := a.content.(apology); ok && a.status != http.StatusNotFound { // whose words are about pages
+		p.Detail = content.Text
+	}
+	if a.retry != "" {
+		w.Header().Set("Retry-After", a.retry)
+	}
+	problem.Write(w, p)
+}
+
 func sorry(status int, title, text string, retry time.Duration) answer {
-	a := show("fault", title, apology{Text: text, Retry: inWords(retry), Again: status != http.StatusTooManyRequests})
+	a := show(faultView, title, apology{Text: text, Retry: inWords(retry), Again: status != http.StatusTooManyRequests})
 	a.status = status
 	if retry > 0 {
 		a.retry = strconv.Itoa(int((retry + time.Second - 1) / time.Second))

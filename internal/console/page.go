@@ -161,6 +161,8 @@ func (c *Console) send(w http.ResponseWriter, v *visit, a answer) {
 		h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; frame-src "+strings.Join(a.frames, " "))
 	}
 	switch {
+	case v.program && a.view == faultView:
+		sendProblem(w, a)
 	case a.json != nil:
 		w.Header().Set("Content-Type", "application/json")
 		if _, err := w.Write(a.json); err != nil {

@@ -26,6 +26,8 @@ type visit struct {
 	form url.Values
 	// token belongs into the forms of the session; empty without one.
 	token string
+	// program says that a program asks, which is refused with problem details in place of a page.
+	program bool
 }
 
 func (v *visit) context() context.Context { return v.request.Context() }
@@ -45,9 +47,12 @@ type handler func(*visit) (answer, error)
 
 // serve puts the guards that every page has before a handler, so that no page
 // can forget them.
-func (c *Console) serve(rt route) http.Handler {
+func (c *Console) serve(rt route) http.Handler { return c.serveTo(rt, false) }
+
+// serveTo is serve for a program, too; see visit.
+func (c *Console) serveTo(rt route, program bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{request: r}
+		v := &visit{request: r, program: program}
 		a, err := c.guarded(w, v, rt)
 		if err != nil {
 			a = c.fault(v, err)
