@@ -134,7 +134,7 @@ func (l launcher) Launch(ctx context.Context, user keystile.User, applicationID 
 	if err != nil {
 		return "", err
 	}
-	location, err := l.s.partners.Launch(ctx, app, tenant, user.ID, partner.DefaultParameters)
+	location, err := l.s.partners.Launch(ctx, app, tenant, user.ID, partner.Parameters(l.s.cfg.Dialects.Aurora.Launch))
 	if errors.Is(err, keystile.ErrRejected) {
 		l.s.log.InfoContext(ctx, "an application was not opened", "application", applicationID, "cause", err.Error())
 		return "", fmt.Errorf("open application %s: %w", applicationID, keystile.ErrNotFound)

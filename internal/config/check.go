@@ -334,8 +334,29 @@ func (c *checker) checkDialects() {
 		}
 		c.checkSecret("dialects.ona.jwt.secret", d.JWT.Secret)
 	}
-	if d := c.Dialects.Aurora; d != nil && len(d.Environments) == 0 {
-		c.add("dialects.aurora.environments", "name sandbox, production or both", "names no environment")
+	if d := c.Dialects.Aurora; d != nil {
+		if len(d.Environments) == 0 {
+			c.add("dialects.aurora.environments", "name sandbox, production or both", "names no environment")
+		}
+		c.checkLaunch(&d.Launch)
+	}
+}
+
+// checkLaunch refuses names of query parameters that would have to be escaped, or
+// that stand for two things.
+func (c *checker) checkLaunch(l *AuroraLaunch) {
+	const section, letters = "dialects.aurora.launch.", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
+	seen := map[string]bool{}
+	for _, p := range []struct{ key, name string }{
+		{"session_token", l.SessionToken}, {"tenant_id", l.TenantID}, {"application_id", l.ApplicationID},
+	} {
+		switch {
+		case p.name == "" || len(p.name) > 64 || strings.Trim(p.name, letters) != "":
+			c.add(section+p.key, "use 1 to 64 of letters, digits and -._~", "%s is not a name for a query parameter", yamlfile.Quote(p.name))
+		case seen[p.name]:
+			c.add(section+p.key, "give each of the three a name of its own", "%s is the name of another parameter, too", yamlfile.Quote(p.name))
+		}
+		seen[p.name] = true
 	}
 }
 

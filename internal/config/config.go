@@ -102,7 +102,15 @@ type Outbound struct {
 
 // AuroraDialect is Aurora's wire format.
 type AuroraDialect struct {
-	Environments []string `yaml:"environments" default:"[sandbox, production]" enum:"sandbox production" doc:"Environments that are served."`
+	Environments []string     `yaml:"environments" default:"[sandbox, production]" enum:"sandbox production" doc:"Environments that are served."`
+	Launch       AuroraLaunch `yaml:"launch" doc:"What the query parameters are called that an embedded application is opened with."`
+}
+
+// AuroraLaunch names the query parameters of a launch.
+type AuroraLaunch struct {
+	SessionToken  string `yaml:"session_token" default:"aurora_session_token" doc:"The parameter that holds the session token."`
+	TenantID      string `yaml:"tenant_id" default:"aurora_tenant_id" doc:"The parameter that holds the tenant's id."`
+	ApplicationID string `yaml:"application_id" default:"application_id" doc:"The parameter that holds the application's id."`
 }
 
 // OwneraDialect is Ownera's wire format.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -130,6 +131,32 @@ func (w *world) launch(t *testing.T) keystile.Secret {
 		t.Fatalf("launched at %s", link)
 	}
 	return keystile.Secret(q.Get("aurora_session_token"))
+}
+
+func TestALaunchLeavesThePartnersOwnQueryAsItIs(t *testing.T) {
+	w := newWorld(t, storetest.Open(t))
+	w.launch(t)
+	app, err := w.store.Application(t.Context(), embedded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant, err := w.store.Organization(t.Context(), "tenant")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.LaunchURL = "https://app.roof.example/embed?z=1;2&flag&a=%zz&st=theirs&s%74=theirs"
+	link, err := w.service.Launch(t.Context(), app, tenant, w.user.ID, partner.Parameters{SessionToken: "st", TenantID: "t", ApplicationID: "app"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, ours, ok := strings.Cut(strings.TrimPrefix(link, "https://app.roof.example/embed?"), "&app=")
+	if !ok || own != "z=1;2&flag&a=%zz" {
+		t.Errorf("launched at %s", link)
+	}
+	given, err := url.ParseQuery("app=" + ours)
+	if err != nil || given.Get("app") != embedded || given.Get("t") != tenantID || len(given["st"]) != 1 || !strings.HasPrefix(given.Get("st"), "st_") {
+		t.Errorf("launched at %s, %v", link, err)
+	}
 }
 
 func (w *world) exchange(request partner.ExchangeRequest) (partner.Token, error) {

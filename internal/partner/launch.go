@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential/partner"
@@ -50,10 +51,22 @@ func (s *Service) Launch(ctx context.Context, app keystile.Application, tenant k
 	if err := s.store.CreatePartnerSession(ctx, session); err != nil {
 		return "", fmt.Errorf("launch: %w", err)
 	}
-	query := target.Query()
-	query.Set(p.SessionToken, secret.Reveal())
-	query.Set(p.TenantID, tenant.TenantID)
-	query.Set(p.ApplicationID, app.ID)
-	target.RawQuery = query.Encode()
+	given := url.Values{p.SessionToken: {secret.Reveal()}, p.TenantID: {tenant.TenantID}, p.ApplicationID: {app.ID}}
+	target.RawQuery = withParameters(target.RawQuery, given)
 	return target.String(), nil
+}
+
+// withParameters adds parameters to a query, in place of any of the same names.
+// Everything else stays as the partner wrote it.
+func withParameters(query string, given url.Values) string {
+	kept := make([]string, 0, 4)
+	for piece := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(piece, "=")
+		plain, err := url.QueryUnescape(name)
+		if piece == "" || err == nil && given.Has(plain) {
+			continue
+		}
+		kept = append(kept, piece)
+	}
+	return strings.Join(append(kept, given.Encode()), "&")
 }
