@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	keystile "keystile.dev/keystile"
@@ -223,7 +224,8 @@ func (s *Service) checkGrant(app *keystile.Application, g Grant) error {
 	var p problems
 	p.scopes("permissions", g.Permissions)
 	for i, want := range g.Permissions {
-		if len(partner.Common(app.Permissions, []keystile.Scope{want})) == 0 {
+		// A grant that is wider than what is asked for would wait for what the application asks for later.
+		if !slices.ContainsFunc(app.Permissions, func(asked keystile.Scope) bool { return asked.Covers(want) }) {
 			p.add(fmt.Sprintf("permissions[%d]", i), "grant what the application asks for", "the application does not ask for %q", string(want))
 		}
 	}

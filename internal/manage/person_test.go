@@ -3,6 +3,7 @@ package manage_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,6 +134,25 @@ func TestThreat30_ATenantsPeopleAuthoriseOnlyWhatIsOfferedToThem(t *testing.T) {
 	}
 	if offer := must(admin.Offer(t.Context(), "tenant", draft.ID))(t); offer.Authorization == nil {
 		t.Error("the authorization is not shown")
+	}
+}
+
+func TestWhatATenantGrantsIsNoWiderThanWhatIsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.organization(t, "tenant", "site")
+	w.organization(t, "maker", "roof")
+	app := w.application(t, keystile.Application{
+		OrganizationID: "maker", Name: "Roofs", Kind: keystile.ApplicationBackend, Environment: keystile.Production, Permissions: []keystile.Scope{"designs:read", "roofs:*"},
+	})
+	for scope, good := range map[keystile.Scope]bool{
+		"designs:read": true, "roofs:*": true, "roofs:read": true,
+		// Granted now, it would be good for whatever the application asks for later.
+		"designs:*": false, "designs:write": false, "proposals:read": false, "roof:read": false,
+	} {
+		_, err := w.Authorize(t.Context(), operator, manage.Grant{ApplicationID: app.ID, TenantID: "tenant", Permissions: []keystile.Scope{scope}})
+		if (err == nil) != good || err != nil && !strings.Contains(err.Error(), "does not ask for") {
+			t.Errorf("%s: %v", scope, err)
+		}
 	}
 }
 
