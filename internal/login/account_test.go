@@ -2,6 +2,7 @@ package login_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/netip"
 	"regexp"
@@ -110,6 +111,55 @@ func TestAChangedPasswordEndsAllOtherSessionsAndNeedsTheOldOne(t *testing.T) {
 			t.Error("the wrong session ended")
 		}
 		is(t, w.service.ChangePassword(t.Context(), from(home), elsewhere.ID, fresh, secret), login.ErrSessionEnded)
+	})
+}
+
+func TestAPasswordThatIsDueIsNoLongerSoOnceItIsChangedOnTheAccountPage(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		mine := w.session("thandi")
+		w.change("user_thandi", func(u *keystile.User) { u.MustChangePassword = true })
+		noError(t, w.service.ChangePassword(t.Context(), from(home), mine.ID, secret, fresh))
+		out, err := w.service.Password(t.Context(), from(home), "thandi", fresh)
+		if err != nil || out.Session == nil {
+			t.Errorf("a second change is asked for: %+v, %v", out, err)
+		}
+	})
+}
+
+// atDraw is called when randomness is drawn, once.
+type atDraw struct{ call func() }
+
+func (a *atDraw) Read(p []byte) (int, error) {
+	if call := a.call; call != nil {
+		a.call = nil
+		call()
+	}
+	return rand.Read(p)
+}
+
+func TestThreat08_AChangeOfPasswordThatAResetOvertookChangesNothing(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		stolen := w.session("thandi")
+		noError(t, w.service.BeginReset(t.Context(), from(home), "thandi"))
+		tokens := w.mailed()
+		owners := keystile.Secret("kettle-orbit-velvet-nine")
+		reset := w.service
+		draw := &atDraw{}
+		slow, err := password.New(password.Options{Random: draw, Wait: time.Minute})
+		noError(t, err)
+		w.options.Passwords = slow
+		w.restart()
+		// While the new password is hashed, the owner's reset goes through.
+		draw.call = func() { noError(t, reset.FinishReset(t.Context(), from(home), tokens[0], owners)) }
+		is(t, w.service.ChangePassword(t.Context(), from(away), stolen.ID, secret, fresh), login.ErrSessionEnded)
+		_, err = reset.Password(t.Context(), from(away), "thandi", fresh)
+		is(t, err, login.ErrInvalidCredentials)
+		out, err := reset.Password(t.Context(), from(home), "thandi", owners)
+		if err != nil || out.Session == nil {
+			t.Errorf("the owner's password: %+v, %v", out, err)
+		}
 	})
 }
 
@@ -271,6 +321,34 @@ func TestTenRecoveryCodesAreGoodOnceEachAndNewOnesEndThem(t *testing.T) {
 		if err != nil || len(factors) != 1+8 {
 			t.Errorf("%d factors and codes are left, %v", len(factors), err)
 		}
+	})
+}
+
+func TestRecoveryCodesEndWithTheLastFactorThatTheyStandInFor(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		a := w.enrol("thandi")
+		w.change("user_thandi", func(u *keystile.User) { u.MFA = keystile.MFAInherit })
+		ch := w.challenge(from(home), "thandi")
+		made, err := w.service.Code(t.Context(), from(home), ch.Token, a.next(), answer)
+		noError(t, err)
+		mine := w.sessionOf(made)
+		codes, err := w.service.RecoveryCodes(t.Context(), from(home), mine.ID)
+		noError(t, err)
+		w.passkey(mine.ID)
+		factors, err := w.service.Factors(t.Context(), mine.ID)
+		noError(t, err)
+		for i, f := range factors[:2] {
+			noError(t, w.service.RemoveFactor(t.Context(), from(home), mine.ID, f.ID))
+			left, err := w.service.Factors(t.Context(), mine.ID)
+			if want := []int{11, 0}[i]; err != nil || len(left) != want {
+				t.Errorf("after %d factors were removed %d and codes are left, want %d; %v", i+1, len(left), want, err)
+			}
+		}
+		w.passkey(mine.ID)
+		ch = w.challenge(from(home), "thandi")
+		_, err = w.service.Code(t.Context(), from(home), ch.Token, codes[0].Reveal(), answer)
+		is(t, err, login.ErrInvalidCode)
 	})
 }
 

@@ -101,6 +101,25 @@ func TestEnrolmentAtSignInConfirmsTheSecretOfItsOwnChallengeAndEndsTheOthers(t *
 	})
 }
 
+// Whoever has the password first was offered a secret, and the owner enrolled a passkey elsewhere meanwhile.
+func TestThreat24_AnEnrolmentThatWasOfferedEndsWithAnyFactorThatIsEnrolled(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		owner := w.session("thandi")
+		w.change("user_thandi", func(u *keystile.User) { u.MFA = keystile.MFARequired })
+		thief := w.challenge(from(away), "thandi")
+		w.change("user_thandi", func(u *keystile.User) { u.MFA = keystile.MFAInherit })
+		w.passkey(owner.ID)
+		_, err := w.service.Challenge(t.Context(), thief.Token)
+		is(t, err, login.ErrChallengeExpired)
+		made, err := w.service.Code(t.Context(), from(away), thief.Token, w.app(thief.Provisioning).code(), answer)
+		is(t, err, login.ErrChallengeExpired)
+		if made != nil {
+			t.Errorf("the thief is signed in: %+v", w.sessionOf(made))
+		}
+	})
+}
+
 func TestThreat23_ACodeIsGoodOnceWhateverChallengeItAnswers(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
