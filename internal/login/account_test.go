@@ -165,6 +165,7 @@ func TestThreat08_AChangeOfPasswordThatAResetOvertookChangesNothing(t *testing.T
 
 func TestThreat25_ASessionIsNoPlaceToGuessThePassword(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		s := w.session("thandi")
 		for range 10 {
@@ -243,6 +244,35 @@ func TestAResetLinkIsMailedOnceGoodForHalfAnHourAndLowersNothing(t *testing.T) {
 		old := w.mailed()[1]
 		w.pass(30 * time.Minute)
 		is(t, w.service.FinishReset(t.Context(), from(home), old, secret), login.ErrChallengeExpired)
+	})
+}
+
+func TestThreat28_AResetLinkEndsWithTheAddressThatItWasMailedToAndWithTheAccount(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		for name, change := range map[string]func(*keystile.User){
+			"moved":    func(u *keystile.User) { u.Email = "new@example.com" },
+			"disabled": func(u *keystile.User) { u.Disabled = true },
+		} {
+			w.user(name, nil)
+			noError(t, w.service.BeginReset(t.Context(), from(home), name))
+			tokens := w.mailed()
+			w.change("user_"+name, change)
+			w.change("user_"+name, func(u *keystile.User) { u.Disabled = false })
+			is(t, w.service.FinishReset(t.Context(), from(away), tokens[len(tokens)-1], fresh), login.ErrChallengeExpired)
+		}
+	})
+}
+
+func TestThreat28_AChallengeThatWaitsEndsWithItsUsersDisabling(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		a := w.enrol("thandi")
+		waiting := w.challenge(from(away), "thandi")
+		for _, disabled := range []bool{true, false} {
+			w.change("user_thandi", func(u *keystile.User) { u.Disabled = disabled })
+		}
+		_, err := w.service.Code(t.Context(), from(away), waiting.Token, a.next(), answer)
+		is(t, err, login.ErrChallengeExpired)
 	})
 }
 

@@ -143,6 +143,7 @@ func TestThreat23_ACodeIsGoodOnceWhateverChallengeItAnswers(t *testing.T) {
 
 func TestTheSameQuestionWithinTenSecondsGetsTheIdenticalAnswer(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
 		ch := w.challenge(from(home), "thandi")
@@ -339,6 +340,7 @@ func TestWhoMustHaveASecondFactorIsSaidByUserThenRoleThenOrganisation(t *testing
 
 func TestThreat25_AccountsAreCountedByWhoTheyAreWhateverNameOrFactorIsTried(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
 		tries := []func() error{}
@@ -372,6 +374,7 @@ func TestThreat25_AccountsAreCountedByWhoTheyAreWhateverNameOrFactorIsTried(t *t
 
 func TestTheDelayGrowsAndQuietForgivesIt(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		attempt := func() error {
 			_, err := w.service.Password(t.Context(), from(away), "thandi", "wrong")
@@ -406,6 +409,7 @@ func TestTheDelayGrowsAndQuietForgivesIt(t *testing.T) {
 
 func TestThreat23_ARightPasswordDoesNotForgiveWrongCodes(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
 		guesses := 0
@@ -430,6 +434,7 @@ func TestThreat23_ARightPasswordDoesNotForgiveWrongCodes(t *testing.T) {
 
 func TestThreat25_RacingGuessesAreCountedOneByOne(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		for _, name := range []string{"thandi", "nobody"} {
 			_, refused := race(t, w, func(s *login.Service, _ int) ([]byte, error) {
@@ -445,6 +450,7 @@ func TestThreat25_RacingGuessesAreCountedOneByOne(t *testing.T) {
 
 func TestAnAccountAttackedFromEverywhereIsOpenToItsOwnerWhereTheySignedInBefore(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		w.signIn(from(home), "thandi")
 		var throttledAt atomic.Int64
@@ -473,6 +479,7 @@ func TestAnAccountAttackedFromEverywhereIsOpenToItsOwnerWhereTheySignedInBefore(
 
 func TestAnAddressIsCountedOverAllNamesButNotAKnownProxy(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		w.options.RateExempt = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
 		w.restart()

@@ -114,6 +114,12 @@ func (t *Tx) UpdateUser(ctx context.Context, u keystile.User, names ...SignInNam
 	if err := t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail); err != nil {
 		return err
 	}
+	if before.Email != u.Email {
+		// Whoever reads the mail of the address that it was must not choose the password.
+		if err := t.q.ExpirePasswordResets(ctx, micros(t.now), u.ID); err != nil {
+			return t.fail("update user "+u.ID, err)
+		}
+	}
 	return t.endIfDisabled(ctx, before, u)
 }
 
@@ -126,11 +132,14 @@ func (t *Tx) writeUser(ctx context.Context, u keystile.User) error {
 	}))
 }
 
-// endIfDisabled ends the sessions of a user whom an update disabled: enabling
-// them again must not bring sessions back.
+// endIfDisabled ends the sessions of a user whom an update disabled, and the ways to new ones that are
+// under way: enabling them again must not bring any back.
 func (t *Tx) endIfDisabled(ctx context.Context, before, u keystile.User) error {
 	if !u.Disabled || before.Disabled {
 		return nil
+	}
+	if err := errors.Join(t.q.DeleteChallengesOfUser(ctx, u.ID), t.q.ExpirePasswordResets(ctx, micros(t.now), u.ID)); err != nil {
+		return t.fail("end the sign-ins of user "+u.ID, err)
 	}
 	return t.RevokeSessionsOfUser(ctx, u, "")
 }
