@@ -429,6 +429,19 @@ func TestThreat28_APersonalKeyIsShownAfterAllFactorsAndItsResetEndsWhatItOpened(
 }
 
 // Threats 27 and 28: whatever a session hangs on, its end is the session's.
+// A leaked personal key is held to a rate; a session of its own would not be.
+func TestThreat28_AKeyThatIsHeldToALimitOpensNoSessionWithoutOne(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		held := keystile.Principal{Kind: keystile.KindAPIKey, UserID: "user_thandi", CredentialID: "key_1", Limit: &keystile.LeakRate}
+		out, err := w.service.APIKey(t.Context(), from(away), &held)
+		is(t, err, login.ErrInvalidCredentials)
+		if out.Session != nil {
+			t.Errorf("session %+v", out.Session)
+		}
+	})
+}
+
 func TestThreat27_ASessionEndsWithEverythingItHangsOn(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		inTx := func(fn func(context.Context, *store.Tx) error) func(*testing.T, string, keystile.Session) {
