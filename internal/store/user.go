@@ -114,13 +114,19 @@ func (t *Tx) UpdateUser(ctx context.Context, u keystile.User, names ...SignInNam
 	if err := t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail); err != nil {
 		return err
 	}
-	if before.Email != u.Email {
-		// Whoever reads the mail of the address that it was must not choose the password.
-		if err := t.q.ExpirePasswordResets(ctx, micros(t.now), u.ID); err != nil {
-			return t.fail("update user "+u.ID, err)
-		}
+	if err := t.endIfMoved(ctx, before, u); err != nil {
+		return err
 	}
 	return t.endIfDisabled(ctx, before, u)
+}
+
+// endIfMoved ends reset links with the address that they were mailed to: whoever reads its
+// mail must not choose the password.
+func (t *Tx) endIfMoved(ctx context.Context, before, u keystile.User) error {
+	if before.Email == u.Email {
+		return nil
+	}
+	return t.fail("end the reset links of user "+u.ID, t.q.ExpirePasswordResets(ctx, micros(t.now), u.ID))
 }
 
 func (t *Tx) writeUser(ctx context.Context, u keystile.User) error {
