@@ -25,7 +25,7 @@ var sessions = thing[client.Session]{
 func newSession(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "session", Short: "List, show and revoke sessions of users",
-		Example: "  keystile session list --user user_20251122100000123456\n  keystile session revoke ses_4fGh2kLmN8pQrStUvWxYz01234567890 --yes",
+		Example: "  keystile session list --user user@example.com\n  keystile session revoke ses_4fGh2kLmN8pQrStUvWxYz01234567890 --yes",
 	}
 	cmd.AddCommand(sessions.list(a), sessions.show(a), newSessionRevoke(a))
 	return cmd

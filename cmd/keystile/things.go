@@ -38,6 +38,13 @@ func (k thing[T]) list(a *app) *cobra.Command {
 		Example: "  keystile " + k.noun + " list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withClient(cmd, &t, func(ctx context.Context, m *management) error {
+				if o.User != "" {
+					u, err := findUser(ctx, m, o.User)
+					if err != nil {
+						return notFound(err, "user", o.User)
+					}
+					o.User = u.ID
+				}
 				items := []T{}
 				for item, err := range k.all(ctx, m, o) {
 					if err != nil {
@@ -60,7 +67,7 @@ func (k thing[T]) list(a *app) *cobra.Command {
 		cmd.Flags().StringVar(&o.Organization, "organization", "", "only this organisation's")
 	}
 	if k.byUser {
-		cmd.Flags().StringVar(&o.User, "user", "", "only this user's")
+		cmd.Flags().StringVar(&o.User, "user", "", "only this user's: an id, username or e-mail address")
 	}
 	t.add(cmd)
 	addFormat(cmd, &f)

@@ -103,6 +103,7 @@ type world struct {
 	broken    bool
 	fetches   atomic.Int64
 	now       time.Time
+	slow      time.Duration // how long a fetch takes
 	*federation.Verifier
 }
 
@@ -148,6 +149,7 @@ func newWorld(t testing.TB) *world {
 			w.fetches.Add(1)
 			w.mu.Lock()
 			defer w.mu.Unlock()
+			w.now = w.now.Add(w.slow)
 			data, ok := w.served[url]
 			if w.down || !ok || int64(len(data)) > limit {
 				return nil, errors.New("the endpoint is away")
@@ -525,6 +527,23 @@ func TestWhileTheEndpointIsDownOldKeysCountForAnHourAndThenNobodyIsSignedIn(t *t
 	// A changed provider starts afresh.
 	w.Apply(keystile.Change{Kind: keystile.ChangeProvider, ID: sso})
 	w.cannotTell(sso, s.sign(t, w.good(), nil))
+}
+
+// Each of those who waited for an endpoint that answers nothing would otherwise wait for it once more, one after the other.
+func TestThreat13_WhoWaitedForAnEndpointThatHangsIsAnsweredByThatOneFetch(t *testing.T) {
+	s := newSigner(t, keystile.EdDSA, "k1")
+	w := newWorld(t)
+	w.provider(sso, s)
+	w.down, w.slow = true, 5*time.Second
+	for range 3 {
+		w.cannotTell(sso, s.sign(t, w.good(), nil))
+	}
+	if n := w.fetches.Load(); n != 1 {
+		t.Errorf("%d fetches of an endpoint that hangs", n)
+	}
+	w.down, w.slow = false, 0
+	w.now = w.now.Add(5 * time.Second)
+	w.wants(true, sso, s.sign(t, w.good(), nil))
 }
 
 func TestManyWhoAskAtOnceAreOneFetch(t *testing.T) {

@@ -118,7 +118,8 @@ func (s *sets[T]) again(ctx context.Context, p place) bool {
 // renew fetches, under the lock of the place. The fetch is not given up with the
 // caller who happened to need it: others wait for it, and it is bounded by itself.
 func (s *sets[T]) renew(ctx context.Context, p place, k *served[T]) bool {
-	k.tried = s.now()
+	// From its end on: who waited for an endpoint that hangs must not wait for it once more.
+	defer func() { k.tried = s.now() }()
 	data, err := s.fetch(context.WithoutCancel(ctx), p.url, s.limit)
 	var set *T
 	if err == nil {

@@ -44,7 +44,19 @@ func (s *Service) ChangePassword(ctx context.Context, c Caller, sid string, old,
 		return err
 	}
 	err = s.mutate(ctx, actor(c, l.User.ID), func(ctx context.Context, tx *store.Tx) error {
-		return errors.Join(tx.PutPassword(ctx, hash), tx.RevokeSessionsOfUser(ctx, l.User, sid))
+		u, err := s.lockAccount(ctx, tx, l.User.ID)
+		if err != nil {
+			return err
+		}
+		// While the hashes were computed a reset may have ended the session: it must not be undone by a thief.
+		now, err := tx.Session(ctx, sid)
+		if notFound(err) || err == nil && !now.RevokedAt.IsZero() {
+			return &answer{ErrSessionEnded}
+		}
+		if err != nil {
+			return err
+		}
+		return errors.Join(s.settle(ctx, tx, u, hash), tx.RevokeSessionsOfUser(ctx, u, sid))
 	})
 	if err != nil {
 		return err
@@ -237,6 +249,19 @@ func (s *Service) RemoveFactor(ctx context.Context, c Caller, sid, factorID stri
 		if mine && len(factors) == 1 && required {
 			return &answer{errLastFactor}
 		}
-		return tx.DeleteFactor(ctx, u, factorID)
+		if err := tx.DeleteFactor(ctx, u, factorID); err != nil || len(factors) > 1 {
+			return err
+		}
+		return s.endRecoveryCodes(ctx, tx, u)
 	})
+}
+
+// endRecoveryCodes ends the codes of a user who has no factor that they stand in for: they must
+// not come back with the next one.
+func (s *Service) endRecoveryCodes(ctx context.Context, tx *store.Tx, u keystile.User) error {
+	codes, err := tx.RecoveryCodes(ctx, u.ID)
+	if err != nil || len(codes) == 0 {
+		return err
+	}
+	return tx.ReplaceRecoveryCodes(ctx, u, nil)
 }

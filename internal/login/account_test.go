@@ -2,6 +2,7 @@ package login_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/netip"
 	"regexp"
@@ -113,8 +114,58 @@ func TestAChangedPasswordEndsAllOtherSessionsAndNeedsTheOldOne(t *testing.T) {
 	})
 }
 
+func TestAPasswordThatIsDueIsNoLongerSoOnceItIsChangedOnTheAccountPage(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		mine := w.session("thandi")
+		w.change("user_thandi", func(u *keystile.User) { u.MustChangePassword = true })
+		noError(t, w.service.ChangePassword(t.Context(), from(home), mine.ID, secret, fresh))
+		out, err := w.service.Password(t.Context(), from(home), "thandi", fresh)
+		if err != nil || out.Session == nil {
+			t.Errorf("a second change is asked for: %+v, %v", out, err)
+		}
+	})
+}
+
+// atDraw is called when randomness is drawn, once.
+type atDraw struct{ call func() }
+
+func (a *atDraw) Read(p []byte) (int, error) {
+	if call := a.call; call != nil {
+		a.call = nil
+		call()
+	}
+	return rand.Read(p)
+}
+
+func TestThreat08_AChangeOfPasswordThatAResetOvertookChangesNothing(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		stolen := w.session("thandi")
+		noError(t, w.service.BeginReset(t.Context(), from(home), "thandi"))
+		tokens := w.mailed()
+		owners := keystile.Secret("kettle-orbit-velvet-nine")
+		reset := w.service
+		draw := &atDraw{}
+		slow, err := password.New(password.Options{Random: draw, Wait: time.Minute})
+		noError(t, err)
+		w.options.Passwords = slow
+		w.restart()
+		// While the new password is hashed, the owner's reset goes through.
+		draw.call = func() { noError(t, reset.FinishReset(t.Context(), from(home), tokens[0], owners)) }
+		is(t, w.service.ChangePassword(t.Context(), from(away), stolen.ID, secret, fresh), login.ErrSessionEnded)
+		_, err = reset.Password(t.Context(), from(away), "thandi", fresh)
+		is(t, err, login.ErrInvalidCredentials)
+		out, err := reset.Password(t.Context(), from(home), "thandi", owners)
+		if err != nil || out.Session == nil {
+			t.Errorf("the owner's password: %+v, %v", out, err)
+		}
+	})
+}
+
 func TestThreat25_ASessionIsNoPlaceToGuessThePassword(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		s := w.session("thandi")
 		for range 10 {
@@ -196,6 +247,35 @@ func TestAResetLinkIsMailedOnceGoodForHalfAnHourAndLowersNothing(t *testing.T) {
 	})
 }
 
+func TestThreat28_AResetLinkEndsWithTheAddressThatItWasMailedToAndWithTheAccount(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		for name, change := range map[string]func(*keystile.User){
+			"moved":    func(u *keystile.User) { u.Email = "new@example.com" },
+			"disabled": func(u *keystile.User) { u.Disabled = true },
+		} {
+			w.user(name, nil)
+			noError(t, w.service.BeginReset(t.Context(), from(home), name))
+			tokens := w.mailed()
+			w.change("user_"+name, change)
+			w.change("user_"+name, func(u *keystile.User) { u.Disabled = false })
+			is(t, w.service.FinishReset(t.Context(), from(away), tokens[len(tokens)-1], fresh), login.ErrChallengeExpired)
+		}
+	})
+}
+
+func TestThreat28_AChallengeThatWaitsEndsWithItsUsersDisabling(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		a := w.enrol("thandi")
+		waiting := w.challenge(from(away), "thandi")
+		for _, disabled := range []bool{true, false} {
+			w.change("user_thandi", func(u *keystile.User) { u.Disabled = disabled })
+		}
+		_, err := w.service.Code(t.Context(), from(away), waiting.Token, a.next(), answer)
+		is(t, err, login.ErrChallengeExpired)
+	})
+}
+
 func TestResetLinksAreLimitedForAnAccountAndFollowItsState(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
@@ -274,6 +354,34 @@ func TestTenRecoveryCodesAreGoodOnceEachAndNewOnesEndThem(t *testing.T) {
 	})
 }
 
+func TestRecoveryCodesEndWithTheLastFactorThatTheyStandInFor(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		a := w.enrol("thandi")
+		w.change("user_thandi", func(u *keystile.User) { u.MFA = keystile.MFAInherit })
+		ch := w.challenge(from(home), "thandi")
+		made, err := w.service.Code(t.Context(), from(home), ch.Token, a.next(), answer)
+		noError(t, err)
+		mine := w.sessionOf(made)
+		codes, err := w.service.RecoveryCodes(t.Context(), from(home), mine.ID)
+		noError(t, err)
+		w.passkey(mine.ID)
+		factors, err := w.service.Factors(t.Context(), mine.ID)
+		noError(t, err)
+		for i, f := range factors[:2] {
+			noError(t, w.service.RemoveFactor(t.Context(), from(home), mine.ID, f.ID))
+			left, err := w.service.Factors(t.Context(), mine.ID)
+			if want := []int{11, 0}[i]; err != nil || len(left) != want {
+				t.Errorf("after %d factors were removed %d and codes are left, want %d; %v", i+1, len(left), want, err)
+			}
+		}
+		w.passkey(mine.ID)
+		ch = w.challenge(from(home), "thandi")
+		_, err = w.service.Code(t.Context(), from(home), ch.Token, codes[0].Reveal(), answer)
+		is(t, err, login.ErrInvalidCode)
+	})
+}
+
 func TestThreat28_APersonalKeyIsShownAfterAllFactorsAndItsResetEndsWhatItOpened(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
@@ -321,6 +429,19 @@ func TestThreat28_APersonalKeyIsShownAfterAllFactorsAndItsResetEndsWhatItOpened(
 }
 
 // Threats 27 and 28: whatever a session hangs on, its end is the session's.
+// A leaked personal key is held to a rate; a session of its own would not be.
+func TestThreat28_AKeyThatIsHeldToALimitOpensNoSessionWithoutOne(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		held := keystile.Principal{Kind: keystile.KindAPIKey, UserID: "user_thandi", CredentialID: "key_1", Limit: &keystile.LeakRate}
+		out, err := w.service.APIKey(t.Context(), from(away), &held)
+		is(t, err, login.ErrInvalidCredentials)
+		if out.Session != nil {
+			t.Errorf("session %+v", out.Session)
+		}
+	})
+}
+
 func TestThreat27_ASessionEndsWithEverythingItHangsOn(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		inTx := func(fn func(context.Context, *store.Tx) error) func(*testing.T, string, keystile.Session) {

@@ -293,8 +293,16 @@ func (s *Service) spendTOTP(ctx context.Context, tx *store.Tx, u keystile.User, 
 	return keystile.MethodTOTP, nil
 }
 
-// confirm enrols the secret of a challenge with its first code, and ends every other that was offered.
+// confirm enrols the secret of a challenge with its first code, and ends every other that was offered. It is
+// for users without a factor: of whoever has enrolled one meanwhile, by whatever way, that one is asked.
 func (s *Service) confirm(ctx context.Context, tx *store.Tx, u keystile.User, ch *keystile.Challenge, typed string) (keystile.AuthMethod, error) {
+	factors, err := tx.Factors(ctx, u.ID)
+	if err != nil {
+		return "", err
+	}
+	if len(factors) > 0 {
+		return "", &answer{ErrChallengeExpired}
+	}
 	secret, err := s.o.Sealer.Open(ch.Sealed, store.ChallengePlace(ch.Digest, "secret"))
 	if err != nil {
 		return "", err

@@ -9,9 +9,10 @@ import (
 
 // APIKey opens a session for the user whose API key (or auth_token) p is. A key of no user is
 // ErrInvalidCredentials. The session ends with the key. No other factor is asked for: the key was shown
-// after all of them, and the session says that it proves a key and nothing else.
+// after all of them, and the session says that it proves a key and nothing else. A key that is held to a limit, which a
+// personal one is while it is leaked, is ErrInvalidCredentials too: a session has no limit, and would do more than the key.
 func (s *Service) APIKey(ctx context.Context, c Caller, p *keystile.Principal) (Outcome, error) {
-	if p == nil || p.UserID == "" || p.Kind != keystile.KindAPIKey {
+	if p == nil || p.UserID == "" || p.Kind != keystile.KindAPIKey || p.Limit != nil {
 		return Outcome{}, ErrInvalidCredentials
 	}
 	found, err := s.userOf(ctx, p.UserID)

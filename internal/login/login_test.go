@@ -101,6 +101,25 @@ func TestEnrolmentAtSignInConfirmsTheSecretOfItsOwnChallengeAndEndsTheOthers(t *
 	})
 }
 
+// Whoever has the password first was offered a secret, and the owner enrolled a passkey elsewhere meanwhile.
+func TestThreat24_AnEnrolmentThatWasOfferedEndsWithAnyFactorThatIsEnrolled(t *testing.T) {
+	inWorlds(t, func(t *testing.T, w *world) {
+		w.user("thandi", nil)
+		owner := w.session("thandi")
+		w.change("user_thandi", func(u *keystile.User) { u.MFA = keystile.MFARequired })
+		thief := w.challenge(from(away), "thandi")
+		w.change("user_thandi", func(u *keystile.User) { u.MFA = keystile.MFAInherit })
+		w.passkey(owner.ID)
+		_, err := w.service.Challenge(t.Context(), thief.Token)
+		is(t, err, login.ErrChallengeExpired)
+		made, err := w.service.Code(t.Context(), from(away), thief.Token, w.app(thief.Provisioning).code(), answer)
+		is(t, err, login.ErrChallengeExpired)
+		if made != nil {
+			t.Errorf("the thief is signed in: %+v", w.sessionOf(made))
+		}
+	})
+}
+
 func TestThreat23_ACodeIsGoodOnceWhateverChallengeItAnswers(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
 		w.user("thandi", nil)
@@ -124,6 +143,7 @@ func TestThreat23_ACodeIsGoodOnceWhateverChallengeItAnswers(t *testing.T) {
 
 func TestTheSameQuestionWithinTenSecondsGetsTheIdenticalAnswer(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
 		ch := w.challenge(from(home), "thandi")
@@ -320,6 +340,7 @@ func TestWhoMustHaveASecondFactorIsSaidByUserThenRoleThenOrganisation(t *testing
 
 func TestThreat25_AccountsAreCountedByWhoTheyAreWhateverNameOrFactorIsTried(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
 		tries := []func() error{}
@@ -353,6 +374,7 @@ func TestThreat25_AccountsAreCountedByWhoTheyAreWhateverNameOrFactorIsTried(t *t
 
 func TestTheDelayGrowsAndQuietForgivesIt(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		attempt := func() error {
 			_, err := w.service.Password(t.Context(), from(away), "thandi", "wrong")
@@ -387,6 +409,7 @@ func TestTheDelayGrowsAndQuietForgivesIt(t *testing.T) {
 
 func TestThreat23_ARightPasswordDoesNotForgiveWrongCodes(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		a := w.enrol("thandi")
 		guesses := 0
@@ -411,6 +434,7 @@ func TestThreat23_ARightPasswordDoesNotForgiveWrongCodes(t *testing.T) {
 
 func TestThreat25_RacingGuessesAreCountedOneByOne(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		for _, name := range []string{"thandi", "nobody"} {
 			_, refused := race(t, w, func(s *login.Service, _ int) ([]byte, error) {
@@ -426,6 +450,7 @@ func TestThreat25_RacingGuessesAreCountedOneByOne(t *testing.T) {
 
 func TestAnAccountAttackedFromEverywhereIsOpenToItsOwnerWhereTheySignedInBefore(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		w.signIn(from(home), "thandi")
 		var throttledAt atomic.Int64
@@ -454,6 +479,7 @@ func TestAnAccountAttackedFromEverywhereIsOpenToItsOwnerWhereTheySignedInBefore(
 
 func TestAnAddressIsCountedOverAllNamesButNotAKnownProxy(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		w.user("thandi", nil)
 		w.options.RateExempt = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
 		w.restart()

@@ -320,7 +320,7 @@ func (s *Service) keepPasskey(ctx context.Context, c Caller, u keystile.User, f 
 		return f, err
 	}
 	return f, s.mutate(ctx, actor(c, u.ID), func(ctx context.Context, tx *store.Tx) error {
-		if _, err := tx.User(ctx, u.ID); err != nil {
+		if _, err := s.lockAccount(ctx, tx, u.ID); err != nil {
 			return err
 		}
 		factors, err := tx.Factors(ctx, u.ID)
@@ -330,6 +330,7 @@ func (s *Service) keepPasskey(ctx context.Context, c Caller, u keystile.User, f 
 		if len(factors) > maxPasskeys {
 			return keystile.Invalidf("passkey", "remove one that is not used", "there are %d already", maxPasskeys)
 		}
-		return tx.CreateFactor(ctx, f)
+		// Secrets that were offered at a sign-in end here, too: whoever knows the password may have one (rulings R18).
+		return errors.Join(tx.CreateFactor(ctx, f), tx.ExpireEnrolments(ctx, u.ID, [32]byte{}, s.now()))
 	})
 }

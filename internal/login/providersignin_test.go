@@ -228,6 +228,7 @@ func TestATokenOfASignInAtAProviderIsOfThatSignInAlone(t *testing.T) {
 
 func TestThreat38_FailuresAtAProviderCountAgainstTheirAddress(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w *world) {
+		w.stop()
 		v, _ := w.upstream(nil)
 		begun, err := w.service.BeginProvider(t.Context(), from(home), "corp", "", false)
 		noError(t, err)

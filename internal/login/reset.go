@@ -66,7 +66,12 @@ func (s *Service) mailReset(ctx context.Context, c Caller, canonical string) err
 	link := store.PasswordReset{UserID: u.ID, ExpiresAt: now.Add(resetLife)}
 	link.Digest, link.PepperID = s.o.Digester.Digest(sumOf(useReset, token))
 	made := false
-	err = s.mutate(ctx, store.Actor{Name: "system", RequestID: c.RequestID}, func(ctx context.Context, tx *store.Tx) (err error) {
+	err = s.mutate(ctx, store.Actor{Name: "system", RequestID: c.RequestID}, func(ctx context.Context, tx *store.Tx) error {
+		made = false
+		is, err := tx.User(ctx, u.ID)
+		if err != nil || is.Email != u.Email { // changed meanwhile, which ended the links that were there
+			return err
+		}
 		made, err = tx.CreatePasswordReset(ctx, link, now.Add(-time.Hour), resetsPerHour)
 		return err
 	})

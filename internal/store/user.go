@@ -114,7 +114,19 @@ func (t *Tx) UpdateUser(ctx context.Context, u keystile.User, names ...SignInNam
 	if err := t.Record(ctx, u.OrganizationID, "user.update", "user:"+u.ID, detail); err != nil {
 		return err
 	}
+	if err := t.endIfMoved(ctx, before, u); err != nil {
+		return err
+	}
 	return t.endIfDisabled(ctx, before, u)
+}
+
+// endIfMoved ends reset links with the address that they were mailed to: whoever reads its
+// mail must not choose the password.
+func (t *Tx) endIfMoved(ctx context.Context, before, u keystile.User) error {
+	if before.Email == u.Email {
+		return nil
+	}
+	return t.fail("end the reset links of user "+u.ID, t.q.ExpirePasswordResets(ctx, micros(t.now), u.ID))
 }
 
 func (t *Tx) writeUser(ctx context.Context, u keystile.User) error {
@@ -126,11 +138,14 @@ func (t *Tx) writeUser(ctx context.Context, u keystile.User) error {
 	}))
 }
 
-// endIfDisabled ends the sessions of a user whom an update disabled: enabling
-// them again must not bring sessions back.
+// endIfDisabled ends the sessions of a user whom an update disabled, and the ways to new ones that are
+// under way: enabling them again must not bring any back.
 func (t *Tx) endIfDisabled(ctx context.Context, before, u keystile.User) error {
 	if !u.Disabled || before.Disabled {
 		return nil
+	}
+	if err := errors.Join(t.q.DeleteChallengesOfUser(ctx, u.ID), t.q.ExpirePasswordResets(ctx, micros(t.now), u.ID)); err != nil {
+		return t.fail("end the sign-ins of user "+u.ID, err)
 	}
 	return t.RevokeSessionsOfUser(ctx, u, "")
 }

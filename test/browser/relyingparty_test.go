@@ -76,16 +76,6 @@ func came(t *testing.T, from <-chan url.Values) url.Values {
 	}
 }
 
-// awaits waits until the page is at a path.
-func (b *tab) awaits(path string) {
-	b.t.Helper()
-	for deadline := time.Now().Add(program.Patience); b.at() != path; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("the page is at %s, not at %s", b.at(), path)
-		}
-	}
-}
-
 func TestAnAnswerIsPostedToTheClientByItself(t *testing.T) {
 	p := newRelyingParty(t)
 	b := newTab(t)
@@ -96,7 +86,7 @@ func TestAnAnswerIsPostedToTheClientByItself(t *testing.T) {
 	if got.Get("code") == "" || got.Get("state") != "xyz" || got.Get("iss") != origin {
 		t.Errorf("%v", got)
 	}
-	b.awaits("/home")
+	b.arrive("/home")
 
 	// Without scripts a button does it.
 	b.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
@@ -122,13 +112,13 @@ func TestASignOutLoadsTheClientsPageAndGoesOn(t *testing.T) {
 	b.open(p.ask())
 	b.press("button[value=allow]")
 	came(t, p.posted)
-	b.awaits("/home")
+	b.arrive("/home")
 	b.open("/account")
 	b.press(button("/logout"))
 	if got := came(t, p.framed); got.Get("iss") != origin || got.Get("sid") == "" {
 		t.Errorf("%v", got)
 	}
-	b.awaits("/login")
+	b.arrive("/login")
 	b.mustSay("You are signed out.")
 }
 

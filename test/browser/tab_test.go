@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,8 +28,8 @@ type tab struct {
 	t   *testing.T
 	ctx context.Context
 	mu  sync.Mutex
-	// complaints are the errors that the browser logged about our pages.
-	complaints []string
+	// complaints are the errors that the browser logged about our pages, provoked parts of those that a test means to cause.
+	complaints, provoked []string
 }
 
 func newTab(t *testing.T) *tab {
@@ -37,7 +38,8 @@ func newTab(t *testing.T) *tab {
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 6*program.Patience)
 	t.Cleanup(cancel)
-	b := &tab{t: t, ctx: ctx}
+	// A form that is refused is answered with a 4xx, which Chromium logs.
+	b := &tab{t: t, ctx: ctx, provoked: []string{"Failed to load resource: the server responded with a status of 4"}}
 	err := chromedp.Listen(ctx, func(event any) {
 		if e, ok := event.(*log.EventEntryAdded); ok && e.Entry.Level == log.EntryLevelError && strings.HasPrefix(e.Entry.URL, origin) {
 			b.mu.Lock()
@@ -53,8 +55,7 @@ func newTab(t *testing.T) *tab {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, text := range b.complaints {
-			// A form that is refused is answered with a 4xx, which Chromium logs.
-			if !strings.HasPrefix(text, "Failed to load resource: the server responded with a status of 4") {
+			if !slices.ContainsFunc(b.provoked, func(part string) bool { return strings.Contains(text, part) }) {
 				t.Errorf("the browser logs: %s", text)
 			}
 		}
@@ -200,6 +201,7 @@ func (b *tab) look(name string) {
 	} {
 		b.media(view.scheme)
 		b.do(chromedp.EmulateViewport(view.width, view.height))
+		b.until(fmt.Sprintf("window.innerWidth === %d && matchMedia('(prefers-color-scheme: %s)').matches", view.width, view.scheme))
 		found := eval[[]finding](b, "axe.run(document, "+view.rules+").then(r => r.violations.map(v => ({ID: v.id, Help: v.help, Nodes: v.nodes.map(n => n.html)})))")
 		for _, f := range found {
 			b.t.Errorf("%s, %s: %s: %s %q", name, view.name, f.ID, f.Help, f.Nodes)
