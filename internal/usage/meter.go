@@ -21,7 +21,7 @@ const (
 	// busyInterval is how often a key is stored that is in use without a pause: its row
 	// would be the same page again, each time.
 	busyInterval = 30 * time.Second
-	meterShards   = 64
+	meterShards  = 64
 	// maxCounters bounds the keys that are counted at a time, in each shard.
 	maxCounters = maxPending / meterShards
 	// idleAfter is when a key's counter is forgotten.
