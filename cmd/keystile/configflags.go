@@ -29,7 +29,7 @@ func (c *configFlags) add(cmd *cobra.Command) {
 // it to every command.
 func addUnreadConfig(cmd *cobra.Command) {
 	cmd.Flags().String("config", "", "taken, and not read")
-	_ = cmd.Flags().MarkHidden("config") // it is there
+	cmd.Flags().Lookup("config").Hidden = true
 }
 
 // addAll adds --config and a flag for every option.

@@ -91,7 +91,7 @@ func placed(cfg *config.Config, p policy.Problem) error {
 func withoutToldBefore(problems, before error) error {
 	told, _ := yamlfile.ProblemsOf(before)
 	var left []error
-	joined, ok := problems.(interface{ Unwrap() []error }) //nolint:errorlint // what compileRoutes joined, and nothing else
+	joined, ok := problems.(interface{ Unwrap() []error }) // what compileRoutes joined, and nothing else
 	if !ok {
 		return problems
 	}
