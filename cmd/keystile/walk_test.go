@@ -39,9 +39,11 @@ func answers(path string, w *httptest.ResponseRecorder) bool {
 	return w.Code < 400 && (path != invocation || !refused)
 }
 
-// turnedAway says whether a page sent its visitor to sign in.
-func turnedAway(w *httptest.ResponseRecorder) bool {
-	return w.Code == http.StatusSeeOther && strings.HasPrefix(w.Header().Get("Location"), "/login")
+// turnedAway says whether a page sent its visitor to sign in, or what was posted to it
+// on to itself, where a GET is refused in turn.
+func turnedAway(method, path string, w *httptest.ResponseRecorder) bool {
+	to := w.Header().Get("Location")
+	return w.Code == http.StatusSeeOther && (strings.HasPrefix(to, "/login") || method == http.MethodPost && to == path)
 }
 
 // ownPaths is every path the server serves itself: what the dispatcher lists,
@@ -98,7 +100,7 @@ func TestThreat39_WithoutATokenOnlyTheListedPathsAnswer(t *testing.T) {
 		for _, method := range everyMethod {
 			for what, header := range wrong {
 				w := r.ask(r.public, asked{method: method, target: path, header: header, body: "{}"})
-				answered := answers(path, w) && !turnedAway(w)
+				answered := answers(path, w) && !turnedAway(method, path, w)
 				ownKey := ownKeyPaths[path] && (what == "an API key" || what == "an API key in its own")
 				switch {
 				case answered && !openToAll[path] && !ownKey:

@@ -81,7 +81,11 @@ func (c *Console) authorizationOf(raw string) (query url.Values, since time.Time
 // 3.1.2.1).
 func (c *Console) sendPosted(w http.ResponseWriter, r *http.Request) {
 	form, err := readForm(w, r)
-	a := goTo(r.URL.Path + "?" + form.Encode())
+	address := r.URL.Path
+	if len(form) > 0 {
+		address += "?" + form.Encode()
+	}
+	a := goTo(address)
 	v := &visit{request: r}
 	nobodys := form.Get("client_id") == "" && r.URL.Path == oidc.PathAuthorize // a sign-out needs no parameter (RP-Initiated Logout, section 2)
 	if err != nil || r.URL.RawQuery != "" || nobodys {
