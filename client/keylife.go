@@ -10,6 +10,8 @@ import (
 // KeyFilter chooses keys; empty members ask for nothing.
 type KeyFilter struct {
 	ListOptions
+	// User is who owns the keys.
+	User string
 	// State is "active", "expired" or "revoked".
 	State string
 	// Site is one that the keys permit, Scope one that they grant.
@@ -24,7 +26,7 @@ type KeyFilter struct {
 
 func (f KeyFilter) query() url.Values {
 	q := f.ListOptions.query()
-	for name, value := range map[string]string{"state": f.State, "site": f.Site, "scope": f.Scope, "prefix": f.Prefix} {
+	for name, value := range map[string]string{"user": f.User, "state": f.State, "site": f.Site, "scope": f.Scope, "prefix": f.Prefix} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -46,7 +48,8 @@ func (c *Client) FilteredKeys(ctx context.Context, f KeyFilter) iter.Seq2[Key, e
 }
 
 // KeysPage reads one page of the keys that a filter asks for. It may hold fewer
-// than asked for, or none, before the end: what one page looks at is bounded.
+// than asked for, or none, before the end: how long one page looks is bounded. What
+// few keys have is found at once: how a secret begins, a user, revocation, an end.
 func (c *Client) KeysPage(ctx context.Context, f KeyFilter) (List[Key], error) {
 	var page List[Key]
 	err := c.send(ctx, call{method: "GET", path: []string{keys}, query: f.query()}, &page)

@@ -28,6 +28,19 @@ const (
 	shownProblems = 100
 )
 
+// importHelp is what the import reads.
+const importHelp = `Reads one key a line: JSON Lines (FILE.jsonl) or CSV with a header line (FILE.csv).
+Members: organization; one of secret, sha256, hmac_sha256, bcrypt, argon2; and
+optionally id, name, environment, permitted_site_ids, scopes, allowed_ips, limit,
+expires_at. hmac_sha256 is HMAC-SHA-256 of the key under a pepper that --pepper
+gives. bcrypt and argon2 need a prefix, 6 to 20 characters that only this key
+begins with. Such keys are proven by that hash once, when they are first used, and
+then kept as all others. Lists in CSV are separated by ";". Lines that cannot be
+used are reported as FILE:LINE and left out. A key without an environment has that
+of its organization. --dry-run asks the store, too, whether organizations and sites
+are there and which keys it has already. An import that was interrupted goes on
+where it stopped when the command is run again.`
+
 func newKeyImport(a *app) *cobra.Command {
 	var (
 		c              configFlags
@@ -38,15 +51,7 @@ func newKeyImport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Import API keys in bulk from JSON Lines or CSV",
-		Long: `Reads one key a line: JSON Lines (FILE.jsonl) or CSV with a header line (FILE.csv).
-Members: organization; one of secret, sha256, hmac_sha256, bcrypt, argon2; and
-optionally id, name, environment, permitted_site_ids, scopes, allowed_ips, limit,
-expires_at. hmac_sha256 is HMAC-SHA-256 of the key under a pepper that --pepper
-gives. bcrypt and argon2 need a prefix, 6 to 20 characters that only this key
-begins with. Such keys are proven by that hash once, when they are first used, and
-then kept as all others. Lists in CSV are separated by ";". Lines that cannot be
-used are reported as FILE:LINE and left out. An import that was interrupted goes on
-where it stopped when the command is run again.`,
+		Long:  importHelp,
 		Example: "  keystile key import keys.jsonl --config keystile.yaml",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if finish {
@@ -95,10 +100,15 @@ where it stopped when the command is run again.`,
 type keySource struct {
 	reader   *keyimport.Reader
 	digester *keyring.Digester
+	store    *store.Store
 	told     func(string)
 	bad      int64
 	// foreign: the file holds hashes of another system.
 	foreign bool
+	// environments are those of organisations that were met, "" where there is none.
+	environments map[string]keystile.Environment
+	// owners are the organisations of sites that were met.
+	owners map[string]string
 }
 
 func (a *app) importKeys(ctx context.Context, h *house, path string, f format, dryRun bool) (err error) {
@@ -111,7 +121,7 @@ func (a *app) importKeys(ctx context.Context, h *house, path string, f format, d
 	if err != nil {
 		return err
 	}
-	source := &keySource{digester: h.digester, told: func(line string) { fmt.Fprintf(a.stderr, "%s%s\n", path, line) }}
+	source := &keySource{digester: h.digester, store: h.store, environments: map[string]keystile.Environment{}, owners: map[string]string{}, told: func(line string) { fmt.Fprintf(a.stderr, "%s%s\n", path, line) }}
 	if source.foreign, err = holdsHashes(file); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -119,10 +129,11 @@ func (a *app) importKeys(ctx context.Context, h *house, path string, f format, d
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if dryRun {
-		return a.importDryRun(source, f)
+		return a.importDryRun(ctx, source, f)
 	}
 	progress := a.progress("keys imported", size, file)
-	report, err := h.store.ImportAPIKeys(ctx, store.Actor{Name: "cli"}, store.ImportOptions{JobID: job, BatchRows: importBatch, Live: source.foreign}, source.batch, progress)
+	report, err := h.store.ImportAPIKeys(ctx, store.Actor{Name: "cli"}, store.ImportOptions{JobID: job, BatchRows: importBatch, Live: source.foreign},
+		func() ([]store.ImportRow, error) { return source.batch(ctx) }, progress)
 	a.endProgress()
 	if err != nil {
 		return err
@@ -173,26 +184,91 @@ func openRows(file io.Reader, path string) (*keyimport.Reader, error) {
 }
 
 // next returns the next good row; bad lines are told and passed over.
-func (k *keySource) next() (keyimport.Row, error) {
+func (k *keySource) next(ctx context.Context) (keyimport.Row, error) {
 	for {
 		row, err := k.reader.Next()
+		if err == nil {
+			err = k.check(ctx, &row)
+		}
 		var problem keyimport.Problem
 		if !errors.As(err, &problem) {
 			return row, err
 		}
-		if k.bad++; k.bad <= shownProblems {
-			k.told(fmt.Sprintf(":%d: %s", problem.Line, problem.Err))
-		} else if k.bad == shownProblems+1 {
-			k.told(": more lines cannot be used; they are counted")
-		}
+		k.tell(problem)
 	}
 }
 
+// tell counts a line that cannot be used and says what is wrong with it, on one line.
+func (k *keySource) tell(problem keyimport.Problem) {
+	if k.bad++; k.bad <= shownProblems {
+		k.told(fmt.Sprintf(":%d: %s", problem.Line, strings.ReplaceAll(problem.Err.Error(), "\n", "; ")))
+	} else if k.bad == shownProblems+1 {
+		k.told(": more lines cannot be used; they are counted")
+	}
+}
+
+// check says what is wrong with a row, and gives it its organisation's environment
+// if it has none: a Problem, or why that cannot be told.
+func (k *keySource) check(ctx context.Context, row *keyimport.Row) error {
+	if err := manage.CheckImported(row.Key); err != nil {
+		return keyimport.Problem{Line: row.Line, Err: err}
+	}
+	environment, known := k.environments[row.Key.OrganizationID]
+	if !known {
+		org, err := k.store.Organization(ctx, row.Key.OrganizationID)
+		if err != nil && !errors.Is(err, keystile.ErrNotFound) {
+			return fmt.Errorf("organization of line %d: %w", row.Line, err)
+		}
+		environment = org.Environment
+		k.environments[row.Key.OrganizationID] = environment
+	}
+	if row.Key.Environment == "" {
+		row.Key.Environment = environment
+	}
+	return nil
+}
+
+// fits says what the store will refuse a row for, and whether it has the key already.
+func (k *keySource) fits(ctx context.Context, row keyimport.Row) (duplicate bool, err error) {
+	refused := func(field, problem string) error {
+		return keyimport.Problem{Line: row.Line, Err: keystile.Invalidf(field, "create it first", "%s", problem)}
+	}
+	if k.environments[row.Key.OrganizationID] == "" {
+		return false, refused("organization", "there is no such organization")
+	}
+	for i, id := range row.Key.PermittedSiteIDs {
+		owner, known := k.owners[id]
+		if !known {
+			site, err := k.store.Site(ctx, id)
+			if err != nil && !errors.Is(err, keystile.ErrNotFound) {
+				return false, err
+			}
+			owner = site.OrganizationID
+			k.owners[id] = owner
+		}
+		if owner != row.Key.OrganizationID {
+			return false, refused(fmt.Sprintf("permitted_site_ids[%d]", i), "the organization has no such site")
+		}
+	}
+	_, err = k.store.APIKey(ctx, row.Key.ID)
+	if errors.Is(err, keystile.ErrNotFound) {
+		if stored := k.stored(row); stored.Foreign != nil {
+			_, err = k.store.ForeignSecret(ctx, stored.Foreign.Lookup)
+		} else {
+			_, err = k.store.FindAPIKeySecret(ctx, k.digester.Candidates(row.Sum, make([][32]byte, 0, keyring.MaxPeppers)))
+		}
+	}
+	if errors.Is(err, keystile.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // batch implements the source of store.ImportAPIKeys.
-func (k *keySource) batch() ([]store.ImportRow, error) {
+func (k *keySource) batch(ctx context.Context) ([]store.ImportRow, error) {
 	rows := make([]store.ImportRow, 0, importBatch)
 	for len(rows) < importBatch {
-		row, err := k.next()
+		row, err := k.next(ctx)
 		if err != nil { // io.EOF too: it goes with the last rows
 			return rows, err
 		}
@@ -201,23 +277,36 @@ func (k *keySource) batch() ([]store.ImportRow, error) {
 	return rows, nil
 }
 
-func (a *app) importDryRun(source *keySource, f format) error {
-	var good int64
+// importDryRun reads every line and asks the store of it. A key that is twice in the
+// file is told by the import alone.
+func (a *app) importDryRun(ctx context.Context, source *keySource, f format) error {
+	var good, duplicates int64
 	for {
-		_, err := source.next()
+		row, err := source.next(ctx)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return err
 		}
-		good++
+		duplicate, err := source.fits(ctx, row)
+		var problem keyimport.Problem
+		switch {
+		case errors.As(err, &problem):
+			source.tell(problem)
+		case err != nil:
+			return err
+		case duplicate:
+			duplicates++
+		default:
+			good++
+		}
 	}
 	var err error
 	if f == formatJSON {
-		err = printJSON(a.stdout, map[string]any{"dry_run": true, "readable": good, "refused": source.bad})
+		err = printJSON(a.stdout, map[string]any{"dry_run": true, "readable": good, "skipped_duplicates": duplicates, "refused": source.bad})
 	} else {
-		_, err = fmt.Fprintf(a.stdout, "%d keys could be read, %d lines refused; nothing was changed\n", good, source.bad)
+		_, err = fmt.Fprintf(a.stdout, "%d keys would be imported, %d duplicates skipped, %d lines refused; nothing was changed\n", good, duplicates, source.bad)
 	}
 	if err == nil && source.bad > 0 {
 		return errReported

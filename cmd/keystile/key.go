@@ -157,6 +157,7 @@ func newKeyList(a *app) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&filter.Organization, "organization", "", "only this organisation's")
+	flags.StringVar(&filter.User, "user", "", "only keys that this user owns, by id")
 	flags.StringVar(&filter.State, "state", "", "only keys that are active, expired or revoked")
 	flags.StringVar(&filter.Site, "site", "", "only keys that permit this site")
 	flags.StringVar(&filter.Scope, "scope", "", "only keys that grant this scope")

@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -217,9 +218,17 @@ func unreadable(r *http.Request) *problem.Problem {
 	if err != nil {
 		return bad("the query cannot be read")
 	}
+	// PostgreSQL stores neither, and answers a question with such a text by an error.
+	noText := func(s string) bool { return !utf8.ValidString(s) || strings.Contains(s, "\x00") }
+	if noText(r.URL.Path) {
+		return problem.ForStatus(http.StatusNotFound) // no id holds them
+	}
 	for _, values := range query {
 		if len(values) > 1 {
 			return bad("a query parameter is written more than once")
+		}
+		if noText(values[0]) {
+			return bad("a query parameter is not text")
 		}
 	}
 	return nil

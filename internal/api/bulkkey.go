@@ -77,27 +77,29 @@ func registerBulkKeys(a *API) error {
 type keyFilter struct {
 	Paging
 	Organization  string    `query:"organization" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Only keys of this organization"`
+	User          string    `query:"user" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Only keys that this user owns"`
 	State         string    `query:"state" enum:"active,expired,revoked" doc:"Only keys in this state"`
 	Site          string    `query:"site" pattern:"^[A-Za-z0-9._:-]{1,128}$" doc:"Only keys that permit this site"`
 	Scope         string    `query:"scope" maxLength:"128" doc:"Only keys that grant this scope, by itself or with noun:*"`
-	Prefix        string    `query:"prefix" maxLength:"32" doc:"Only keys whose newest secret begins so: as much of it as a hint shows, never a whole key" example:"opa_prod_V24M"`
+	Prefix        string    `query:"prefix" maxLength:"32" pattern:"^[!-~]*$" doc:"Only keys whose newest secret begins so: as much of it as a hint shows, never a whole key" example:"opa_prod_V24M"`
 	IdleSince     time.Time `query:"idle_since" doc:"Only keys that were not used from then on"`
 	ExpiresBefore time.Time `query:"expires_before" doc:"Only keys that end before then"`
 }
 
 // listKeys lists keys. A page of a filtered list may hold fewer than asked for, or
-// none, before the end: what one page looks at is bounded.
+// none, before the end: how long one page looks is bounded where no index serves
+// what is asked for.
 func (a *API) listKeys(ctx context.Context, c *caller, in *keyFilter) (*listOutput[APIKey], error) {
 	now := a.options.Service.Now()
 	var through string
 	return listPage(a, c, in.Paging, listing[keystile.APIKey, APIKey]{
 		binding: []string{
-			"keys", in.Organization, in.State, in.Site, in.Scope, in.Prefix,
+			"keys", in.Organization, in.User, in.State, in.Site, in.Scope, in.Prefix,
 			in.IdleSince.UTC().Format(time.RFC3339Nano), in.ExpiresBefore.UTC().Format(time.RFC3339Nano),
 		},
 		read: func(after string, limit int) (keys []keystile.APIKey, err error) {
 			keys, through, err = c.service.FilteredKeys(ctx, manage.APIKeyFilter{
-				Page: manage.Page{AfterID: after, Limit: limit}, OrganizationID: in.Organization, State: in.State, SiteID: in.Site,
+				Page: manage.Page{AfterID: after, Limit: limit}, OrganizationID: in.Organization, UserID: in.User, State: in.State, SiteID: in.Site,
 				Scope: keystile.Scope(in.Scope), Head: in.Prefix, IdleSince: in.IdleSince, ExpiresBefore: in.ExpiresBefore,
 			})
 			return keys, err

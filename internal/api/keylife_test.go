@@ -199,7 +199,7 @@ func TestKeysAreFiltered(t *testing.T) {
 	s.as(200, "POST", "/v1/keys/key_b/revoke", "")
 	for query, want := range map[string]string{
 		"state=active": "key_a", "state=revoked": "key_b", "site=Roof": "key_a", "site=Roof&state=revoked": "",
-		"idle_since=2027-01-01T00:00:00Z": "key_a key_b", "idle_since=2020-01-01T00:00:00Z": "", "expires_before=2027-01-01T00:00:00Z": "", "prefix=opa_prod_": "key_a key_b", "scope=x:y": "",
+		"idle_since=2027-01-01T00:00:00Z": "key_a key_b", "idle_since=2020-01-01T00:00:00Z": "", "expires_before=2027-01-01T00:00:00Z": "", "prefix=opa_prod_": "key_a key_b", "scope=x:y": "", "user=nobody": "",
 	} {
 		var got []string
 		for _, item := range s.as(200, "GET", "/v1/keys?"+query, "").items() {
@@ -210,10 +210,23 @@ func TestKeysAreFiltered(t *testing.T) {
 		}
 	}
 	s.as(422, "GET", "/v1/keys?state=sleepy", "")
+	s.as(422, "GET", "/v1/keys?prefix=a%20b", "")
 	s.as(422, "GET", "/v1/keys?idle_since=yesterday", "")
 	next := s.as(200, "GET", "/v1/keys?limit=1&prefix=opa", "").text("next_cursor")
 	s.as(200, "GET", "/v1/keys?limit=1&prefix=opa&cursor="+next, "")
 	s.as(422, "GET", "/v1/keys?limit=1&prefix=op&cursor="+next, "")
+}
+
+func TestWhatIsNoTextIsRefusedBeforeAnythingIsAskedForIt(t *testing.T) {
+	s := newServer(t)
+	for _, target := range []string{
+		"/v1/keys?scope=%00", "/v1/keys?scope=%ff", "/v1/audit?actor=%00", "/v1/audit/decisions?request_id=a%00b", "/v1/users?username=%c3%28",
+	} {
+		s.as(400, "GET", target, "")
+	}
+	for _, target := range []string{"/v1/applications/%00", "/v1/keys/%00", "/v1/keys/a%00/usage"} {
+		s.as(404, "GET", target, "")
+	}
 }
 
 func TestAnOrganizationsResponseToLeaksIsReadAndChanged(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,14 +82,24 @@ type entry struct {
 
 // NewJSONLines reads JSON Lines. created is when the keys are said to be made.
 func NewJSONLines(r io.Reader, created time.Time) *Reader {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, MaxLine), MaxLine)
+	in := bufio.NewReaderSize(r, MaxLine)
 	var line int64
 	return &Reader{now: created, next: func() (entry, int64, error) {
-		for lines.Scan() {
-			line++
-			text := bytes.TrimSpace(lines.Bytes())
-			if len(text) == 0 {
+		for {
+			text, err := wholeLine(in)
+			if len(text) > 0 || err == nil {
+				line++
+			}
+			switch {
+			case errors.Is(err, errLongLine):
+				return entry{}, line, Problem{line, err}
+			case err != nil && !errors.Is(err, io.EOF):
+				return entry{}, line + 1, fmt.Errorf("line %d: %w", line+1, err)
+			}
+			if text = bytes.TrimSpace(text); len(text) == 0 {
+				if err != nil {
+					return entry{}, line, io.EOF
+				}
 				continue
 			}
 			var e entry
@@ -102,11 +113,25 @@ func NewJSONLines(r io.Reader, created time.Time) *Reader {
 			}
 			return e, line, nil
 		}
-		if err := lines.Err(); err != nil {
-			return entry{}, line + 1, fmt.Errorf("line %d: %w", line+1, err)
-		}
-		return entry{}, line, io.EOF
 	}}
+}
+
+var errLongLine = fmt.Errorf("has more than %d bytes", MaxLine)
+
+// wholeLine reads a line with its end; the last may have none, and comes with
+// io.EOF. One that is too long is passed over.
+func wholeLine(in *bufio.Reader) ([]byte, error) {
+	text, err := in.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return text, err
+	}
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = in.ReadSlice('\n')
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return []byte{' '}, errLongLine
 }
 
 // jsonProblem says what is wrong without quoting the line, which may hold a secret.
@@ -131,8 +156,12 @@ func NewCSV(r io.Reader, created time.Time) (*Reader, error) {
 	}
 	set := make([]func(*entry, string), len(header))
 	for i, name := range header {
-		if set[i] = columns[strings.TrimSpace(strings.TrimPrefix(name, "\ufeff"))]; set[i] == nil {
+		header[i] = strings.TrimSpace(strings.TrimPrefix(name, "\ufeff"))
+		if set[i] = columns[header[i]]; set[i] == nil {
 			return nil, fmt.Errorf("line 1: there is no member %q", name)
+		}
+		if slices.Contains(header[:i], header[i]) {
+			return nil, fmt.Errorf("line 1: %s is there twice", header[i])
 		}
 	}
 	return &Reader{now: created, next: func() (entry, int64, error) {
@@ -319,6 +348,9 @@ func foreign(e entry) (*Hash, error) {
 	}
 	if len(e.Prefix) < minHead || len(e.Prefix) > maxHead {
 		return nil, fmt.Errorf("prefix: give %d to %d characters that the key begins with: the hash is found by them", minHead, maxHead)
+	}
+	if strings.ContainsFunc(e.Prefix, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, errors.New("prefix: use visible ASCII characters only, as keys do")
 	}
 	return &Hash{Text: text, Head: e.Prefix}, nil
 }

@@ -85,8 +85,19 @@ func TestABadLineIsReportedByNumberAndTheOthersGoOn(t *testing.T) {
 	}
 }
 
+func TestALineThatIsTooLongIsPassedOver(t *testing.T) {
+	good := `{"organization":"o","sha256":"` + sum + `"}`
+	long := `{"organization":"o","name":"` + strings.Repeat("a", 1<<20) + `","sha256":"` + sum + `"}`
+	for _, end := range []string{"\n", ""} {
+		rows, problems := readAll(t, keyimport.NewJSONLines(strings.NewReader(good+"\n"+long+"\n"+good+"\n"+long+end), created))
+		if len(rows) != 2 || rows[1].Line != 3 || len(problems) != 2 || !strings.HasPrefix(problems[0], "line 2: has more than") || !strings.HasPrefix(problems[1], "line 4: ") {
+			t.Errorf("%d rows, problems %q", len(rows), problems)
+		}
+	}
+}
+
 func TestACSVWithAnUnknownColumnIsRefusedAtOnce(t *testing.T) {
-	for _, text := range []string{"", "organization,colour\n", "\x00\n"} {
+	for _, text := range []string{"", "organization,colour\n", "\x00\n", "organization,sha256,organization\no,x,p\n"} {
 		if _, err := keyimport.NewCSV(strings.NewReader(text), created); err == nil {
 			t.Errorf("%q was taken", text)
 		}

@@ -156,7 +156,11 @@ func (p *problems) runes(field, text, allowed string) {
 
 func breaksLines(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) }
 
-func invisible(r rune) bool { return r == '\uFEFF' || r >= 0xE0000 && r <= 0xE007F }
+// invisible characters make two texts look the same. Joiners (U+200C, U+200D) are not
+// among them: languages and emoji need them.
+func invisible(r rune) bool {
+	return r == '\uFEFF' || r == '\u00AD' || r == '\u200B' || r >= '\u2060' && r <= '\u2064' || r >= 0xE0000 && r <= 0xE007F
+}
 
 // unprintable characters hide or reorder text on a screen or in a log.
 func unprintable(r rune) bool {

@@ -60,7 +60,7 @@ func TestThreat34_NamesMayHoldMarkupButNothingThatHidesOrReordersText(t *testing
 	}
 	for _, name := range []string{
 		"a\nb", "a\rb", "tab\t", "\x1b[31m", "null\x00", "a\u0085b", "a\u2028b", "a\u2029b",
-		"user\u202Egpj.exe", "\u202A", "\u2066", "\u2069", "\u200E", "\u200F", "\u061C", "\uFEFF", "\U000E0041",
+		"user\u202Egpj.exe", "\u202A", "\u2066", "\u2069", "\u200E", "\u200F", "\u061C", "\uFEFF", "\U000E0041", "Ac\u200Bme", "Ac\u00ADme", "\u2060",
 		"bad\xff", strings.Repeat("ü", 201),
 	} {
 		_, err := w.CreateOrganization(ctx, operator, keystile.Organization{ID: "bad", Name: name})

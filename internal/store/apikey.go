@@ -2,40 +2,12 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/store/gen"
 )
-
-// APIKeyFilter chooses API keys.
-type APIKeyFilter struct {
-	Page
-	// OrganizationID: only this organisation's; empty: all.
-	OrganizationID string
-	// State: only keys that are active, expired or revoked now; empty: all.
-	State string
-	// SiteID: only keys that permit this site.
-	SiteID string
-	// Scope: only keys that grant this scope, by itself or with noun:*.
-	Scope keystile.Scope
-	// Head: only keys whose newest secret begins so; it may be longer than the hint that is kept.
-	Head string
-	// IdleSince: only keys that were not used from then on; zero: all. A key that was
-	// never used counts from when it was made.
-	IdleSince time.Time
-	// ExpiresBefore: only keys that end before then; zero: all.
-	ExpiresBefore time.Time
-}
-
-// plain says that nothing is asked for but the organisation.
-func (f APIKeyFilter) plain() bool {
-	return f == APIKeyFilter{Page: f.Page, OrganizationID: f.OrganizationID}
-}
 
 // APIKey reads one API key.
 func (r *reads) APIKey(ctx context.Context, id string) (keystile.APIKey, error) {
@@ -51,77 +23,6 @@ func (r *reads) APIKey(ctx context.Context, id string) (keystile.APIKey, error) 
 func (t *Tx) APIKey(ctx context.Context, id string) (keystile.APIKey, error) {
 	return locked(ctx, t, func() (keystile.APIKey, error) { return t.reads.APIKey(ctx, id) },
 		func(k keystile.APIKey) string { return k.OrganizationID })
-}
-
-// maxScan bounds how many keys one page of a filtered list looks at: a page of a
-// rare kind of key must not read ten million rows.
-const maxScan = 10_000
-
-// afterEveryID is greater than every id.
-const afterEveryID = "~"
-
-// FilterAPIKeys lists the keys that a filter asks for, by id. It looks at a
-// bounded number of keys at a time: through is where it stopped before the end,
-// and where the next page begins, even if this one is not full; empty: at the end.
-func (s *Store) FilterAPIKeys(ctx context.Context, f APIKeyFilter) (keys []keystile.APIKey, through string, err error) {
-	if f.plain() {
-		keys, err = s.APIKeys(ctx, f)
-		return keys, "", err
-	}
-	const op = "list API keys"
-	if f.OrganizationID == "" {
-		through, err = s.q.APIKeyScanEnd(ctx, f.AfterID, maxScan-1)
-	} else {
-		through, err = s.q.APIKeyScanEndOfOrganization(ctx, f.OrganizationID, f.AfterID, maxScan-1)
-	}
-	end := through
-	if errors.Is(err, sql.ErrNoRows) {
-		through, end, err = "", afterEveryID, nil
-	}
-	if err != nil {
-		return nil, "", s.fail(op, err)
-	}
-	arg := filterArguments(f, end, s.now())
-	var rows []gen.ApiKey
-	if f.OrganizationID == "" {
-		rows, err = s.q.FilterAPIKeys(ctx, arg)
-	} else {
-		rows, err = s.q.FilterAPIKeysOfOrganization(ctx, gen.FilterAPIKeysOfOrganizationParams{
-			OrganizationID: f.OrganizationID, AfterID: arg.AfterID, ThroughID: arg.ThroughID, State: arg.State, At: arg.At,
-			SpacedSite: arg.SpacedSite, SpacedScope: arg.SpacedScope, SpacedNoun: arg.SpacedNoun, Head: arg.Head,
-			IdleSince: arg.IdleSince, ExpiresBefore: arg.ExpiresBefore, RowLimit: arg.RowLimit,
-		})
-	}
-	if err != nil {
-		return nil, "", s.fail(op, err)
-	}
-	if keys, err = mapRows(rows, apiKeyOf, s.fail, op); err != nil {
-		return nil, "", err
-	}
-	if len(keys) == int(arg.RowLimit) {
-		through = keys[len(keys)-1].ID // full before the scan's end
-	}
-	return keys, through, nil
-}
-
-func filterArguments(f APIKeyFilter, end string, now time.Time) gen.FilterAPIKeysParams {
-	arg := gen.FilterAPIKeysParams{
-		AfterID: f.AfterID, ThroughID: end, State: f.State, At: nullMicros(now), Head: f.Head, RowLimit: rowLimit(f.Limit),
-	}
-	if f.SiteID != "" {
-		arg.SpacedSite = " " + f.SiteID + " "
-	}
-	if f.Scope != "" {
-		noun, _, _ := strings.Cut(string(f.Scope), ":")
-		arg.SpacedScope, arg.SpacedNoun = " "+string(f.Scope)+" ", " "+noun+":* "
-	}
-	if !f.IdleSince.IsZero() {
-		arg.IdleSince = micros(f.IdleSince)
-	}
-	if !f.ExpiresBefore.IsZero() {
-		arg.ExpiresBefore = micros(f.ExpiresBefore)
-	}
-	return arg
 }
 
 // APIKeys lists API keys by id, revoked and expired ones too. Of the filter it

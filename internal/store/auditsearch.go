@@ -149,6 +149,12 @@ func (q *query) and(condition string, args ...any) {
 	q.conditions = append(q.conditions, condition)
 }
 
+// arg adds an argument and returns how a text names it.
+func (q *query) arg(value any) string {
+	q.args = append(q.args, value)
+	return "$" + strconv.Itoa(len(q.args))
+}
+
 func (q *query) text(column, value string) {
 	if value != "" {
 		q.and(column+" = %", value)

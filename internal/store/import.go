@@ -31,7 +31,7 @@ type ImportRow struct {
 // ImportOptions says how to import.
 type ImportOptions struct {
 	// JobID names the import: the same id with the same rows goes on where an
-	// interrupted one stopped.
+	// interrupted one stopped. One that has ended begins again.
 	JobID string
 	// Live keeps the indexes, for rows that are Foreign: they are refused where the
 	// indexes are built last.
@@ -177,7 +177,7 @@ type importer struct {
 }
 
 func (j *importer) run(ctx context.Context, next func() ([]ImportRow, error), progress func(int64)) (err error) {
-	if err := j.load(ctx); err != nil || j.state.Done {
+	if err := j.load(ctx); err != nil {
 		return err
 	}
 	release, err := j.begin(ctx)
@@ -241,6 +241,10 @@ func (j *importer) load(ctx context.Context) error {
 	}
 	if err := json.Unmarshal([]byte(text), &j.state); err != nil {
 		return fmt.Errorf("read the state of import %s: %w", j.id, err)
+	}
+	if j.state.Done {
+		// Keys may have been deleted since, or what was missing made.
+		j.state = importState{}
 	}
 	j.state.Resumed = j.state.Rows
 	return nil

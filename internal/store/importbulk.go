@@ -19,6 +19,7 @@ var bulkIndexes = []struct{ name, create string }{
 	{"api_key_secrets_key_id", "CREATE INDEX IF NOT EXISTS api_key_secrets_key_id ON api_key_secrets (key_id)"},
 	{"api_keys_organization_id", "CREATE INDEX IF NOT EXISTS api_keys_organization_id ON api_keys (organization_id, id)"},
 	{"api_keys_expires_at", "CREATE INDEX IF NOT EXISTS api_keys_expires_at ON api_keys (expires_at) WHERE expires_at IS NOT NULL"},
+	{"api_keys_hint", "CREATE INDEX IF NOT EXISTS api_keys_hint ON api_keys (hint) WHERE hint <> ''"},
 }
 
 // begin decides between bulk and live and prepares the tables for it.

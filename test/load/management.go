@@ -194,25 +194,57 @@ func (b *bench) hugeWorld(ctx context.Context) (*world, error) {
 	if holdsKeys(w.dir) {
 		return w, nil
 	}
-	if err := b.makeWorld(ctx, w, nowhere); err != nil {
-		return nil, err
-	}
-	b.note("importing %d keys", b.hugeKeys)
-	if err := b.importKeys(ctx, w, keyset{"huge", b.hugeKeys}); err != nil {
+	if err := b.fill(ctx, w); err != nil {
 		return nil, err
 	}
 	return w, os.WriteFile(filepath.Join(w.dir, "complete"), nil, 0o600)
 }
 
-// pages measures the lists of keys, whole and filtered, at ten million keys.
+// fill makes a world of many keys.
+func (b *bench) fill(ctx context.Context, w *world) error {
+	if err := b.makeWorld(ctx, w, nowhere); err != nil {
+		return err
+	}
+	b.note("importing %d keys", b.hugeKeys)
+	began := time.Now()
+	if err := b.importKeys(ctx, w, keyset{"huge", b.hugeKeys}); err != nil {
+		return err
+	}
+	b.note("%.0f keys/s", float64(b.hugeKeys)/time.Since(began).Seconds())
+	return nil
+}
+
+// pages measures the lists of keys, whole and filtered, at ten million keys: on
+// SQLite, and on PostgreSQL where there is one.
 func (b *bench) pages(ctx context.Context) error {
 	if !b.huge && b.only != "pages" {
 		return nil
 	}
-	w, err := b.hugeWorld(ctx)
+	worlds, err := b.engines(ctx, "pages")
 	if err != nil {
 		return err
 	}
+	for _, engine := range []string{"SQLite", "PostgreSQL"} {
+		w := worlds[engine]
+		if w == nil {
+			continue
+		}
+		if engine == "SQLite" {
+			w, err = b.hugeWorld(ctx)
+		} else {
+			err = b.fill(ctx, w)
+		}
+		if err != nil {
+			return err
+		}
+		if err := b.pagesOf(ctx, w, engine); err != nil {
+			return fmt.Errorf("on %s: %w", engine, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) pagesOf(ctx context.Context, w *world, engine string) error {
 	server, err := b.serve(ctx, w)
 	if err != nil {
 		return err
@@ -221,27 +253,37 @@ func (b *bench) pages(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.note("reading pages")
+	ends, err := different(ctx, m)
+	if err != nil {
+		return err
+	}
+	b.note("reading pages on %s", engine)
 	for _, page := range []struct {
 		name  string
 		query client.KeyFilter
+		found bool // by an index: the first page holds what there is
 	}{
-		{"all", client.KeyFilter{}},
-		{"one organization's", client.KeyFilter{ListOptions: client.ListOptions{Organization: "load"}}},
-		{"active ones", client.KeyFilter{State: "active"}},
-		{"revoked ones, of which there is none", client.KeyFilter{State: "revoked"}},
-		{"that permit a site, each does", client.KeyFilter{Site: "site-0"}},
-		{"that permit a site, none does", client.KeyFilter{ListOptions: client.ListOptions{Organization: "load"}, Site: "site-1"}},
-		{"that grant a scope, none does", client.KeyFilter{Scope: "billing:read"}},
-		{"by how a secret begins, none does", client.KeyFilter{Prefix: "opa_prod_V24M"}},
-		{"not used for a year", client.KeyFilter{IdleSince: time.Now().AddDate(-1, 0, 0)}},
-		{"that end before next year", client.KeyFilter{ExpiresBefore: time.Now().AddDate(1, 0, 0)}},
+		{"all", client.KeyFilter{}, true},
+		{"one organization's", client.KeyFilter{ListOptions: client.ListOptions{Organization: "load"}}, true},
+		{"active ones", client.KeyFilter{State: "active"}, true},
+		{"revoked ones, of which there are few", client.KeyFilter{State: "revoked"}, true},
+		{"by how one secret begins", client.KeyFilter{Prefix: ends.Hint}, true},
+		{"by four characters, one or two do", client.KeyFilter{Prefix: head(1234)}, true},
+		{"by two characters, as one in 3700 does", client.KeyFilter{Prefix: head(1234)[:2]}, true},
+		{"by one character, as one in 61 does", client.KeyFilter{Prefix: head(1234)[:1]}, true},
+		{"by how a secret begins, none does", client.KeyFilter{Prefix: "opa_prod_V24M"}, false},
+		{"active ones that end before next year, there are few", client.KeyFilter{State: "active", ExpiresBefore: time.Now().AddDate(1, 0, 0)}, true},
+		{"of a user, who has none", client.KeyFilter{User: "nobody"}, false},
+		{"that permit a site, each does", client.KeyFilter{Site: "site-0"}, true},
+		{"that permit a site, none does", client.KeyFilter{ListOptions: client.ListOptions{Organization: "load"}, Site: "site-1"}, false},
+		{"that grant a scope, none does", client.KeyFilter{Scope: "billing:read"}, false},
+		{"not used for a year, none", client.KeyFilter{IdleSince: time.Now().AddDate(-1, 0, 0)}, false},
 	} {
-		times, err := pageTimes(ctx, m, page.query)
+		times, err := pageTimes(ctx, m, page.query, page.found)
 		if err != nil {
 			return fmt.Errorf("keys %s: %w", page.name, err)
 		}
-		b.report.figure(fmt.Sprintf("page of keys, %s, median of %d", page.name, len(times)), median(times), "ms", "")
+		b.report.figure(fmt.Sprintf("page of keys, %s, %s, median", engine, page.name), median(times), "ms", "")
 		b.report.figure("the same, p99", percentile(times, 0.99), "ms", "50")
 	}
 	page, err := m.KeysPage(ctx, client.KeyFilter{ListOptions: client.ListOptions{Limit: 200}})
@@ -256,12 +298,30 @@ func (b *bench) pages(ctx context.Context) error {
 		}
 		times = append(times, milliseconds(time.Since(began)))
 	}
-	b.report.figure("a key by its id, p99", percentile(times, 0.99), "ms", "50")
+	b.report.figure("a key by its id, "+engine+", p99", percentile(times, 0.99), "ms", "50")
 	return b.stopAll()
 }
 
-// pageTimes reads up to 100 pages from the beginning of a list.
-func pageTimes(ctx context.Context, m *client.Client, f client.KeyFilter) (times []float64, err error) {
+// different makes two keys that differ from all the others: one that ends, which it
+// returns, and one that is revoked.
+func different(ctx context.Context, m *client.Client) (ends client.KeySecret, err error) {
+	soon := time.Now().AddDate(0, 1, 0)
+	one := client.KeyCreate{Organization: "load", PermittedSiteIDs: []string{"site-0"}, Scopes: []string{"telemetry:read"}, ExpiresAt: &soon}
+	if ends, err = m.CreateKey(ctx, one); err != nil {
+		return ends, err
+	}
+	one.ExpiresAt = nil
+	gone, err := m.CreateKey(ctx, one)
+	if err != nil {
+		return ends, err
+	}
+	_, err = m.RevokeKey(ctx, gone.ID)
+	return ends, err
+}
+
+// pageTimes reads 100 pages of a list, from the beginning again where it ends.
+// With found the first page must not be empty.
+func pageTimes(ctx context.Context, m *client.Client, f client.KeyFilter, found bool) (times []float64, err error) {
 	for range 100 {
 		began := time.Now()
 		page, err := m.KeysPage(ctx, f)
@@ -269,9 +329,10 @@ func pageTimes(ctx context.Context, m *client.Client, f client.KeyFilter) (times
 			return nil, err
 		}
 		times = append(times, milliseconds(time.Since(began)))
-		if f.Cursor = page.NextCursor; f.Cursor == "" {
-			break
+		if found && f.Cursor == "" && len(page.Items) == 0 {
+			return nil, errors.New("the first page is empty")
 		}
+		f.Cursor = page.NextCursor
 	}
 	return times, nil
 }
