@@ -49,9 +49,9 @@ func newKeyImport(a *app) *cobra.Command {
 		pepper         string
 	)
 	cmd := &cobra.Command{
-		Use:   "import FILE",
-		Short: "Import API keys in bulk from JSON Lines or CSV",
-		Long:  importHelp,
+		Use:     "import FILE",
+		Short:   "Import API keys in bulk from JSON Lines or CSV",
+		Long:    importHelp,
 		Example: "  keystile key import keys.jsonl --config keystile.yaml",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if finish {
