@@ -90,6 +90,27 @@ func TestAStepUpTellsWhatToProveAndHowFresh(t *testing.T) {
 	}
 }
 
+func TestWhoSentAProofIsChallengedForOne(t *testing.T) {
+	for _, c := range []struct {
+		authorization string
+		reason        keystile.Reason
+		want          string
+	}{
+		{"DPoP abc", keystile.ReasonCredentialUnknown, `DPoP realm="keystile", error="invalid_token", algs="RS256 ES256 EdDSA"`},
+		{"dpop abc", keystile.ReasonScopeMissing, `DPoP realm="keystile", error="insufficient_scope", scope="things:read", algs="RS256 ES256 EdDSA"`},
+		{"Bearer abc", keystile.ReasonCredentialUnknown, `Bearer realm="keystile", error="invalid_token"`},
+		{"DPoPabc", keystile.ReasonCredentialUnknown, `Bearer realm="keystile", error="invalid_token"`},
+		{"", keystile.ReasonCredentialMissing, `Bearer realm="keystile"`},
+	} {
+		rec, r := httptest.NewRecorder(), get()
+		r.Header.Set("Authorization", c.authorization)
+		enforce.WriteRefusal(rec, r, &keystile.Decision{Reason: c.reason, Route: &keystile.Route{Scopes: []keystile.Scope{"things:read"}}}, "id")
+		if got := rec.Header().Get("WWW-Authenticate"); got != c.want {
+			t.Errorf("%q: %q, want %q", c.authorization, got, c.want)
+		}
+	}
+}
+
 func TestFieldsThatWereSetBeforeStay(t *testing.T) {
 	rec := httptest.NewRecorder()
 	rec.Header().Set("Access-Control-Allow-Origin", "https://app.example")

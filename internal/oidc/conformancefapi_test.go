@@ -311,7 +311,7 @@ var secured = map[string]func(*profiled){
 			"another URL": {p.h.proof(p.t, "GET", issuer+"/oauth/token", p.now(), token)}, "an hour ago": {p.h.proof(p.t, "GET", target, p.now().Add(-time.Hour), token)},
 			"in an hour": {p.h.proof(p.t, "GET", target, p.now().Add(time.Hour), token)}, "a second time": {once},
 		} {
-			if got := p.resource("DPoP", token, proofs...); got.status != http.StatusUnauthorized || !strings.HasPrefix(got.header.Get("Www-Authenticate"), "Bearer ") {
+			if got := p.resource("DPoP", token, proofs...); got.status != http.StatusUnauthorized || got.header.Get("Www-Authenticate") != `DPoP realm="keystile", error="invalid_token", algs="RS256 ES256 EdDSA"` {
 				p.t.Errorf("%s: %d %v", name, got.status, got.body)
 			}
 		}

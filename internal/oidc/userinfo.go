@@ -61,15 +61,26 @@ func bearerRefusal(status int, code string) *Error {
 	return e
 }
 
+// inKind is a challenge for whoever sent a token with a proof (RFC 9449, section 7.1).
+func inKind(challenge string, r *http.Request) string {
+	const scheme = "DPoP "
+	if sent := r.Header.Get("Authorization"); challenge == "" || len(sent) < len(scheme) || !strings.EqualFold(sent[:len(scheme)], scheme) {
+		return challenge
+	}
+	return scheme + strings.TrimPrefix(challenge, "Bearer ") + `, algs="` + strings.Join(algorithms, " ") + `"`
+}
+
 // serveUserinfo tells a client of its user, by an access token with scope openid.
 func (s *Server) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 	id := s.o.RequestID(r)
 	body, err := s.userinfo(r)
 	if err != nil {
-		if asError(err).status == http.StatusMethodNotAllowed {
+		e := *asError(err)
+		if e.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", "GET, POST")
 		}
-		s.refuse(w, id, err)
+		e.challenge = inKind(e.challenge, r)
+		s.refuse(w, id, &e)
 		return
 	}
 	write(w, http.StatusOK, body)
