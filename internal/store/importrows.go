@@ -60,6 +60,11 @@ func (j *importer) insert(ctx context.Context, t *Tx, rows []ImportRow, state *i
 	}
 	cells := importCells(t, good)
 	if j.state.Bulk {
+		if slices.ContainsFunc(good, func(r *ImportRow) bool { return !r.Key.ExpiresAt.IsZero() }) {
+			if _, err := t.tx.ExecContext(ctx, "DROP INDEX IF EXISTS "+expiryIndex); err != nil {
+				return err
+			}
+		}
 		if _, err := t.store.insertRows(ctx, t.tx, keyColumns, cells.keys, ""); err != nil {
 			return err
 		}
