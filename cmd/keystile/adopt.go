@@ -108,8 +108,11 @@ func (r leakResponder) ReportLeak(ctx context.Context, a manage.Actor, in manage
 		return leak, err
 	}
 	adopted, failed := r.adopter.adopt(ctx, in.Secret, netip.Addr{})
-	if failed != nil || !adopted {
-		return leak, errors.Join(err, failed)
+	switch {
+	case failed != nil: // nobody can tell yet, so it is not unknown
+		return leak, failed
+	case !adopted:
+		return leak, err
 	}
 	return r.Service.ReportLeak(ctx, a, in)
 }
