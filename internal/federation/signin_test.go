@@ -395,7 +395,10 @@ func TestThreat37_WhatAnEndpointAnswersIsBoundedAndAFailureSignsNobodyIn(t *test
 		"no ID token":   {say(`{"access_token":"x"}`), true},
 		"two ID tokens": {say(`{"id_token":"a","id_token":"b"}`), true},
 		"a huge answer": {say(`{"x":"` + strings.Repeat("x", 64<<10) + `"}`), false},
-		"silence":       {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, false},
+		"silence": {func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler) // an answer to whoever is leaving may still be read
+		}, false},
 	} {
 		u := newUpstream(t)
 		u.at.Change(func(p *federationtest.Provider) { p.Token = c.answer })

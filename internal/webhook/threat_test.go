@@ -37,6 +37,7 @@ func TestAnEndpointThatHangsIsNotWaitedForAndHoldsUpNobodyElse(t *testing.T) {
 			select {
 			case <-release:
 			case <-r.Context().Done():
+				panic(http.ErrAbortHandler) // an answer to whoever is leaving may still be read
 			}
 		}
 	}, outbound.Options{AllowPrivate: loopback})
@@ -67,6 +68,7 @@ func TestAnEndpointThatHangsTooLongHasFailed(t *testing.T) {
 		select {
 		case <-release:
 		case <-r.Context().Done():
+			panic(http.ErrAbortHandler) // an answer to whoever is leaving may still be read
 		}
 	}, outbound.Options{AllowPrivate: loopback, Timeout: 200 * time.Millisecond})
 	t.Cleanup(func() { close(release) })
