@@ -67,7 +67,7 @@ var doors = map[string][]string{
 	"internal/dialect/dialecttest": {
 		root, "internal/dialect", "internal/dialect/*", "internal/problem", "internal/login", "internal/limit",
 	},
-	"internal/enforce":   {root, "internal/dialect", "internal/mtls", "internal/problem"}, // mtls: which certificate a request came with
+	"internal/enforce":   {root, "internal/dialect", "internal/dpop", "internal/mtls", "internal/problem"}, // dpop: how a refused proof is challenged; mtls: which certificate a request came with
 	"internal/enforce/*": {root, "internal/enforce", "internal/dialect", "internal/mtls", "internal/problem"},
 
 	"internal/manage":    {root, "internal/store", "internal/keyring", "internal/credential/apikey", "internal/credential/onetime", "internal/credential/partner", "internal/credential/oauthtoken", "internal/clientmetadata", "internal/outbound", "internal/webhook", "internal/jws", "internal/mtls", "internal/username", "internal/login/password", "internal/login/totp"}, // outbound: which addresses are public is listed once, there; clientmetadata, jws: redirect URIs and a client's keys are judged where they are read; what names, passwords and factors may be is written once, there

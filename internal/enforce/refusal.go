@@ -8,6 +8,7 @@ import (
 
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/dialect"
+	"keystile.dev/keystile/internal/dpop"
 	"keystile.dev/keystile/internal/problem"
 )
 
@@ -32,10 +33,10 @@ func WriteRefusal(w http.ResponseWriter, hr *http.Request, d *keystile.Decision,
 	WriteLimits(h, d.Limit)
 	switch status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", withMetadata(inKind(Challenge(d), hr), d))
+		h.Set("WWW-Authenticate", withMetadata(dpop.Challenge(Challenge(d), hr.Header), d))
 	case http.StatusForbidden:
 		if c := scopeChallenge(d); c != "" {
-			h.Set("WWW-Authenticate", withMetadata(inKind(c, hr), d))
+			h.Set("WWW-Authenticate", withMetadata(dpop.Challenge(c, hr.Header), d))
 		}
 	case http.StatusTooManyRequests:
 		reset := d.Limit.Reset
@@ -98,16 +99,6 @@ func withMetadata(c string, d *keystile.Decision) string {
 		return c
 	}
 	return c + `, resource_metadata="` + d.ResourceMetadata + `"`
-}
-
-// inKind is a challenge for whoever sent a token with a proof: its scheme is DPoP, with the
-// algorithms that proofs are taken in (RFC 9449, section 7.1).
-func inKind(c string, hr *http.Request) string {
-	const scheme, algorithms = "DPoP ", `, algs="RS256 ES256 EdDSA"`
-	if sent := hr.Header.Get("Authorization"); len(sent) < len(scheme) || !strings.EqualFold(sent[:len(scheme)], scheme) {
-		return c
-	}
-	return scheme + strings.TrimPrefix(c, "Bearer ") + algorithms
 }
 
 // Challenge is WWW-Authenticate of a 401. A request without a credential

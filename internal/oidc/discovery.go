@@ -8,9 +8,6 @@ import (
 	keystile "keystile.dev/keystile"
 )
 
-// algorithms are those that are signed with here, and taken of clients and in proofs.
-var algorithms = []string{string(keystile.RS256), string(keystile.ES256), string(keystile.EdDSA)}
-
 // metadata describes the server to clients (OpenID Connect Discovery, section 3; RFC
 // 8414, section 2).
 type metadata struct {
@@ -55,6 +52,7 @@ type metadata struct {
 
 func (s *Server) describe() ([]byte, error) {
 	at := func(path string) string { return s.o.Issuer + path }
+	algorithms := []string{string(keystile.RS256), string(keystile.ES256), string(keystile.EdDSA)}
 	confidential := []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}
 	all := append(confidential[:len(confidential):len(confidential)], "none")
 	names := make([]string, 0, len(grants))

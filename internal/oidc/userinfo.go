@@ -11,6 +11,7 @@ import (
 	keystile "keystile.dev/keystile"
 	"keystile.dev/keystile/internal/credential"
 	"keystile.dev/keystile/internal/credential/oauthtoken"
+	"keystile.dev/keystile/internal/dpop"
 )
 
 // personClaims are what the scopes tell of a person (OpenID Connect Core, section 5.1).
@@ -61,15 +62,6 @@ func bearerRefusal(status int, code string) *Error {
 	return e
 }
 
-// inKind is a challenge for whoever sent a token with a proof (RFC 9449, section 7.1).
-func inKind(challenge string, r *http.Request) string {
-	const scheme = "DPoP "
-	if sent := r.Header.Get("Authorization"); challenge == "" || len(sent) < len(scheme) || !strings.EqualFold(sent[:len(scheme)], scheme) {
-		return challenge
-	}
-	return scheme + strings.TrimPrefix(challenge, "Bearer ") + `, algs="` + strings.Join(algorithms, " ") + `"`
-}
-
 // serveUserinfo tells a client of its user, by an access token with scope openid.
 func (s *Server) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 	id := s.o.RequestID(r)
@@ -79,7 +71,9 @@ func (s *Server) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 		if e.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", "GET, POST")
 		}
-		e.challenge = inKind(e.challenge, r)
+		if e.challenge != "" {
+			e.challenge = dpop.Challenge(e.challenge, r.Header)
+		}
 		s.refuse(w, id, &e)
 		return
 	}
