@@ -148,7 +148,8 @@ func jsonProblem(err error) error {
 
 // NewCSV reads CSV (RFC 4180) whose first line names the members.
 func NewCSV(r io.Reader, created time.Time) (*Reader, error) {
-	records := csv.NewReader(bufio.NewReaderSize(r, MaxLine))
+	ration := &rationed{r: r, left: maxRecord}
+	records := csv.NewReader(bufio.NewReaderSize(ration, MaxLine))
 	records.ReuseRecord = true
 	header, err := records.Read()
 	if err != nil {
@@ -164,13 +165,17 @@ func NewCSV(r io.Reader, created time.Time) (*Reader, error) {
 			return nil, fmt.Errorf("line 1: %s is there twice", header[i])
 		}
 	}
+	var last int64 = 1
 	return &Reader{now: created, next: func() (entry, int64, error) {
 		var e entry
+		ration.left = maxRecord
 		record, err := records.Read()
 		var parse *csv.ParseError
 		switch {
 		case errors.Is(err, io.EOF):
 			return e, 0, io.EOF
+		case errors.Is(err, errLongRecord):
+			return e, last, fmt.Errorf("after line %d: %w", last, err)
 		case errors.As(err, &parse):
 			return e, int64(parse.Line), Problem{int64(parse.Line), parse.Err}
 		case err != nil:
@@ -180,8 +185,30 @@ func NewCSV(r io.Reader, created time.Time) (*Reader, error) {
 			set[i](&e, strings.Clone(value))
 		}
 		line, _ := records.FieldPos(0) // only after a good record: it panics otherwise
-		return e, int64(line), nil
+		last = int64(line)
+		return e, last, nil
 	}}, nil
+}
+
+// maxRecord is what may be read for one record of CSV, in bytes, besides what is buffered.
+const maxRecord = 2 * MaxLine
+
+var errLongRecord = fmt.Errorf("a record has more than %d bytes; look for a quote that is not closed", maxRecord)
+
+// rationed reads no further than it may: a quote that is not closed would have all of a
+// file read into memory as one field.
+type rationed struct {
+	r    io.Reader
+	left int
+}
+
+func (r *rationed) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errLongRecord
+	}
+	n, err := r.r.Read(p[:min(len(p), r.left)])
+	r.left -= n
+	return n, err
 }
 
 // columns sets a member from the text of a CSV field.

@@ -96,6 +96,37 @@ func TestALineThatIsTooLongIsPassedOver(t *testing.T) {
 	}
 }
 
+// endless is a file that goes on for ever, and counts what is read of it.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	e.read += len(p)
+	return len(p), nil
+}
+
+func TestAQuoteThatIsNotClosedDoesNotReadTheWholeFile(t *testing.T) {
+	rest := &endless{}
+	good := "o,test-secret-" + strings.Repeat("a", 20) + "\n"
+	head := "organization,secret\n" + strings.Repeat(good, 10_000) // more than is read ahead
+	r, err := keyimport.NewCSV(io.MultiReader(strings.NewReader(head+`o,"test-secret-0123`), io.LimitReader(rest, 64<<20)), created)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for ; err == nil; rows++ {
+		_, err = r.Next()
+	}
+	if rows-1 != 10_000 || errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "after line 10001: a record has more than") {
+		t.Errorf("%d rows, %v", rows-1, err)
+	}
+	if rest.read > 4*keyimport.MaxLine {
+		t.Errorf("%d bytes were read", rest.read)
+	}
+}
+
 func TestACSVWithAnUnknownColumnIsRefusedAtOnce(t *testing.T) {
 	for _, text := range []string{"", "organization,colour\n", "\x00\n", "organization,sha256,organization\no,x,p\n"} {
 		if _, err := keyimport.NewCSV(strings.NewReader(text), created); err == nil {
