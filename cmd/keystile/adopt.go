@@ -107,8 +107,10 @@ func (r leakResponder) ReportLeak(ctx context.Context, a manage.Actor, in manage
 	if !errors.Is(err, keystile.ErrNotFound) {
 		return leak, err
 	}
-	adopted, failed := r.adopter.adopt(ctx, in.Secret, netip.Addr{})
+	adopted, failed := r.adopter.adopt(ctx, in.Secret, in.From)
 	switch {
+	case errors.Is(failed, manage.ErrTooManyProofs): // who guesses uses up their own proofs, and keeps nobody waiting
+		return leak, err
 	case failed != nil: // nobody can tell yet, so it is not unknown
 		return leak, failed
 	case !adopted:

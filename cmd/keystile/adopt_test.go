@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
@@ -29,21 +30,27 @@ func TestALeakedKeyThatCannotBeProvenNowIsNotTakenForAnUnknownOne(t *testing.T) 
 	responder := leakResponder{Service: r.server.house.service, adopter: r.adopter}
 	stranger := manage.Actor{Name: "leak_report"}
 
-	for i := range proofRate.Requests { // somebody guesses, and uses up the proofs
+	// Somebody guesses, and uses up their own proofs: what they send is dropped from then on.
+	guesser, finder := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	for i := range proofRate.Requests + 2 {
 		guess := keystile.Secret(fmt.Sprintf("%s_%016d", head, i))
-		if _, err := responder.ReportLeak(t.Context(), stranger, manage.LeakReport{Secret: guess}); !errors.Is(err, keystile.ErrNotFound) {
-			t.Fatalf("a guess: %v", err)
+		if _, err := responder.ReportLeak(t.Context(), stranger, manage.LeakReport{Secret: guess, From: guesser}); !errors.Is(err, keystile.ErrNotFound) {
+			t.Fatalf("guess %d: %v", i, err)
 		}
 	}
-	_, err := responder.ReportLeak(t.Context(), stranger, manage.LeakReport{Secret: key})
-	if errors.Is(err, keystile.ErrNotFound) || !errors.Is(err, keystile.ErrUnavailable) {
-		t.Errorf("the key itself, without a proof left: %v", err)
+
+	away := must(store.Open(t.Context(), store.Options{URL: "sqlite:" + filepath.Join(t.TempDir(), "away.db")}))(t)
+	if err := away.Close(); err != nil {
+		t.Fatal(err)
+	}
+	service := *r.server.house.service
+	service.Store = away
+	_, err := leakResponder{Service: r.server.house.service, adopter: newAdopter(&service)}.ReportLeak(t.Context(), stranger, manage.LeakReport{Secret: key, From: finder})
+	if err == nil || errors.Is(err, keystile.ErrNotFound) {
+		t.Errorf("the key itself, where its proof cannot be read: %v", err)
 	}
 
-	if adopted, err := r.adopter.adopt(t.Context(), key, netip.MustParseAddr("192.0.2.1")); !adopted || err != nil {
-		t.Fatalf("%v, %v", adopted, err)
-	}
-	if leak := must(responder.ReportLeak(t.Context(), stranger, manage.LeakReport{Secret: key}))(t); leak.Key.ID != "key_old" {
+	if leak := must(responder.ReportLeak(t.Context(), stranger, manage.LeakReport{Secret: key, From: finder}))(t); leak.Key.ID != "key_old" {
 		t.Errorf("%+v", leak)
 	}
 }

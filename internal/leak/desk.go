@@ -90,6 +90,7 @@ func (d *Desk) Take(reports []manage.LeakReport, from netip.Addr, requestID stri
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, r := range reports {
+		r.From = from
 		if d.waiting[from] >= maxWaitingFrom {
 			break
 		}

@@ -17,8 +17,10 @@ import (
 
 // responder knows one key, and is away for a number of calls.
 type responder struct {
-	mu    sync.Mutex
-	seen  []string
+	mu   sync.Mutex
+	seen []string
+	// from is where the newest report came from.
+	from  netip.Addr
 	away  int
 	users []keystile.User
 }
@@ -31,6 +33,7 @@ func (r *responder) ReportLeak(_ context.Context, _ manage.Actor, in manage.Leak
 		return manage.Leak{}, fmt.Errorf("the disk is away: %w", keystile.ErrUnavailable)
 	}
 	r.seen = append(r.seen, in.Secret.Reveal())
+	r.from = in.From
 	if in.Secret != "known" {
 		return manage.Leak{}, keystile.ErrNotFound
 	}
@@ -84,6 +87,9 @@ func TestThreat33_AdministratorsAreMailedInTheServersWordsAndNoSecretIsLogged(t 
 		}
 	}
 	stop()
+	if r.from != someone {
+		t.Errorf("the responder is told that it came from %s", r.from)
+	}
 	if text := log.String(); strings.Contains(text, "known") || strings.Contains(text, "made-up") || !strings.Contains(text, "key_1") {
 		t.Errorf("log: %s", text)
 	}

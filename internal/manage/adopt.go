@@ -78,6 +78,10 @@ func NewAdopter(s *Service) *Adopter {
 	return &Adopter{service: s, looking: make(chan struct{}, maxAdoptions), proving: make(chan struct{}, maxProofs)}
 }
 
+// ErrTooManyProofs is that of a caller who asked for more proofs of one hashed key than
+// are allowed; it is a [keystile.ErrUnavailable].
+var ErrTooManyProofs = fmt.Errorf("too many proofs of a hashed key from one address: %w", keystile.ErrUnavailable)
+
 // Adopter takes over keys that another system hashed when they are first used: it
 // proves them by that hash and gives them a digest of ours. It is safe for
 // concurrent use.
@@ -186,7 +190,7 @@ func (a *Adopter) try(ctx context.Context, key keystile.Secret, lookup [32]byte,
 		return foreign, true, nil
 	}
 	if !allow(lookup) {
-		return foreign, false, fmt.Errorf("too many proofs of a hashed key from one address: %w", keystile.ErrUnavailable)
+		return foreign, false, ErrTooManyProofs
 	}
 	proven, err = a.prove(ctx, foreign.Hash, key)
 	return foreign, proven, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -25,6 +26,8 @@ type LeakReport struct {
 	Secret keystile.Secret
 	// Source and URL say where it was found, in the reporter's words; both may be empty.
 	Source, URL string
+	// From is the network it came from; the zero address: not known.
+	From netip.Addr
 }
 
 // Leak is what a report came to.
